@@ -1,0 +1,13 @@
+/** Tests run on the built program in dist/: what is tested is what runs. Set BUILD_DIR to test another build. */
+const build = process.env.BUILD_DIR ?? 'dist';
+export default {
+  rootDir: build,
+  roots: ['<rootDir>/tests'],
+  testMatch: ['**/*.test.js'],
+  transform: {},
+  testEnvironment: 'node',
+  globalSetup: '<rootDir>/tests/support/global-setup.js',
+  globalTeardown: '<rootDir>/tests/support/global-teardown.js',
+  testTimeout: 120_000,
+  maxWorkers: 2,
+};
