@@ -1,0 +1,143 @@
+/**
+ * What every connector gives the hub, whatever protocol the hospital speaks: changes since a cursor, retrieval as a stream,
+ * and health. A connector translates a wire format into these shapes; it never imports the hub.
+ */
+import type { Readable } from 'node:stream';
+
+/** Patient module as the source states it (PS3.3 C.7.1.1), text decoded to Unicode. */
+export interface PatientDescription {
+  /** Patient ID (0010,0020), trimmed; absent when empty. */
+  patientId?: string;
+  /** Issuer of Patient ID (0010,0021). */
+  issuerOfPatientId?: string;
+  /** Patient's Name (0010,0010), all component groups, e.g. `Wang^XiaoDong=王^小东`. */
+  name?: string;
+  /** FHIR date: `YYYY-MM-DD`. Absent when empty or not a real date. */
+  birthDate?: string;
+  sex?: 'male' | 'female' | 'other' | 'unknown';
+}
+
+/** General Study module (PS3.3 C.7.2.1). */
+export interface StudyDescription {
+  studyInstanceUid: string;
+  patient: PatientDescription;
+  /** FHIR dateTime with the precision that the source has: `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or with time and offset. */
+  started?: string;
+  accessionNumber?: string;
+  description?: string;
+  referringPhysicianName?: string;
+  series: SeriesDescription[];
+  /** Number of Study Related Instances that the source claims (0020,1208), if it says so; used to find half-sent studies. */
+  claimedInstances?: number;
+}
+
+/** General Series module (PS3.3 C.7.3.1). */
+export interface SeriesDescription {
+  seriesInstanceUid: string;
+  /** DICOM modality code, upper case, e.g. `CT`. `OT` when the source has none is NOT invented: absent means unknown. */
+  modality?: string;
+  number?: number;
+  description?: string;
+  /** Body Part Examined (0018,0015), as sent, upper case, e.g. `CHEST`. */
+  bodyPartExamined?: string;
+  laterality?: 'R' | 'L';
+  started?: string;
+  instances: InstanceDescription[];
+}
+
+/** SOP Common and Image Pixel modules, as far as the index needs them. */
+export interface InstanceDescription {
+  sopInstanceUid: string;
+  sopClassUid: string;
+  transferSyntaxUid?: string;
+  number?: number;
+  title?: string;
+  numberOfFrames?: number;
+  /** SHA-256, hex, of the bytes of the object where the connector sees them, else of its metadata in canonical order. */
+  digest: string;
+  /** Where the connector finds the object again (opaque to the hub, at most 1,000 characters). */
+  locator: string;
+}
+
+/** Why an item could not be taken. Stable codes, shown to the hospital's administrator and translated by the console. */
+export type QuarantineReason =
+  | 'not-dicom'
+  | 'truncated'
+  | 'malformed'
+  | 'missing-identifier'
+  | 'invalid-uid'
+  | 'too-large'
+  | 'source-error'
+  | 'count-mismatch'
+  | 'sop-instance-conflict'
+  | 'patient-conflict';
+
+/** An item that could not be read: it is kept in the visible quarantine and can be retried by its locator. */
+export interface UnreadableItem {
+  locator: string;
+  reason: QuarantineReason;
+  /** One sentence for a person; never patient data. */
+  detail: string;
+  /** What is known of it, when anything is. */
+  digest?: string;
+  studyInstanceUid?: string;
+  seriesInstanceUid?: string;
+  sopInstanceUid?: string;
+}
+
+/**
+ * One step of a source's change log. `cursor` may be stored once the step is committed: reading again from it repeats nothing
+ * that was committed and misses nothing. Steps without a cursor are covered by the next one that has it.
+ */
+export type Change =
+  | { kind: 'study'; study: StudyDescription; cursor?: string }
+  | { kind: 'unreadable'; item: UnreadableItem; cursor?: string }
+  | { kind: 'checkpoint'; cursor: string };
+
+/** What to fetch: WADO-RS resources of PS3.18 section 10.4. */
+export interface RetrieveRequest {
+  studyInstanceUid: string;
+  seriesInstanceUid?: string;
+  sopInstanceUid?: string;
+  /** 1-based frame numbers; only with `sopInstanceUid`. */
+  frames?: number[];
+  representation: 'instances' | 'metadata' | 'frames';
+  /** The indexed instances inside the request's scope, in order: connectors without a query of their own find them by locator. */
+  instances: { seriesInstanceUid: string; sopInstanceUid: string; locator: string }[];
+}
+
+/** A retrieval ready to be piped: `multipart/related; type="application/dicom"` (or octet-stream frames), or `application/dicom+json`. */
+export interface RetrieveReply {
+  contentType: string;
+  body: Readable;
+}
+
+/** State of a source as its connector sees it now. */
+export interface SourceHealth {
+  reachable: boolean;
+  /** One line for an administrator; no secrets. */
+  detail: string;
+  latencyMs?: number;
+}
+
+/** Errors of a source that a person can act on; anything else is a defect. */
+export class SourceError extends Error {
+  constructor(
+    readonly code: 'unreachable' | 'timeout' | 'refused' | 'bad-response' | 'not-found' | 'forbidden-address',
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = 'SourceError';
+  }
+}
+
+export interface Connector {
+  /** Yields what is new since `cursor` (undefined: everything) and ends when there is no more. Never throws for one bad item. */
+  changes(cursor: string | undefined, signal: AbortSignal): AsyncIterable<Change>;
+  /** Reads one quarantined item again. */
+  retry(item: { locator: string }, signal: AbortSignal): Promise<Change>;
+  retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;
+  health(signal: AbortSignal): Promise<SourceHealth>;
+  close(): Promise<void>;
+}
