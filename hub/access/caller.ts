@@ -1,0 +1,59 @@
+/** Roles that policy knows; an account or client carries some of them, a token exactly one. */
+export const ROLES = [
+  'physician',
+  'hospital-administrator',
+  'identity-steward',
+  'commission-officer',
+  'auditor',
+  'patient',
+  'hospital-system',
+  'hub-administrator',
+] as const;
+export type Role = (typeof ROLES)[number];
+
+/** HL7 v3 ActReason codes under PurposeOfUse. */
+export const PURPOSES = ['TREAT', 'ETREAT', 'BTG', 'HRESCH', 'HOPERAT', 'PUBHLTH', 'PATRQT', 'HCOMPL'] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+/** What a caller wants to do with a record; casbin groups them. */
+export const ACTIONS = [
+  'know',
+  'read',
+  'retrieve',
+  'write',
+  'score',
+  'disclose',
+  'administer',
+  'link',
+  'audit-read',
+  'report',
+] as const;
+export type Action = (typeof ACTIONS)[number];
+
+/** Who is calling, after authentication: everything that policy and audit need, nothing that the caller could choose freely. */
+export interface Caller {
+  /** Namespaced, so that no id can equal a role: `Practitioner/x`, `Patient/x`, `Client/x`, `Account/x`. */
+  id: string;
+  kind: 'person' | 'system';
+  name: string;
+  /** Organization id; '' for a patient. */
+  organizationId: string;
+  role: Role;
+  /** Bound to the role at the token endpoint: never taken from a request header. */
+  purposeOfUse: Purpose;
+  /** The Patient that a patient's login is bound to (cluster mates follow from the cross-reference). */
+  patientId?: string;
+  /** Practitioner id of a physician. */
+  practitionerId?: string;
+  clientId: string;
+  /** SMART v2 scopes of the token, e.g. `system/ImagingStudy.cruds`. */
+  scope: string;
+  /** Seconds since the epoch. */
+  authenticatedAt: number;
+}
+
+/** Where a request came from, for the audit. */
+export interface RequestContext {
+  requestId: string;
+  address: string;
+}

@@ -1,0 +1,66 @@
+import type { Queryable } from '../store/database.js';
+import type { ResourceRow } from '../store/resources.js';
+import type { Sql } from '../store/sql.js';
+import type { Action, Caller } from './caller.js';
+
+/** Why an access is allowed. The first eight are the design's; `party` is the requester or performer of a Task, ServiceRequest or report;
+ *  `directory` is registry data (organizations, practitioners, endpoints, devices) that every authenticated caller may read. */
+export type Basis =
+  | 'own'
+  | 'consortium'
+  | 'agreement'
+  | 'grant'
+  | 'patient'
+  | 'break-glass'
+  | 'oversight'
+  | 'audit'
+  | 'party'
+  | 'directory';
+
+/** Reason classes that a caller who may know of a record is told, with what would change the answer. */
+export type DenialReason = 'no-basis' | 'consent' | 'purpose' | 'label' | 'suspended' | 'quarantine';
+
+/** A fact that a decision rests on, e.g. `{ kind: 'agreement', id: '...' }`. */
+export interface Evidence {
+  kind: string;
+  id: string;
+  version?: number;
+  provision?: string;
+}
+
+/** What was decided, by which rule, on what evidence. Anything but an explicit allow is a denial. */
+export interface Decision {
+  allowed: boolean;
+  /** Whether the caller may learn that the record exists. */
+  mayKnow: boolean;
+  rule: string;
+  basis?: Basis;
+  evidence: Evidence[];
+  reason?: DenialReason;
+  /** What would change the answer, for a person: "ask the patient", "send a release request", ... */
+  wouldChange?: string[];
+}
+
+/** A row together with the evidence columns that `RequestAccess.evidence` adds to a statement. */
+export type RowWithEvidence = ResourceRow & { evidence: unknown };
+
+/**
+ * The policy for one caller at one instant, inside one snapshot: the same rules as SQL and as JavaScript.
+ * Both are for alias `r` of table `resource`.
+ */
+export interface RequestAccess {
+  /** Condition on `r` that is true exactly for rows that the caller may know of / read / retrieve / score ... Constant false when no rule can allow. */
+  filter(action: Action): Sql;
+  /** One json column expression named `evidence`, e.g. `(...) as evidence`: what `decide` needs to know about the row. */
+  readonly evidence: Sql;
+  /** The same decision by casbin, with reasons. Fails closed on anything unexpected. */
+  decide(action: Action, row: RowWithEvidence): Decision;
+  /** Decision on an action that needs no row (create a Patient, read the audit, run a report). */
+  decideGeneral(action: Action, resourceType?: string): Decision;
+}
+
+/** The policy, loaded and self-tested. */
+export interface Access {
+  /** Reads the caller's facts (organization, consortia, charters, agreements, grants, registrations) fresh in `tx`. */
+  forCaller(tx: Queryable, caller: Caller): Promise<RequestAccess>;
+}

@@ -1,0 +1,123 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+/** A number, also as text: environment variables are always text. */
+const count = (fallback: number, least = 1) => z.coerce.number().int().min(least).default(fallback);
+const flag = (fallback: boolean) =>
+  z.union([z.boolean(), z.enum(['true', 'false']).transform((v) => v === 'true')]).default(fallback);
+const list = z.union([
+  z.array(z.string()),
+  z.string().transform((v) =>
+    v
+      .split(',')
+      .map((s) => s.trim())
+      .filter(Boolean),
+  ),
+]);
+
+/**
+ * The one schema of the configuration: every setting with its default and its meaning. A setting `fooBar` is read from the
+ * environment as `HUB_FOO_BAR`, or from the YAML file that `HUB_CONFIG` names; the environment wins. `DATABASE_URL` and `PORT`
+ * go by their usual names. A wrong value stops the start.
+ */
+const schema = z.strictObject({
+  production: flag(false).describe('Production: refuses default secrets, the demonstration, and plain HTTP beyond loopback.'),
+  databaseUrl: z.string().optional().describe('PostgreSQL 15 or later. Without it an embedded PostgreSQL runs under dataDir.'),
+  dataDir: z.string().default('.data').describe('Where the embedded database and the demonstration archives live.'),
+  host: z.string().default('127.0.0.1').describe('Address to listen on.'),
+  port: count(8080, 0).describe('Port to listen on; 0 picks a free one.'),
+  publicUrl: z.url().optional().describe('How clients reach the hub (issuer, audience, links). Default: http://host:port.'),
+  tlsCert: z.string().optional().describe('PEM file of the certificate; needs tlsKey.'),
+  tlsKey: z.string().optional().describe('PEM file of the private key.'),
+  trustedProxy: flag(false).describe(
+    'TLS ends at a proxy in front of the hub: X-Forwarded-For and -Proto of that proxy are believed.',
+  ),
+  secret: z
+    .string()
+    .min(16)
+    .default('demonstration-secret-change-me')
+    .describe('Root of the keys for cursors and stored credentials (32 random bytes in base64).'),
+  oidcIssuer: z.url().optional().describe('OpenID Connect issuer for people. The demonstration brings its own.'),
+  oidcAudience: z.string().optional().describe('Audience that a person’s access token must carry. Default: publicUrl.'),
+  tokenLifetime: count(300).describe('Seconds that an access token for a system is valid.'),
+  clockLeeway: count(30, 0).describe('Seconds of clock difference that token expiry forgives.'),
+  demo: flag(false).describe('Create and serve the demonstration region.'),
+  outboundNetworks: list
+    .default([])
+    .describe('Networks (CIDR) that connectors may reach although they are private; the demonstration and tests add loopback.'),
+  utcOffset: z
+    .string()
+    .regex(/^[+-]\d\d:\d\d$/)
+    .default('+08:00')
+    .describe('Offset of dates and times in DICOM objects that state none.'),
+  pollSeconds: z.coerce.number().min(0.1).default(5).describe('Seconds between two looks at a source.'),
+  workers: count(1, 0).describe('Scoring workers in this process; 0 leaves scoring to other processes.'),
+  scoringTimeout: count(120).describe('Seconds that one scoring job may take.'),
+  maxBodyBytes: count(16 * 1024 * 1024).describe('Largest request body; a larger one is refused with 413.'),
+  maxBundleEntries: count(1000).describe('Largest batch or transaction.'),
+  maxPage: count(200).describe('Largest _count.'),
+  maxStreams: count(16).describe('Retrievals that may run at once for one caller.'),
+  consentRequiredFor: list.default(['HRESCH']).describe('Purposes that need the patient’s permit (opt-in).'),
+  logLevel: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('Least level that is logged.'),
+});
+
+export type Config = Readonly<z.infer<typeof schema>> & { readonly publicUrl: string };
+
+/** Reads the environment (and the file that HUB_CONFIG names) once. @throws Error that lists each wrong setting by name. */
+export function loadConfig(environment: NodeJS.ProcessEnv = process.env, overrides: Record<string, unknown> = {}): Config {
+  const file = environment.HUB_CONFIG ? (parse(readFileSync(environment.HUB_CONFIG, 'utf8')) ?? {}) : {};
+  const given = { ...file, ...fromEnvironment(environment), ...overrides };
+  const result = schema.safeParse(given);
+  if (!result.success) {
+    throw new Error(
+      `configuration: ${result.error.issues.map((i) => `${i.path.join('.') || '(root)'}: ${i.message}`).join('; ')}`,
+    );
+  }
+  const config = result.data;
+  const scheme = config.tlsCert ? 'https' : 'http';
+  const complete = { ...config, publicUrl: (config.publicUrl ?? `${scheme}://${config.host}:${config.port}`).replace(/\/$/, '') };
+  if (complete.production) assertFitForProduction(complete);
+  return Object.freeze(complete);
+}
+
+/** The settings as documentation: name, variable, default, meaning. */
+export function describeConfig(): { name: string; variable: string; meaning: string; default: unknown }[] {
+  return Object.entries(schema.shape).map(([name, setting]) => ({
+    name,
+    variable: variableOf(name),
+    meaning: setting.description ?? '',
+    default: setting.safeParse(undefined).data,
+  }));
+}
+
+function variableOf(name: string): string {
+  if (name === 'databaseUrl') return 'DATABASE_URL';
+  if (name === 'port') return 'PORT';
+  return `HUB_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
+}
+
+function fromEnvironment(environment: NodeJS.ProcessEnv): Record<string, unknown> {
+  const known = new Map(Object.keys(schema.shape).map((name) => [variableOf(name), name]));
+  const unknown = Object.keys(environment).filter((v) => v.startsWith('HUB_') && v !== 'HUB_CONFIG' && !known.has(v));
+  if (unknown.length > 0) throw new Error(`configuration: unknown variable ${unknown.join(', ')}`);
+  return Object.fromEntries([...known].filter(([v]) => environment[v] !== undefined).map(([v, name]) => [name, environment[v]]));
+}
+
+const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
+
+/** A production start fails closed: no default secret, no demonstration people, no plain HTTP beyond loopback. */
+function assertFitForProduction(config: Config): void {
+  const wrong: string[] = [];
+  if (config.secret === schema.shape.secret.parse(undefined)) wrong.push('secret: the default is public, set HUB_SECRET');
+  if (config.demo) wrong.push('demo: the demonstration has well-known passwords');
+  if (!LOOPBACK.has(config.host) && !config.tlsCert && !config.trustedProxy)
+    wrong.push('tlsCert: plain HTTP is refused beyond loopback');
+  if (!LOOPBACK.has(new URL(config.publicUrl).hostname) && !config.publicUrl.startsWith('https://'))
+    wrong.push('publicUrl: must be https');
+  if (config.oidcIssuer && !config.oidcIssuer.startsWith('https://')) wrong.push('oidcIssuer: must be https');
+  if (wrong.length > 0) throw new Error(`configuration: not fit for production: ${wrong.join('; ')}`);
+}

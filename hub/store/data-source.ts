@@ -1,0 +1,18 @@
+import { DataSource } from 'typeorm';
+import { entities } from './entities.js';
+import { Initial1763856000001 } from './migrations/0001-initial.js';
+
+/** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
+export function createDataSource(url: string): DataSource {
+  return new DataSource({
+    type: 'postgres',
+    url,
+    entities,
+    migrations: [Initial1763856000001],
+    migrationsTransactionMode: 'all',
+    synchronize: false,
+    logging: false,
+    poolSize: 4,
+    applicationName: 'hub-admin',
+  });
+}

@@ -1,0 +1,96 @@
+import pg from 'pg';
+import type { DataSource } from 'typeorm';
+import { createDataSource } from './data-source.js';
+import type { Sql } from './sql.js';
+
+/** Anything that runs a statement: the pool, or one transaction. */
+export interface Queryable {
+  query<Row extends pg.QueryResultRow = pg.QueryResultRow>(statement: Sql): Promise<Row[]>;
+}
+
+export interface Database extends Queryable {
+  /** One READ COMMITTED transaction: committed when `work` returns, rolled back when it throws. Serialization failures and deadlocks are tried again. */
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
+  /** One REPEATABLE READ, READ ONLY snapshot: everything read in it, `now()` included, is of one instant. */
+  snapshot<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
+  readonly pool: pg.Pool;
+  /** TypeORM, for the administrative tables. */
+  readonly dataSource: DataSource;
+  close(): Promise<void>;
+}
+
+const RETRIED = new Set(['40001', '40P01']);
+
+// int8 counts stay exact below 2^53. json stays text: a stored resource is passed on, not parsed and written again.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+pg.types.setTypeParser(pg.types.builtins.JSON, (text) => text);
+
+/** Opens the database and brings its schema up to date (safe to run twice and by many processes at once). */
+export async function openDatabase(url: string, options: { poolSize?: number } = {}): Promise<Database> {
+  const dataSource = await migrate(url);
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: options.poolSize ?? 16,
+    application_name: 'hub',
+    statement_timeout: 30_000,
+    idle_in_transaction_session_timeout: 60_000,
+  });
+  pool.on('error', () => undefined); // an idle connection that breaks is replaced; the next query reports a database that is gone
+  return {
+    pool,
+    dataSource,
+    query: (statement) => run(pool, statement),
+    transaction: (work) => retried(() => inTransaction(pool, 'begin', work)),
+    snapshot: (work) => inTransaction(pool, 'begin isolation level repeatable read read only', work),
+    close: async () => {
+      await pool.end();
+      await dataSource.destroy();
+    },
+  };
+}
+
+/** A lock of the database serializes start-ups, so that two processes never migrate at once. */
+async function migrate(url: string): Promise<DataSource> {
+  const dataSource = await createDataSource(url).initialize();
+  const runner = dataSource.createQueryRunner();
+  try {
+    await runner.query('select pg_advisory_lock(7390212)');
+    await dataSource.runMigrations({ transaction: 'all' });
+  } finally {
+    await runner.query('select pg_advisory_unlock_all()');
+    await runner.release();
+  }
+  return dataSource;
+}
+
+async function run<Row extends pg.QueryResultRow>(on: pg.Pool | pg.PoolClient, statement: Sql): Promise<Row[]> {
+  const result = await on.query<Row>(statement.toQuery());
+  return result.rows;
+}
+
+async function inTransaction<T>(pool: pg.Pool, begin: string, work: (tx: Queryable) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query(begin);
+    const result = await work({ query: (statement) => run(client, statement) });
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch((failure: Error) => {
+      broken = failure;
+    });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+async function retried<T>(attempt: () => Promise<T>, left = 4): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (left > 0 && RETRIED.has((error as { code?: string }).code ?? '')) return retried(attempt, left - 1);
+    throw error;
+  }
+}
