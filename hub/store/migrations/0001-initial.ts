@@ -47,12 +47,12 @@ create table resource (
 create table resource_imaging_study partition of resource for values in ('ImagingStudy');
 create table resource_other partition of resource default;
 create unique index resource_id on resource (type, id);
-create index imaging_study_by_patient on resource_imaging_study (patient_id, date_from desc, id);
-create index imaging_study_by_custodian on resource_imaging_study (custodian_id, date_from desc, id);
-create index imaging_study_newest on resource_imaging_study (date_from desc, id);
+create index imaging_study_by_patient on resource_imaging_study (patient_id, coalesce(date_from, '-infinity'::timestamptz) desc, id);
+create index imaging_study_by_custodian on resource_imaging_study (custodian_id, coalesce(date_from, '-infinity'::timestamptz) desc, id);
+create index imaging_study_newest on resource_imaging_study (coalesce(date_from, '-infinity'::timestamptz) desc, id);
 create index imaging_study_updated on resource_imaging_study (last_updated, id);
 create index imaging_study_tokens on resource_imaging_study using gin (tokens);
-create index resource_other_by_patient on resource_other (type, patient_id, date_from desc, id);
+create index resource_other_by_patient on resource_other (type, patient_id, coalesce(date_from, '-infinity'::timestamptz) desc, id);
 create index resource_other_updated on resource_other (type, last_updated, id);
 create index resource_other_tokens on resource_other using gin (tokens);
 
