@@ -1,0 +1,88 @@
+import type { Change, StudyDescription, UnreadableItem } from '../connector.js';
+import { SourceError } from '../connector.js';
+import { mergeStudies } from '../dicom/merge-studies.js';
+import { readStudy } from '../dicom/read-study.js';
+import { mapConcurrently } from '../map-concurrently.js';
+import { type FolderCursor, parseCursor } from './cursor.js';
+import { locatorOf, maxLocator, openLocator } from './locate.js';
+import { type Found, walk } from './walk.js';
+
+export interface Folder {
+  /** Absolute path without symbolic links. */
+  root: string;
+  defaultUtcOffset?: string;
+  /** The file server's clock may differ from this computer's by so much. */
+  clockSkewMs: number;
+}
+
+/** Files that are read before their studies are handed on together. */
+const batchSize = 200;
+const readsAtOnce = 4;
+
+/**
+ * What is new in the folder since `cursor`: batches of at most 200 files, one study each and one item for every file that can't
+ * be read. The last of a batch has the cursor; the end of a scan is a checkpoint.
+ */
+export async function* folderChanges(folder: Folder, cursor: string | undefined, signal: AbortSignal): AsyncGenerator<Change> {
+  const { since, started = Math.max(0, Date.now() - folder.clockSkewMs), after } = parseCursor(cursor);
+  let batch: Found[] = [];
+  for await (const found of walk(folder.root, { since, after, signal })) {
+    batch.push(found);
+    if (batch.length === batchSize) {
+      yield* readBatch(folder, batch, { since, started, after: found.steps }, signal);
+      batch = [];
+    }
+  }
+  yield* readBatch(folder, batch, { since: started }, signal);
+  yield { kind: 'checkpoint', cursor: JSON.stringify({ since: started } satisfies FolderCursor) };
+}
+
+async function* readBatch(folder: Folder, batch: Found[], next: FolderCursor, signal: AbortSignal): AsyncGenerator<Change> {
+  const read = await mapConcurrently(batch, readsAtOnce, async ({ steps, error }) => {
+    signal.throwIfAborted();
+    return error ? unlisted(locatorOf(steps), error) : readFile(folder, locatorOf(steps));
+  });
+  const studies = mergeStudies(read.flatMap((one) => (one.kind === 'study' ? [one.study] : [])));
+  const changes: Change[] = [
+    ...studies.map((study) => ({ kind: 'study' as const, study })),
+    ...read.filter((one) => one.kind === 'unreadable'),
+  ];
+  const last = changes.pop();
+  yield* changes;
+  if (last) yield { ...last, cursor: JSON.stringify(next) };
+}
+
+function unlisted(locator: string, error: unknown): ReadFile {
+  return {
+    kind: 'unreadable',
+    item: { locator: locator || '.', reason: 'source-error', detail: `The directory cannot be listed (${codeOf(error)}).` },
+  };
+}
+
+type ReadFile = { kind: 'study'; study: StudyDescription } | { kind: 'unreadable'; item: UnreadableItem };
+
+/** One file as a change. Whatever is wrong with it stays with it. */
+export async function readFile(folder: Folder, locator: string): Promise<ReadFile> {
+  const unreadable = (item: Omit<UnreadableItem, 'locator'>) => ({
+    kind: 'unreadable' as const,
+    item: { locator: locator.slice(0, maxLocator), ...item },
+  });
+  if (locator.length > maxLocator)
+    return unreadable({ reason: 'too-large', detail: `The path is longer than ${maxLocator} characters.` });
+  try {
+    const source = await openLocator(folder.root, locator);
+    try {
+      const read = await readStudy(source, { locator, defaultUtcOffset: folder.defaultUtcOffset });
+      if (read.ok) return { kind: 'study', study: read.study };
+      const { ok: _, ...item } = read;
+      return unreadable(item);
+    } finally {
+      await source.close();
+    }
+  } catch (error) {
+    return unreadable({ reason: 'source-error', detail: `The file cannot be read (${codeOf(error)}).` });
+  }
+}
+
+const codeOf = (error: unknown) =>
+  error instanceof SourceError ? error.code : ((error as NodeJS.ErrnoException).code ?? 'I/O error');

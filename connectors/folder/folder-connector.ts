@@ -1,0 +1,49 @@
+import { access, constants, readdir, realpath } from 'node:fs/promises';
+import { type Connector, SourceError } from '../connector.js';
+import { type Folder, folderChanges, readFile } from './changes.js';
+import { retrieveFromFolder } from './retrieve.js';
+
+export interface FolderSettings {
+  /** Directory of DICOM files; all ordinary files below it are read. */
+  root: string;
+  /** `+08:00`: for objects without Timezone Offset From UTC (0008,0201). Without it their times are left out, never invented. */
+  defaultUtcOffset?: string;
+  /** By how much the file server's clock may be behind this computer's, in milliseconds. */
+  clockSkewMs?: number;
+}
+
+/** A hospital whose archive is a directory of DICOM files, with or without preamble, File Meta Information or DICOMDIR. */
+export function createFolderConnector(settings: FolderSettings): Connector {
+  const folder = async (): Promise<Folder> => ({
+    root: await realRoot(settings.root),
+    defaultUtcOffset: settings.defaultUtcOffset,
+    clockSkewMs: settings.clockSkewMs ?? 2_000,
+  });
+  return {
+    async *changes(cursor, signal) {
+      yield* folderChanges(await folder(), cursor, signal);
+    },
+    retry: async ({ locator }) => readFile(await folder(), locator),
+    retrieve: async (request, signal) => retrieveFromFolder((await folder()).root, request, signal),
+    async health() {
+      const begin = performance.now();
+      try {
+        const entries = await readdir((await folder()).root);
+        return { reachable: true, detail: `${entries.length} entries`, latencyMs: performance.now() - begin };
+      } catch {
+        return { reachable: false, detail: 'The folder cannot be read.' };
+      }
+    },
+    close: async () => {},
+  };
+}
+
+async function realRoot(root: string): Promise<string> {
+  try {
+    const real = await realpath(root);
+    await access(real, constants.R_OK | constants.X_OK);
+    return real;
+  } catch (error) {
+    throw new SourceError('unreachable', 'The folder cannot be read.', { cause: error });
+  }
+}
