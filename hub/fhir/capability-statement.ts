@@ -1,0 +1,80 @@
+import { canonicalResource, profileUrls } from '../../fhir-profiles/canonical-resources.js';
+import { modalitySearchParameter } from '../../fhir-profiles/codes.js';
+import type { Config } from '../config.js';
+import { searchKeys } from '../store/search-keys.js';
+import { auditSearchParameters } from './audit-events.js';
+import { typeRules } from './types.js';
+
+const COMMON = [
+  { name: '_id', type: 'token' },
+  { name: '_lastUpdated', type: 'date' },
+  { name: '_security', type: 'token' },
+];
+
+/** What this server does, made from the same tables that do it (R4 5.1). */
+export function capabilityStatement(config: Config): object {
+  return {
+    resourceType: 'CapabilityStatement',
+    status: 'active',
+    date: '2026-11-23',
+    kind: 'instance',
+    software: { name: 'Regional imaging federation hub' },
+    implementation: { description: 'Index of imaging studies of a region', url: `${config.publicUrl}/fhir` },
+    fhirVersion: '4.0.1',
+    format: ['application/fhir+json'],
+    rest: [
+      {
+        mode: 'server',
+        security: security(config),
+        resource: Object.keys(typeRules).map(resourceCapability),
+        interaction: [{ code: 'batch' }, { code: 'transaction' }],
+      },
+    ],
+  };
+}
+
+function security(config: Config): object {
+  return {
+    service: [{ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/restful-security-service', code: 'SMART-on-FHIR' }] }],
+    description: 'SMART Backend Services for systems, OpenID Connect for people; role and purpose of use as IHE IUA claims. Every answer is filtered by ownership, sharing and consent.',
+    extension: [
+      {
+        url: 'http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris',
+        extension: [{ url: 'token', valueUri: `${config.publicUrl}/token` }],
+      },
+    ],
+  };
+}
+
+function resourceCapability(type: string): object {
+  const writable = (typeRules[type]?.writers.length ?? 0) > 0;
+  const versioned = type !== 'AuditEvent';
+  const keys = searchKeys[type] ?? [];
+  const includes = keys.filter((k) => k.kind === 'reference' || k.kind === 'patient').map((k) => `${type}:${k.name}`);
+  const profiles = profileUrls(type);
+  return {
+    type,
+    ...(profiles.length > 0 ? { supportedProfile: profiles } : {}),
+    interaction: [
+      { code: 'read' },
+      { code: 'search-type' },
+      ...(versioned ? [{ code: 'vread' }, { code: 'history-instance' }] : []),
+      ...(writable ? [{ code: 'create' }, { code: 'update' }] : []),
+    ],
+    versioning: versioned ? 'versioned-update' : 'no-version',
+    ...(versioned ? { readHistory: true } : {}),
+    ...(writable ? { updateCreate: typeRules[type]?.clientIds === true, conditionalCreate: true, conditionalUpdate: true } : {}),
+    ...(includes.length > 0 ? { searchInclude: includes } : {}),
+    searchParam: type === 'AuditEvent' ? auditSearchParameters : [...COMMON, ...searchParameters(type)],
+  };
+}
+
+function searchParameters(type: string): object[] {
+  const own = (searchKeys[type] ?? []).map((key) => {
+    const definition = type === 'ImagingStudy' && key.name === 'modality' ? modalitySearchParameter : undefined;
+    const documentation = definition ? canonicalResource('SearchParameter', 'imagingstudy-modality')?.description : key.documentation;
+    return { name: key.name, ...(definition ? { definition } : {}), type: key.type, ...(documentation ? { documentation } : {}) };
+  });
+  const chained = (searchKeys[type] ?? []).some((k) => k.kind === 'patient');
+  return chained ? [...own, { name: 'patient.identifier', type: 'token', documentation: 'The Patient with this identifier, and the Patients of the same person.' }] : own;
+}

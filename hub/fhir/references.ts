@@ -1,0 +1,53 @@
+import type { RequestAccess } from '../access/decision.js';
+import { unprocessable } from '../outcomes.js';
+import type { Queryable } from '../store/database.js';
+import { type FhirResource, localReference } from '../store/search-keys.js';
+import { sql } from '../store/sql.js';
+import { typeRules } from './types.js';
+
+/** A reference found in a resource: the object that holds it, and where. */
+interface Found {
+  holder: { reference: string };
+  at: string;
+}
+
+/** All `reference` strings of a resource; profiles bound its depth and size. */
+export function referencesIn(value: unknown, at: string): Found[] {
+  if (Array.isArray(value)) return value.flatMap((item, i) => referencesIn(item, `${at}[${i}]`));
+  if (typeof value !== 'object' || value === null) return [];
+  const own = typeof (value as { reference?: unknown }).reference === 'string' ? [{ holder: value as { reference: string }, at: `${at}.reference` }] : [];
+  return [...own, ...Object.entries(value).flatMap(([name, child]) => referencesIn(child, `${at}.${name}`))];
+}
+
+/** Replaces references by a map (urn:uuid of a Bundle entry -> Type/id). The resource is a parsed body of our own: it is changed in place. */
+export function replaceReferences(resource: FhirResource, targets: ReadonlyMap<string, string>): void {
+  if (targets.size === 0) return;
+  for (const { holder } of referencesIn(resource, '')) holder.reference = targets.get(holder.reference) ?? holder.reference;
+}
+
+/**
+ * Every local reference must point to something that the caller may know of: what he may not know of is answered like what does not
+ * exist. Absolute URLs and contained resources are left as they are.
+ * @param given `Type/id` of the resources that the same transaction writes.
+ * @throws Refusal 422 that names each reference to nowhere.
+ */
+export async function assertReferences(tx: Queryable, access: RequestAccess, resources: readonly { resource: FhirResource; at: string }[], given: ReadonlySet<string>): Promise<void> {
+  const found = resources.flatMap(({ resource, at }) => referencesIn(resource, at || resource.resourceType));
+  const local = found.map((f) => ({ ...f, target: localReference(f.holder.reference) })).filter((f) => !isForeign(f.target) && !given.has(f.target));
+  if (local.length === 0) return;
+  const known = await knownTargets(tx, access, new Set(local.map((f) => f.target)));
+  const dangling = local.filter((f) => !known.has(f.target));
+  if (dangling.length === 0) return;
+  throw unprocessable(dangling.slice(0, 20).map((f) => ({ severity: 'error', code: 'not-found', diagnostics: 'The reference points to nothing that you may refer to.', expression: [f.at] })));
+}
+
+const isForeign = (target: string): boolean => target.startsWith('#') || /^https?:\/\//.test(target) || /^urn:(oid|iso):/.test(target);
+
+async function knownTargets(tx: Queryable, access: RequestAccess, targets: ReadonlySet<string>): Promise<Set<string>> {
+  const pairs = [...targets].map((t) => t.split('/')).filter((p) => p.length === 2 && (p[0] ?? '') in typeRules) as [string, string][];
+  const rows = await tx.query<{ type: string; id: string }>(sql`
+    select r.type, r.id from resource r
+    join (select * from unnest(${pairs.map((p) => p[0])}::text[], ${pairs.map((p) => p[1])}::text[]) as w (type, id)) wanted on r.type = wanted.type and r.id = wanted.id
+    where not r.deleted and ${access.filter('know')}`);
+  return new Set(rows.map((r) => `${r.type}/${r.id}`));
+}

@@ -1,0 +1,38 @@
+import { validateResource } from '../../fhir-profiles/index.js';
+import type { Role } from '../access/caller.js';
+import { forbidden, invalid, type Issue, methodNotAllowed, notFound, unprocessable } from '../outcomes.js';
+import type { FhirResource } from '../store/search-keys.js';
+import type { FhirRequest } from './exchange.js';
+import { typeRules } from './types.js';
+
+/**
+ * Admits a body as a resource of a type that the caller's role may write.
+ * @throws Refusal 400 (not this type), 403 (not this role), 405 (the hub alone writes it), 422 (against the profile; names the elements).
+ */
+export function admit(request: FhirRequest, type: string, at = ''): FhirResource {
+  const resource = request.body as FhirResource | undefined;
+  if (!resource || typeof resource !== 'object' || Array.isArray(resource)) throw invalid('A resource is expected.', at || undefined);
+  if (resource.resourceType !== type) throw invalid(`The resource must be a ${type}.`, `${at}${at ? '.' : ''}resourceType`);
+  assertMayWrite(type, request.caller.role);
+  assertValid(resource, at);
+  return resource;
+}
+
+function assertMayWrite(type: string, role: Role): void {
+  const rule = typeRules[type];
+  if (!rule) throw notFound();
+  if (rule.writers.length === 0) throw methodNotAllowed(`${type} is written by the hub alone.`);
+  if (!rule.writers.includes(role)) throw forbidden(`The role ${role} does not write ${type}.`);
+}
+
+/** Profiles, required bindings, real dates, bounds: everything that can be said of the resource alone. */
+function assertValid(resource: FhirResource, at: string): void {
+  const errors = validateResource(resource).filter((i) => i.severity === 'error' || i.severity === 'fatal');
+  if (errors.length > 0) throw unprocessable(errors.map((i) => located(i as unknown as Issue, at)));
+}
+
+/** Expressions inside a Bundle start at its entry. */
+export function located(issue: Issue, at: string): Issue {
+  const expression = [issue.expression ?? []].flat().map((e) => (at ? `${at}.${e.replace(/^[A-Za-z]+\.?/, '')}`.replace(/\.$/, '') : e));
+  return expression.length > 0 ? { ...issue, expression } : issue;
+}

@@ -1,0 +1,35 @@
+import type { Role } from '../access/caller.js';
+
+/** What the face offers for one resource type. */
+export interface TypeRule {
+  /** Who may create and update; empty: the hub alone. */
+  writers: readonly Role[];
+  /** An administrator may choose the id (update as create), for registry entries with stable names. */
+  clientIds?: boolean;
+}
+
+const CLINICAL: readonly Role[] = ['hospital-system', 'physician'];
+const REGISTRY: TypeRule = { writers: ['hub-administrator'], clientIds: true };
+const HUB_ALONE: TypeRule = { writers: [] };
+
+/** The resource types of the hub, and which roles may ask to write them at all; policy decides on each record. */
+export const typeRules: Readonly<Record<string, TypeRule>> = {
+  Patient: { writers: ['hospital-system', 'identity-steward'] },
+  ImagingStudy: { writers: ['hospital-system'] },
+  DiagnosticReport: { writers: CLINICAL },
+  Observation: { writers: CLINICAL },
+  ServiceRequest: { writers: CLINICAL },
+  Task: { writers: [...CLINICAL, 'hospital-administrator'] },
+  Consent: { writers: ['hospital-system', 'hospital-administrator', 'patient'] },
+  Organization: REGISTRY,
+  OrganizationAffiliation: REGISTRY,
+  Endpoint: REGISTRY,
+  Practitioner: REGISTRY,
+  PractitionerRole: REGISTRY,
+  Device: HUB_ALONE,
+  Provenance: HUB_ALONE,
+  AuditEvent: HUB_ALONE,
+};
+
+/** Order in which a transaction writes: what is referred to comes before what refers. */
+export const writeOrder: readonly string[] = Object.keys(typeRules);
