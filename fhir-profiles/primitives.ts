@@ -4,11 +4,11 @@
  */
 import { narrativeProblem } from './narrative.js';
 
-export interface Primitive {
-  json: 'string' | 'boolean' | 'number';
-  /** Says what is wrong with a non-empty value of the right JSON type. */
-  problem: (value: never) => string | undefined;
-}
+/** `problem` says what is wrong with a non-empty value of the right JSON type. */
+export type Primitive =
+  | { json: 'string'; problem: (value: string) => string | undefined }
+  | { json: 'number'; problem: (value: number) => string | undefined }
+  | { json: 'boolean'; problem: (value: boolean) => string | undefined };
 
 /** Longest string of any type but base64Binary and xhtml, in UTF-16 units: FHIR's "1 MB". */
 export const maxStringLength = 1024 * 1024;
@@ -48,7 +48,7 @@ export const primitives = {
   url: { json: 'string', problem: uriProblem },
   uuid: { json: 'string', problem: matching(uuidPattern, 'not a UUID of the form urn:uuid: in lower case') },
   xhtml: { json: 'string', problem: narrativeProblem },
-} as const satisfies Record<string, Primitive | { json: 'string'; problem: (value: string) => string | undefined }>;
+} satisfies Record<string, Primitive>;
 
 export function isPrimitive(code: string): code is keyof typeof primitives {
   return Object.hasOwn(primitives, code);

@@ -1,0 +1,133 @@
+/** Systems and codes that the hub reads and writes, as typed constants. Standards' own names are kept. */
+
+/** Base of the canonical URLs of the project's own definitions. */
+export const CANONICAL_BASE = 'https://federation-hub.example/fhir';
+
+const own = <const T extends string>(kind: string, id: T) => `${CANONICAL_BASE}/${kind}/${id}` as const;
+
+/** Code systems and identifier systems. */
+export const systems = {
+  /** DICOM Controlled Terminology, PS3.16 Annex D. */
+  dicomTerminology: 'http://dicom.nema.org/resources/ontology/DCM',
+  /** Identifier.system of DICOM UIDs; the value is `urn:oid:` and the UID (FHIR R4 ImagingStudy, notes). */
+  dicomUid: 'urn:dicom:uid',
+  /** System of URIs, used for SOP classes: the code is `urn:oid:` and the UID. */
+  uri: 'urn:ietf:rfc:3986',
+  snomed: 'http://snomed.info/sct',
+  loinc: 'http://loinc.org',
+  ucum: 'http://unitsofmeasure.org',
+  identifierType: 'http://terminology.hl7.org/CodeSystem/v2-0203',
+  observationInterpretation: 'http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation',
+  observationCategory: 'http://terminology.hl7.org/CodeSystem/observation-category',
+  diagnosticServiceSection: 'http://terminology.hl7.org/CodeSystem/v2-0074',
+  /** Purposes of use are among HL7 v3 ActReason. */
+  actReason: 'http://terminology.hl7.org/CodeSystem/v3-ActReason',
+  actCode: 'http://terminology.hl7.org/CodeSystem/v3-ActCode',
+  confidentiality: 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality',
+  consentScope: 'http://terminology.hl7.org/CodeSystem/consentscope',
+  consentCategory: 'http://terminology.hl7.org/CodeSystem/consentcategorycodes',
+  consentPolicy: 'http://terminology.hl7.org/CodeSystem/consentpolicycodes',
+  auditEventType: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
+  restfulInteraction: 'http://hl7.org/fhir/restful-interaction',
+  auditEntityType: 'http://terminology.hl7.org/CodeSystem/audit-entity-type',
+  auditEntityRole: 'http://terminology.hl7.org/CodeSystem/object-role',
+  provenanceParticipantType: 'http://terminology.hl7.org/CodeSystem/provenance-participant-type',
+  extraSecurityRole: 'http://terminology.hl7.org/CodeSystem/extra-security-role-type',
+  endpointConnectionType: 'http://terminology.hl7.org/CodeSystem/endpoint-connection-type',
+  organizationType: 'http://terminology.hl7.org/CodeSystem/organization-type',
+  /** Resident identity card number (居民身份证号) in Chinese health documents. */
+  nationalIdentifier: 'urn:oid:2.16.156.10011.1.3',
+  taskKind: own('CodeSystem', 'task-kind'),
+  businessStatus: own('CodeSystem', 'business-status'),
+  denialReason: own('CodeSystem', 'denial-reason'),
+  quarantineReason: own('CodeSystem', 'quarantine-reason'),
+  affiliationKind: own('CodeSystem', 'affiliation-kind'),
+  completeness: own('CodeSystem', 'completeness'),
+} as const;
+
+/** Extensions that the hub writes or reads. */
+export const extensions = {
+  custodian: own('StructureDefinition', 'custodian'),
+  completeness: own('StructureDefinition', 'completeness'),
+  sharingScope: own('StructureDefinition', 'sharing-scope'),
+  dataAbsentReason: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason',
+} as const;
+
+/** Profiles that validation applies. */
+export const profiles = {
+  imagingStudy: own('StructureDefinition', 'imaging-study'),
+  privacyConsent: own('StructureDefinition', 'privacy-consent'),
+  scoringRequest: own('StructureDefinition', 'scoring-request'),
+  consultationRequest: own('StructureDefinition', 'consultation-request'),
+  releaseRequest: own('StructureDefinition', 'release-request'),
+  sharingAgreement: own('StructureDefinition', 'sharing-agreement'),
+  consortiumMembership: own('StructureDefinition', 'consortium-membership'),
+} as const;
+
+/** Search parameter `modality` of study and series. */
+export const modalitySearchParameter = own('SearchParameter', 'imagingstudy-modality');
+
+/** Task.code.coding.code in `systems.taskKind`. */
+export const taskKinds = ['scoring-request', 'consultation-request', 'release-request'] as const;
+export type TaskKind = (typeof taskKinds)[number];
+
+/** Task.businessStatus.coding.code in `systems.businessStatus`. */
+export const businessStatuses = [
+  'draft',
+  'requested',
+  'received',
+  'accepted',
+  'scheduled',
+  'in-progress',
+  'completed',
+  'declined',
+  'cancellation-requested',
+  'cancelled',
+  'unattended',
+  'returned',
+] as const;
+export type BusinessStatus = (typeof businessStatuses)[number];
+
+/** Codes of `systems.affiliationKind`. */
+export const affiliationKinds = ['sharing-agreement', 'consortium-membership'] as const;
+export type AffiliationKind = (typeof affiliationKinds)[number];
+
+/** Codes of `systems.actReason` under PurposeOfUse. */
+export const purposesOfUse = ['TREAT', 'ETREAT', 'BTG', 'HRESCH', 'HOPERAT', 'PUBHLTH', 'PATRQT', 'HCOMPL'] as const;
+export type PurposeOfUse = (typeof purposesOfUse)[number];
+
+/** HL7 v2 table 0203. */
+export const identifierTypes = {
+  accessionNumber: 'ACSN',
+  placerOrderNumber: 'PLAC',
+  fillerOrderNumber: 'FILL',
+  medicalRecordNumber: 'MR',
+  nationalIdentifier: 'NI',
+} as const;
+
+/** Consent.scope and Consent.category. */
+export const consentCodes = {
+  scopePrivacy: 'patient-privacy',
+  /** LOINC 59284-0 Consent Document, the category of IHE PCF. */
+  categoryConsentDocument: '59284-0',
+  /** consentcategorycodes: information disclosure. */
+  categoryDisclosure: 'idscl',
+} as const;
+
+/** AuditEvent.type: `rest` in systems.auditEventType; the others are DICOM codes of PS3.16 CID 400. */
+export const auditEventTypes = {
+  rest: { system: systems.auditEventType, code: 'rest', display: 'RESTful Operation' },
+  applicationActivity: { system: systems.dicomTerminology, code: '110100', display: 'Application Activity' },
+  export: { system: systems.dicomTerminology, code: '110106', display: 'Export' },
+  import: { system: systems.dicomTerminology, code: '110107', display: 'Import' },
+  query: { system: systems.dicomTerminology, code: '110112', display: 'Query' },
+  securityAlert: { system: systems.dicomTerminology, code: '110113', display: 'Security Alert' },
+  userAuthentication: { system: systems.dicomTerminology, code: '110114', display: 'User Authentication' },
+} as const;
+
+/** AuditEvent.agent.type: DICOM PS3.16 CID 402. */
+export const auditAgentTypes = {
+  source: { system: systems.dicomTerminology, code: '110153', display: 'Source Role ID' },
+  destination: { system: systems.dicomTerminology, code: '110152', display: 'Destination Role ID' },
+  application: { system: systems.dicomTerminology, code: '110150', display: 'Application' },
+} as const;
