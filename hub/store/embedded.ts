@@ -145,7 +145,8 @@ async function runningPort(at: EmbeddedPlace): Promise<number | undefined> {
 
 async function isPostgres(pid: number): Promise<boolean> {
   try {
-    if (process.platform === 'linux') return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'postgres';
+    // empty for a killed process that nobody has waited for yet
+    if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('postgres');
     const { stdout } = await execute('ps', ['-o', 'comm=', '-p', String(pid)]);
     return stdout.includes('postgres');
   } catch {
