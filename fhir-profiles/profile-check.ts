@@ -94,8 +94,10 @@ function checkContent(located: Located, node: ProfileNode, run: Run): void {
 
 function checkChild(parent: Json, parentPath: string, node: ProfileNode, run: Run): void {
   const path = `${parentPath}.${node.name}`;
-  if (node.excludedKeys.some((key) => parent[key] !== undefined))
+  if (node.excludedKeys.some((key) => parent[key] !== undefined)) {
     report(run, 'structure', path, 'Not a type that the profile allows');
+    return;
+  }
   const values = node.keys.flatMap((key) => locate(parent[key], path));
   if (!isCount(values.length, node, path, run)) return;
   for (const value of values) checkContent(value, node, run);

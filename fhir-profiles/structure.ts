@@ -137,7 +137,6 @@ function checkComplex(value: unknown, element: ElementRule, path: string, run: R
 
 function checkPrimitive(value: unknown, primitive: Primitive, element: ElementRule, path: string, run: Run): void {
   countValue(run, path);
-  // biome-ignore lint/suspicious/useValidTypeof: json is 'string', 'boolean' or 'number'
   if (typeof value !== primitive.json) report(run, 'structure', path, `Expected a JSON ${primitive.json}`);
   else if (value === '') report(run, 'structure', path, 'A string is not empty');
   else if (isTooLong(value, element)) report(run, 'too-long', path, `Longer than ${maxStringLength} characters`);
