@@ -23,7 +23,11 @@ interface CodecEncoder {
   delete(): void;
 }
 
-type CodecFactory<Module> = (options: { wasmBinary: Uint8Array }) => Promise<Module>;
+type CodecFactory<Module> = (options: {
+  wasmBinary: Uint8Array;
+  print?: (line: string) => void;
+  printErr?: (line: string) => void;
+}) => Promise<Module>;
 
 declare module '@cornerstonejs/codec-charls/wasmjs' {
   const create: CodecFactory<{ JpegLSDecoder: new () => CodecDecoder; JpegLSEncoder: new () => CodecEncoder }>;

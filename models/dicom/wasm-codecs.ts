@@ -18,7 +18,8 @@ export const jpegCodec = once(() => load(createJpeg, '@cornerstonejs/codec-libjp
 
 async function load<Module>(create: CodecFactory<Module>, wasm: string): Promise<Module> {
   // The generated loaders would fetch their wasm from beside the page, which means nothing in a server.
-  return create({ wasmBinary: await readFile(require.resolve(wasm)) });
+  const wasmBinary = await readFile(require.resolve(wasm));
+  return create({ wasmBinary, print: () => undefined, printErr: () => undefined });
 }
 
 function once<Module>(start: () => Promise<Module>): () => Promise<Module> {
