@@ -1,8 +1,9 @@
 // Builds the program: every TypeScript file of the source folders to BUILD_DIR (default dist/), with source maps.
 // Types are checked apart, by `npm run typecheck`: building takes under a second, checking takes several.
-import { transformFile } from '@swc/core';
+import { execFileSync } from 'node:child_process';
 import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { transformFile } from '@swc/core';
 
 const sources = ['hub', 'connectors', 'policies', 'fhir-profiles', 'models', 'reports', 'tests'];
 const out = process.env.BUILD_DIR ?? 'dist';
@@ -29,4 +30,5 @@ async function build(file) {
 if (out === 'dist') await rm(out, { recursive: true, force: true });
 const all = (await Promise.all(sources.map(files))).flat().filter((f) => !f.includes('/train/'));
 await Promise.all(all.map(build));
+execFileSync(process.execPath, [join(out, 'fhir-profiles/prune-definitions.js')], { stdio: 'inherit' });
 console.log(`built ${all.length} files to ${out}/`);
