@@ -64,7 +64,7 @@ function historyPaging(request: FhirRequest): { count: number; before: number } 
   const query = new Map(request.query);
   const whole = (name: string, fallback: number): number => {
     const value = query.get(name) ?? String(fallback);
-    if (!/^\d{1,9}$/.test(value)) throw invalid(`${name} must be a whole number.`, name);
+    if (!/^\d{1,10}$/.test(value)) throw invalid(`${name} must be a whole number.`, name);
     return Number(value);
   };
   return { count: Math.max(1, Math.min(whole('_count', HISTORY_PAGE), HISTORY_PAGE)), before: whole('_before', 2_147_483_647) };
