@@ -1,0 +1,40 @@
+import { type Config, loadConfig } from '../config.js';
+import { type Database, openDatabase } from '../store/database.js';
+import { startEmbeddedPostgres } from '../store/embedded.js';
+
+/** Opens the hub's database for one command, beside a running hub or alone, and leaves it as it was. */
+export async function withDatabase<T>(work: (db: Database, config: Config) => Promise<T>): Promise<T> {
+  const config = loadConfig();
+  const store = await openStore(config, () => undefined);
+  try {
+    return await work(store.db, config);
+  } finally {
+    await store.close();
+  }
+}
+
+/** The database that the configuration names, or the embedded one. */
+export async function openStore(config: Config, progress: (line: string) => void): Promise<{ db: Database; close(): Promise<void> }> {
+  const embedded = config.databaseUrl ? undefined : await startEmbeddedPostgres({ dataDir: config.dataDir, log: progress });
+  const db = await openDatabase(config.databaseUrl ?? embedded?.url ?? '');
+  return {
+    db,
+    close: async () => {
+      await db.close();
+      await embedded?.stop();
+    },
+  };
+}
+
+/** Rows as aligned text. */
+export function table(rows: readonly Record<string, unknown>[]): string {
+  const names = Object.keys(rows[0] ?? {});
+  const cells = [names, ...rows.map((row) => names.map((name) => String(row[name] ?? '')))];
+  const width = names.map((_, i) => Math.max(...cells.map((line) => displayWidth(line[i] ?? ''))));
+  return cells.map((line) => line.map((cell, i) => cell + ' '.repeat((width[i] ?? 0) - displayWidth(cell))).join('  ').trimEnd()).join('\n');
+}
+
+/** Chinese characters take two columns of a terminal. */
+function displayWidth(text: string): number {
+  return [...text].reduce((sum, c) => sum + (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]/.test(c) ? 2 : 1), 0);
+}
