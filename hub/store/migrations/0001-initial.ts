@@ -342,6 +342,7 @@ create table audit_event_default partition of audit_event default;
 create index audit_event_by_patient on audit_event (patient_id, recorded desc);
 create index audit_event_by_agent on audit_event (agent, recorded desc);
 create index audit_event_by_organization on audit_event (organization_id, recorded desc);
+create index audit_event_by_custodian on audit_event (custodian_id, recorded desc);
 
 create function audit_event_is_append_only() returns trigger language plpgsql as $$
 begin
@@ -350,6 +351,8 @@ end $$;
 create trigger audit_event_append_only before update or delete on audit_event
   for each row execute function audit_event_is_append_only();
 create trigger audit_event_no_truncate before truncate on audit_event
+  for each statement execute function audit_event_is_append_only();
+create trigger audit_event_no_truncate before truncate on audit_event_default
   for each statement execute function audit_event_is_append_only();
 `;
 
