@@ -1,0 +1,82 @@
+import type { Request, Server } from '@hapi/hapi';
+import type { Logger } from 'pino';
+import type { Audit } from '../../audit/vocabulary.js';
+import type { Config } from '../../config.js';
+import { forbidden, unauthenticated } from '../../outcomes.js';
+import type { Caller, RequestContext } from '../caller.js';
+import { capacityOf, callerOf, scopeOf } from './capacity.js';
+import { reasonOf } from './not-authentic.js';
+import { requestContext } from './request-context.js';
+import type { Standing } from './standing.js';
+import type { AccessToken, VerifyAccessToken } from './verify-access-token.js';
+
+export interface BearerDeps {
+  config: Config;
+  audit: Audit;
+  log: Logger;
+  verify: VerifyAccessToken;
+  standingOf: (token: AccessToken, context: RequestContext) => Promise<Standing | undefined>;
+}
+
+/**
+ * The default strategy `bearer` (RFC 6750, header only). Two answers, each always the same: 401 when the token does not hold or there is
+ * none; 403 when it holds but the registry gives its bearer no standing (no account, disabled, suspended organization, a role or purpose
+ * that is not his). The second is no 401, because to sign in again would not help; it tells only what the bearer knows: he signed in.
+ */
+export function registerBearer(server: Server, deps: BearerDeps): void {
+  server.auth.scheme('hub-bearer', () => ({
+    authenticate: async (request, h) => h.authenticated({ credentials: { caller: await authenticate(deps, request) } }),
+  }));
+  server.auth.strategy('bearer', 'hub-bearer');
+  server.auth.default('bearer');
+}
+
+/** The caller of an authenticated request. @throws {Refusal} 401 where a route let the request through without one */
+export function callerOfRequest(request: Request): Caller {
+  const caller = request.auth.credentials?.['caller'] as Caller | undefined;
+  if (!caller) throw unauthenticated();
+  return caller;
+}
+
+async function authenticate(deps: BearerDeps, request: Request): Promise<Caller> {
+  const context = requestContext(request, deps.config);
+  const token = await verified(deps, request, context);
+  const standing = await deps.standingOf(token, context);
+  const capacity = standing && capacityOf(standing, token.asserted);
+  if (!standing || !capacity) throw await withoutStanding(deps, token, standing, context);
+  return callerOf(standing, capacity, { ...token, scope: scopeOf(standing, capacity.role, token.scope) });
+}
+
+async function verified(deps: BearerDeps, request: Request, context: RequestContext): Promise<AccessToken> {
+  const [, token] = /^Bearer ([\w.~+/=-]+)$/i.exec(request.headers.authorization ?? '') ?? [];
+  if (!token) throw unauthenticated();
+  try {
+    return await deps.verify(token);
+  } catch (error) {
+    deps.log.info({ reason: reasonOf(error), requestId: context.requestId }, 'access token refused');
+    throw unauthenticated();
+  }
+}
+
+async function withoutStanding(
+  deps: BearerDeps,
+  token: AccessToken,
+  standing: Standing | undefined,
+  context: RequestContext,
+): Promise<Error> {
+  await deps.audit.commit([
+    {
+      type: 'authentication',
+      subtype: 'login',
+      action: 'E',
+      outcome: 4,
+      agent: standing?.subject ?? 'Anonymous',
+      agentName: standing?.name,
+      clientId: token.clientId,
+      detail: standing ? 'no standing in this capacity' : 'no account',
+      evidence: { issuer: token.issuer, subject: token.subject },
+      ...context,
+    },
+  ]);
+  return forbidden('Access is not permitted.');
+}
