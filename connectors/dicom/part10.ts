@@ -85,7 +85,9 @@ async function detectEncoding(source: ByteSource, offset: number, isDicom: boole
   if (explicit && (littleEndian || isGroup(head.readUInt16BE(0)))) return { explicit, littleEndian };
   const tag = head.readUInt16LE(0).toString(16).padStart(4, '0') + head.readUInt16LE(2).toString(16).padStart(4, '0');
   const isPlausible = isDicom || dictionaryVr(tag.toUpperCase()) !== 'UN';
-  if (littleEndian && isPlausible && head.readUInt32LE(4) <= source.length) return { explicit: false, littleEndian };
+  const length = head.readUInt32LE(4);
+  if (littleEndian && isPlausible && (length <= source.length || length === 0xffffffff)) return { explicit: false, littleEndian };
+  if (isDicom) throw new DicomProblem('malformed', 'No transfer syntax is stated, and none can be told from the data set.');
   throw new DicomProblem('not-dicom', 'The file begins neither with a PS3.10 prefix nor with a data set.');
 }
 

@@ -1,0 +1,103 @@
+import type { Change, Connector, SourceHealth } from '../connector.js';
+import { SourceError } from '../connector.js';
+import type { Outbound } from '../outbound.js';
+import { lastChange, type OrthancCursor, orthancChanges } from './orthanc-changes.js';
+import { type QidoCursor, type QidoPolicy, qidoChanges } from './qido-changes.js';
+import { retrieveFromDicomweb } from './retrieve.js';
+import { retryItem } from './retry.js';
+import { type DicomwebSource, dicomArray } from './source.js';
+import { type Credentials, createSourceClient, type Timeouts } from './source-client.js';
+
+export interface DicomwebSettings {
+  /** Root of QIDO-RS and WADO-RS, e.g. `https://pacs.example.org/dicom-web`. */
+  baseUrl: string;
+  /** Root of Orthanc's REST interface: its change log is then the cursor. */
+  orthancUrl?: string;
+  auth?: Credentials;
+  /** `+08:00`: for objects without Timezone Offset From UTC (0008,0201). Without it their times are left out, never invented. */
+  defaultUtcOffset?: string;
+  timeouts?: Partial<Timeouts>;
+  /** Requests to the source at once. */
+  maxConcurrent?: number;
+  /** Largest metadata reply, bytes. */
+  maxJsonBytes?: number;
+  /** Without a change log: after how many hours everything is listed again, and how many days are listed each time. */
+  fullListingHours?: number;
+  recentDays?: number;
+}
+
+interface Cursor {
+  qido?: QidoCursor;
+  orthanc?: OrthancCursor;
+}
+
+/** A hospital whose PACS speaks QIDO-RS and WADO-RS (PS3.18), with or without Orthanc's change log. */
+export function createDicomwebConnector(settings: DicomwebSettings & { outbound: Outbound }): Connector {
+  const source = sourceOf(settings);
+  const hour = 60 * 60 * 1000;
+  const policy: QidoPolicy = { fullListingMs: (settings.fullListingHours ?? 24) * hour, recentDays: settings.recentDays ?? 7 };
+  return {
+    async *changes(cursor, signal) {
+      const { qido, orthanc } = parseCursor(cursor);
+      const last = source.orthancUrl === undefined ? undefined : await lastChange(source, signal);
+      if (last === undefined) yield* tagged('qido', qidoChanges(source, qido ?? {}, policy, signal));
+      else yield* tagged('orthanc', orthancChanges(source, orthanc, last, signal));
+    },
+    retry: ({ locator }, signal) => retryItem(source, locator, signal),
+    retrieve: (request, signal) => retrieveFromDicomweb(source, request, signal),
+    health: (signal) => healthOf(source, signal),
+    // The outbound belongs to whoever made it.
+    close: async () => {},
+  };
+}
+
+function sourceOf(settings: DicomwebSettings & { outbound: Outbound }): DicomwebSource {
+  const maxConcurrent = settings.maxConcurrent ?? 4;
+  return {
+    baseUrl: settings.baseUrl,
+    orthancUrl: settings.orthancUrl,
+    defaultUtcOffset: settings.defaultUtcOffset,
+    maxConcurrent,
+    client: createSourceClient({
+      outbound: settings.outbound,
+      auth: settings.auth,
+      timeouts: { headersMs: 30_000, idleMs: 30_000, ...settings.timeouts },
+      maxConcurrent,
+      maxJsonBytes: settings.maxJsonBytes ?? 64 * 1024 * 1024,
+    }),
+  };
+}
+
+async function* tagged(kind: keyof Cursor, changes: AsyncIterable<Change>): AsyncGenerator<Change> {
+  for await (const change of changes) {
+    yield change.cursor === undefined ? change : { ...change, cursor: `{"${kind}":${change.cursor}}` };
+  }
+}
+
+/** A cursor that can't be read means reading from the beginning: repeating is harmless, missing is not. */
+function parseCursor(cursor: string | undefined): Cursor {
+  try {
+    const { qido, orthanc } = JSON.parse(cursor ?? '') as Cursor;
+    const isOrthanc =
+      orthanc !== undefined &&
+      Number.isSafeInteger(orthanc.changes) &&
+      (orthanc.listing === undefined || isOffset(orthanc.listing.offset));
+    const isQido = qido !== undefined && (qido.listing === undefined || isOffset(qido.listing.offset));
+    return { ...(isOrthanc ? { orthanc } : {}), ...(isQido ? { qido } : {}) };
+  } catch {
+    return {};
+  }
+}
+
+const isOffset = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+
+async function healthOf(source: DicomwebSource, signal: AbortSignal): Promise<SourceHealth> {
+  const begin = performance.now();
+  try {
+    await dicomArray(source, 'studies', signal, [['limit', '1']]);
+    return { reachable: true, detail: 'QIDO-RS answers.', latencyMs: performance.now() - begin };
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    return { reachable: false, detail: error.message };
+  }
+}

@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import { isNetwork } from './address-policy.js';
+import type { Connector } from './connector.js';
+import { fhirOffset } from './dicom/date-time.js';
+import { createDicomwebConnector } from './dicomweb/dicomweb-connector.js';
+import { createFolderConnector } from './folder/folder-connector.js';
+import type { Outbound } from './outbound.js';
+
+/** What connectors need from the program that runs them. */
+export interface ConnectorDeps {
+  outbound: Outbound;
+}
+
+const utcOffset = z
+  .string()
+  .refine((offset) => /^[+-]\d{2}:\d{2}$/.test(offset) && fhirOffset(offset) !== undefined, 'must be an offset such as +08:00');
+
+const rootUrl = z
+  .string()
+  .max(2_000)
+  .refine(isRootUrl, 'must be an http or https address without credentials, query or fragment');
+
+/** Settings of each kind of connector, as they stand in a hospital's record. Unknown elements are refused. */
+export const connectorSettings = {
+  folder: z.strictObject({
+    root: z.string().min(1).max(4_096),
+    defaultUtcOffset: utcOffset.optional(),
+    clockSkewMs: z.int().min(0).max(3_600_000).optional(),
+  }),
+  dicomweb: z.strictObject({
+    baseUrl: rootUrl,
+    orthancUrl: rootUrl.optional(),
+    auth: z
+      .discriminatedUnion('kind', [
+        z.strictObject({ kind: z.literal('basic'), username: z.string().min(1), password: z.string() }),
+        z.strictObject({ kind: z.literal('bearer'), token: z.string().min(1) }),
+      ])
+      .optional(),
+    defaultUtcOffset: utcOffset.optional(),
+    timeouts: z
+      .strictObject({ headersMs: z.int().min(100).max(600_000).optional(), idleMs: z.int().min(100).max(600_000).optional() })
+      .optional(),
+    maxConcurrent: z.int().min(1).max(64).optional(),
+    maxJsonBytes: z.int().min(1_024).max(1_073_741_824).optional(),
+    fullListingHours: z.number().positive().max(8_760).optional(),
+    recentDays: z.int().min(0).max(3_650).optional(),
+  }),
+} as const;
+
+export type ConnectorKind = keyof typeof connectorSettings;
+
+export const connectorKinds = Object.keys(connectorSettings) as ConnectorKind[];
+
+/** Allowed private networks, for the schema of whoever configures the outbound. */
+export const networkInCidr = z.string().refine(isNetwork, 'must be an address or a network in CIDR notation');
+
+/**
+ * The connector of a hospital's record.
+ * @param settings checked against `connectorSettings[kind]`.
+ * @throws z.ZodError whose issues name the elements that are wrong.
+ */
+export function createConnector(kind: ConnectorKind, settings: unknown, { outbound }: ConnectorDeps): Connector {
+  if (kind === 'folder') return createFolderConnector(connectorSettings.folder.parse(settings));
+  return createDicomwebConnector({ ...connectorSettings.dicomweb.parse(settings), outbound });
+}
+
+function isRootUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  const isBare = url.username === '' && url.password === '' && url.search === '' && url.hash === '';
+  return isBare && (url.protocol === 'http:' || url.protocol === 'https:');
+}

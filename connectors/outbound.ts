@@ -1,0 +1,136 @@
+import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
+import { isIP } from 'node:net';
+import type { Readable } from 'node:stream';
+import { Agent, buildConnector, request } from 'undici';
+import { createAddressPolicy } from './address-policy.js';
+import { SourceError } from './connector.js';
+
+export interface OutboundRequest {
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  headers?: Record<string, string>;
+  body?: string | Buffer;
+  signal?: AbortSignal;
+  /** Time until the reply's headers are there, ms. */
+  headersTimeoutMs?: number;
+  /** Longest pause within the reply's body, ms. */
+  idleTimeoutMs?: number;
+}
+
+export interface OutboundReply {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: Readable;
+}
+
+/** HTTP to places that an administrator or a client named: nothing inside the hub's own network can be reached through it. */
+export interface Outbound {
+  /** @throws SourceError `forbidden-address`, `unreachable` or `timeout`; the signal's reason when it is aborted. */
+  request(url: URL, options?: OutboundRequest): Promise<OutboundReply>;
+  close(): Promise<void>;
+}
+
+export interface OutboundSettings {
+  /** Private networks (CIDR) that may be connected to, such as the one the hospitals are reached through. */
+  allowedNetworks: readonly string[];
+  connectTimeoutMs?: number;
+}
+
+/**
+ * Outbound HTTP(S): the address that was checked is the one connected to (a name is resolved once for each connection),
+ * TLS certificates are verified, redirects are not followed, every wait has its limit.
+ */
+export function createOutbound({ allowedNetworks, connectTimeoutMs = 5_000 }: OutboundSettings): Outbound {
+  const mayConnect = createAddressPolicy(allowedNetworks);
+  const agent = new Agent({
+    connect: checkedConnector(mayConnect, connectTimeoutMs),
+    headersTimeout: 30_000,
+    bodyTimeout: 30_000,
+  });
+  return {
+    async request(url, options = {}) {
+      if (url.protocol !== 'http:' && url.protocol !== 'https:') throw forbidden('Only http and https are spoken.');
+      if (url.username !== '' || url.password !== '') throw forbidden('Credentials do not belong in an address.');
+      try {
+        const { statusCode, headers, body } = await request(url, {
+          dispatcher: agent,
+          method: options.method ?? 'GET',
+          headers: options.headers,
+          body: options.body,
+          signal: options.signal,
+          headersTimeout: options.headersTimeoutMs,
+          bodyTimeout: options.idleTimeoutMs,
+        });
+        return { status: statusCode, headers, body };
+      } catch (error) {
+        throw asSourceError(error, options.signal);
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+/** The SourceError of a failed connection or body; an aborted signal's reason and unknown errors come back as they are. */
+export function asSourceError(error: unknown, signal?: AbortSignal): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (error instanceof SourceError || !(error instanceof Error)) return error;
+  const { code = '', cause } = error as NodeJS.ErrnoException;
+  if (cause instanceof SourceError) return cause;
+  if (timeouts.has(code)) return new SourceError('timeout', 'The source does not answer in time.', { cause: error });
+  if (/CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO_|ERR_SSL|EPROTO/.test(code)) {
+    return new SourceError('refused', `The source's certificate or TLS is not acceptable (${code}).`, { cause: error });
+  }
+  if (unreachable.has(code)) return new SourceError('unreachable', `The source cannot be reached (${code}).`, { cause: error });
+  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_')) {
+    return new SourceError('bad-response', 'The source does not speak HTTP properly.', { cause: error });
+  }
+  return error;
+}
+
+const timeouts = new Set([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'ETIMEDOUT',
+  'ESOCKETTIMEDOUT',
+]);
+const unreachable = new Set([
+  ...[
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'ECONNABORTED',
+    'EPIPE',
+    'EHOSTUNREACH',
+    'EHOSTDOWN',
+    'ENETUNREACH',
+    'ENETDOWN',
+    'EADDRNOTAVAIL',
+  ],
+  ...['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'UND_ERR_SOCKET', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED'],
+]);
+
+function checkedConnector(mayConnect: (address: string) => boolean, timeout: number): buildConnector.connector {
+  const connect = buildConnector({ timeout, lookup: checkedLookup(mayConnect) as never });
+  return (options, callback) => {
+    const host = options.hostname.replace(/^\[|\]$/g, '');
+    // A literal address is never looked up.
+    if (isIP(host) !== 0 && !mayConnect(host)) return callback(forbidden('The address is not in an allowed network.'), null);
+    return connect(options, callback);
+  };
+}
+
+type LookupCallback = (error: Error | null, address?: string | LookupAddress[], family?: number) => void;
+
+/** Resolves a name and gives only the addresses that may be connected to. */
+function checkedLookup(mayConnect: (address: string) => boolean) {
+  return (hostname: string, options: LookupOptions, callback: LookupCallback) => {
+    dnsLookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(error);
+      const allowed = addresses.filter(({ address }) => mayConnect(address));
+      const [first] = allowed;
+      if (!first) return callback(forbidden('The name leads to an address that is not in an allowed network.'));
+      return options.all ? callback(null, allowed) : callback(null, first.address, first.family);
+    });
+  };
+}
+
+const forbidden = (detail: string) => new SourceError('forbidden-address', detail);
