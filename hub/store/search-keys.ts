@@ -268,9 +268,9 @@ function compartment(resource: Json): string {
 /** Organizations that are a party to the record: requester, owner, performer. */
 function partiesOf(resource: Json): string[] {
   if (!['Task', 'ServiceRequest', 'DiagnosticReport'].includes(resource.resourceType)) return [];
-  const targets = [resource.requester, resource.owner, ...list(resource.performer)].map(
-    (r) => (r as { reference?: string } | undefined)?.reference ?? '',
-  );
+  // A draft is not sent yet: those who will be asked don't see it.
+  const asked = resource.status === 'draft' ? [] : [resource.owner, ...list(resource.performer)];
+  const targets = [resource.requester, ...asked].map((r) => (r as { reference?: string } | undefined)?.reference ?? '');
   return [
     ...new Set(targets.filter((t) => t.startsWith('Organization/')).map((t) => localReference(t).slice('Organization/'.length))),
   ];

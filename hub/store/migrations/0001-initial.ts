@@ -363,6 +363,9 @@ create table scoring_job (
   study_id text not null,
   patient_id text not null,
   custodian_id text not null,
+  requester_id text not null,
+  study_version integer not null,
+  automatic boolean not null default false,
   model text not null,
   state text not null default 'queued' check (state in ('queued', 'running', 'done', 'failed', 'cancelled')),
   priority integer not null default 100,
@@ -375,6 +378,7 @@ create table scoring_job (
   finished timestamptz
 );
 create index scoring_job_queue on scoring_job (priority, created) where state in ('queued', 'running');
+create unique index scoring_job_once_a_version on scoring_job (study_id, model, study_version) where automatic;
 
 create table outbox (
   id bigint generated always as identity primary key,

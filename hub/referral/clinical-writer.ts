@@ -1,0 +1,84 @@
+import type { ResourceWriter, WriteRequest } from '../access/write-request.js';
+import { forbidden } from '../outcomes.js';
+import type { Queryable } from '../store/database.js';
+import { createResources, findResource, type ResourceRow, toResource, updateResource, type Write } from '../store/resources.js';
+import { type FhirResource, localReference } from '../store/search-keys.js';
+import { findOpenConsultation } from './grants.js';
+import { idOf, nowhere, refused } from './task.js';
+
+/** meta.tag of records that a model made (HL7 v3 ObservationValue `AIAST`, artificial intelligence asserted). */
+const isMachineMade = (resource: FhirResource): boolean => resource.meta?.tag?.some((t) => t.code === 'AIAST') ?? false;
+
+/**
+ * Writer for DiagnosticReport and Observation. The organization that writes is the custodian. It writes about its own patients, and
+ * about those that an accepted consultation gave it: then the hospital that asked is a party, and reads the opinion.
+ */
+export const clinicalWriter: ResourceWriter = {
+  create: async (tx, requests) => createResources(tx, await Promise.all(requests.map((r) => authored(tx, r)))),
+  update: async (tx, { caller, current, resource }) => {
+    if (current.custodian_id !== caller.organizationId) throw forbidden('A record is changed by the organization that wrote it.');
+    const before = toResource(current);
+    assertRevision(before, resource, caller.role);
+    const scope = {
+      modality: current.modality,
+      bodySite: current.body_site,
+      ...(current.date_from ? { started: current.date_from } : {}),
+    };
+    const tag = before.meta?.tag ?? resource.meta?.tag;
+    const kept = { ...resource, id: current.id, meta: { ...resource.meta, ...(tag ? { tag } : {}) } };
+    return updateResource(
+      tx,
+      { resource: kept, custodianId: current.custodian_id, parties: current.parties, scope },
+      current.version,
+    );
+  },
+};
+
+/** A model's report stays preliminary until a physician accepts, corrects or rejects it. */
+function assertRevision(before: FhirResource, after: FhirResource, role: string): void {
+  if (idOf(before.subject, 'Patient') !== idOf(after.subject, 'Patient'))
+    throw refused('The patient does not change.', `${before.resourceType}.subject`);
+  if (isMachineMade(before) && role !== 'physician') throw forbidden('A physician decides on what a model found.');
+}
+
+async function authored(tx: Queryable, request: WriteRequest): Promise<Write> {
+  const { caller, resource } = request;
+  const at = `${resource.resourceType}.subject`;
+  const patientId = idOf(resource.subject, 'Patient');
+  if (!patientId) throw refused('The subject is a Patient.', at);
+  const patient = await findResource(tx, 'Patient', patientId);
+  if (!patient || patient.deleted) throw nowhere(at);
+  if (isMachineMade(resource)) throw refused('Only the hub marks what a model made.', `${resource.resourceType}.meta.tag`);
+  const studies = studiesOf(resource);
+  const scope = await scopeOf(tx, studies, resource.resourceType);
+  if (patient.custodian_id === caller.organizationId) return { resource, custodianId: caller.organizationId, ...scope };
+  const consultation = await findOpenConsultation(tx, caller, patientId, studies);
+  if (!consultation)
+    throw forbidden('Another hospital’s patient is reported on within an accepted consultation, on its patient and its studies.');
+  return { resource, custodianId: caller.organizationId, parties: [caller.organizationId, consultation.requester_id], ...scope };
+}
+
+/** References of the studies that a record is about. */
+function studiesOf(resource: FhirResource): string[] {
+  const about: { reference?: string }[] = [...(resource.imagingStudy ?? []), ...(resource.derivedFrom ?? [])];
+  return about.map((r) => localReference(r.reference ?? '')).filter((r) => r.startsWith('ImagingStudy/'));
+}
+
+/** A record about a study has its scope, so that limited sharing covers both or neither. */
+async function scopeOf(tx: Queryable, studies: readonly string[], type: string): Promise<Pick<Write, 'scope'>> {
+  const rows: ResourceRow[] = [];
+  for (const study of new Set(studies)) {
+    const row = await findResource(tx, 'ImagingStudy', study.slice('ImagingStudy/'.length));
+    if (!row || row.deleted) throw nowhere(`${type}.${type === 'DiagnosticReport' ? 'imagingStudy' : 'derivedFrom'}`);
+    rows.push(row);
+  }
+  if (rows.length === 0) return {};
+  const started = rows[0]?.date_from;
+  return {
+    scope: {
+      modality: [...new Set(rows.flatMap((r) => r.modality))],
+      bodySite: [...new Set(rows.flatMap((r) => r.body_site))],
+      ...(started ? { started } : {}),
+    },
+  };
+}
