@@ -1,6 +1,7 @@
 /** Applies the project's own profiles, extensions and code systems to resources that are walked. */
 import { deepIncludes } from '@medplum/core';
 import { canonicalResources } from './canonical-resources.js';
+import { checkInvariants } from './invariants.js';
 import { compileProfile, type ProfileNode } from './profile-compile.js';
 import { isObject, type Json, type Run, report } from './run.js';
 import { codesOfSystem, isOwnUrl } from './terminology.js';
@@ -85,10 +86,7 @@ export function checkCoding({ system, code }: Json, path: string, run: Run): voi
 function checkContent(located: Located, node: ProfileNode, run: Run): void {
   checkOwnRules(located, node, run);
   if (!isObject(located.value)) return;
-  for (const invariant of node.invariants) {
-    if (!invariant.holds(located.value, node.type, run))
-      report(run, 'invariant', located.path, `${invariant.key}: ${invariant.human}`);
-  }
+  checkInvariants(located.value, node.type, node.invariants, located.path, run);
   for (const child of node.children) checkChild(located.value, located.path, child, run);
 }
 
@@ -130,7 +128,7 @@ function checkOwnRules({ value, path }: Located, node: ProfileNode, run: Run): v
   if (node.fixed !== undefined && value !== node.fixed) report(run, 'value', path, `The profile fixes the value ${node.fixed}`);
   if (node.pattern && !includes(value, node.pattern))
     report(run, 'value', path, `Expected ${JSON.stringify(node.pattern)} by the profile`);
-  if (node.regex && !node.regex.test(String(value)))
+  if (node.regex && !(typeof value === 'string' && node.regex.test(value)))
     report(run, 'value', path, `Expected the form ${node.regex.source} by the profile`);
   if (node.codes && !isBound(value, node.codes))
     report(run, 'code-invalid', path, `Code is not in the value set ${node.binding}`);

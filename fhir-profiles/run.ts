@@ -26,14 +26,22 @@ export const maxValues = 500_000;
 
 export type Json = Record<string, unknown>;
 
-export interface Run {
-  issues: Issue[];
-  values: number;
-  options: ValidationOptions;
+/** What an invariant may look at beside its element. */
+export interface InvariantContext {
   /** Nearest resource around the element, contained ones included: FHIRPath's %resource. */
   resource: Json;
   /** The resource that contains it, or itself: FHIRPath's %rootResource. */
   rootResource: Json;
+  /** Ids of the resources in rootResource.contained, once they were needed. */
+  containedIds?: Set<unknown>;
+}
+
+export interface Run extends InvariantContext {
+  issues: Issue[];
+  /** JSON values and FHIRPath evaluations so far. */
+  values: number;
+  evaluations: number;
+  options: ValidationOptions;
 }
 
 /** Ends a validation whose issues tell enough. */

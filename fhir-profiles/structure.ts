@@ -3,7 +3,7 @@
  * targets and invariants.
  */
 import { type ElementRule, type TypeRule, typeRule } from './compile.js';
-import type { Invariant } from './invariants.js';
+import { checkInvariants } from './invariants.js';
 import { maxStringLength, type Primitive } from './primitives.js';
 import { checkCoding, checkExtension, checkProfiles } from './profile-check.js';
 import { countValue, isObject, type Json, maxDepth, type Run, report, stop } from './run.js';
@@ -12,12 +12,12 @@ import { countValue, isObject, type Json, maxDepth, type Run, report, stop } fro
 export function checkResource(value: unknown, path: string, run: Run, depth: number, contained: boolean): void {
   const rule = resourceRule(value, path, run);
   if (!rule) return;
-  const outer = { resource: run.resource, rootResource: run.rootResource };
+  const { resource, rootResource, containedIds } = run;
   run.resource = value as Json;
-  if (!contained) run.rootResource = value as Json;
+  if (!contained) Object.assign(run, { rootResource: value, containedIds: undefined });
   checkObject(value, rule, path || rule.name, run, depth);
   checkProfiles(value as Json, rule.name, path || rule.name, run);
-  Object.assign(run, outer);
+  Object.assign(run, { resource, rootResource, containedIds });
 }
 
 function resourceRule(value: unknown, path: string, run: Run): TypeRule | undefined {
@@ -37,18 +37,20 @@ function checkObject(value: unknown, rule: TypeRule, path: string, run: Run, dep
     report(run, 'structure', path, 'Expected a JSON object');
     return;
   }
-  let isEmpty = true;
+  const issuesBefore = run.issues.length;
+  let isEmpty = !rule.isResource;
   let choices: Map<string, string> | undefined;
   for (const key of Object.keys(value)) {
     if (value[key] === undefined || (key === 'resourceType' && rule.isResource)) continue;
     // ele-1: an id alone makes no element.
-    if (key !== 'id' || rule.isResource) isEmpty = false;
+    if (key !== 'id') isEmpty = false;
     const element = checkProperty(value, key, rule, path, run, depth);
     if (element?.choice) choices = checkChoice(element, choices ?? new Map(), path, run);
   }
   if (isEmpty) report(run, 'structure', path, 'An element has a value or children');
   checkRequired(value, rule, path, run);
-  checkInvariants(value, rule.name, rule.invariants, path, run);
+  // On an element that is wrong already an invariant would only repeat it.
+  if (run.issues.length === issuesBefore) checkInvariants(value, rule.name, rule.invariants, path, run);
   if (rule.name === 'Coding') checkCoding(value, path, run);
 }
 
@@ -129,10 +131,11 @@ function checkNested(value: unknown, element: ElementRule, path: string, run: Ru
 
 function checkComplex(value: unknown, element: ElementRule, path: string, run: Run, depth: number): void {
   const type = element.type as TypeRule;
+  const issuesBefore = run.issues.length;
   checkObject(value, type, path, run, depth + 1);
   if (!isObject(value)) return;
   if (element.targets) checkTarget(value, element.targets, path, run);
-  checkInvariants(value, type.name, element.invariants, path, run);
+  if (run.issues.length === issuesBefore) checkInvariants(value, type.name, element.invariants, path, run);
 }
 
 function checkPrimitive(value: unknown, primitive: Primitive, element: ElementRule, path: string, run: Run): void {
@@ -165,12 +168,6 @@ function checkSibling(value: unknown, partner: unknown, element: ElementRule, pa
       if (item !== null) checkObject(item, rule, `${path}[${index}]`, run, depth + 1);
       else if (!hasPartner) report(run, 'structure', `${path}[${index}]`, 'null is not a value');
     });
-  }
-}
-
-function checkInvariants(value: Json, type: string, invariants: Invariant[], path: string, run: Run): void {
-  for (const invariant of invariants) {
-    if (!invariant.holds(value, type, run)) report(run, 'invariant', path, `${invariant.key}: ${invariant.human}`);
   }
 }
 

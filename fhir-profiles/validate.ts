@@ -14,7 +14,7 @@ export type { Issue, ValidationOptions };
  * @returns what is wrong, at most `maxIssues`; empty when valid. Never throws on a JSON value.
  */
 export function validateResource(resource: unknown, options: ValidationOptions = {}): Issue[] {
-  const run: Run = { issues: [], values: 0, options, resource: {}, rootResource: {} };
+  const run: Run = { issues: [], values: 0, evaluations: 0, options, resource: {}, rootResource: {} };
   try {
     checkResource(resource, '', run, 1, false);
   } catch (error) {
