@@ -1,10 +1,11 @@
 import type { ResourceWriter, WriteRequest } from '../access/write-request.js';
+import { nowhere, refused } from '../access/write-rules.js';
 import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { idOf } from '../store/fhir-elements.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource, type Write } from '../store/resources.js';
 import { type FhirResource, localReference } from '../store/search-keys.js';
 import { findOpenConsultation } from './grants.js';
-import { idOf, nowhere, refused } from './task.js';
 
 /** meta.tag of records that a model made (HL7 v3 ObservationValue `AIAST`, artificial intelligence asserted). */
 const isMachineMade = (resource: FhirResource): boolean => resource.meta?.tag?.some((t) => t.code === 'AIAST') ?? false;

@@ -1,14 +1,16 @@
 import type { Caller } from '../access/caller.js';
 import { findRow } from '../access/find-row.js';
 import type { WriteRequest } from '../access/write-request.js';
+import { nowhere, refused } from '../access/write-rules.js';
 import { conflict, forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { idOf } from '../store/fhir-elements.js';
 import { findResource, toResource } from '../store/resources.js';
 import { type FhirResource, localReference } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import type { Grant } from './grants.js';
 import type { Referral, Task } from './referral-writer.js';
-import { attachedStudies, deadlineOf, idOf, nowhere, refused } from './task.js';
+import { attachedStudies, deadlineOf } from './task.js';
 import type { Party, Transition } from './transitions.js';
 
 /**

@@ -1,13 +1,15 @@
 import type { Caller } from '../access/caller.js';
 import { agentOf, type ResourceWriter, type WriteRequest } from '../access/write-request.js';
+import { refused } from '../access/write-rules.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import { conflict, forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { idOf } from '../store/fhir-elements.js';
 import { createResources, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { endGrants, type Grant, mintGrants } from './grants.js';
 import { enqueue } from './outbox.js';
-import { assertOnlyStateChanges, businessStatus, idOf, refused, restrictionOf, stateOf } from './task.js';
+import { assertOnlyStateChanges, businessStatus, restrictionOf, stateOf } from './task.js';
 import {
   allowedTransitions,
   isLive,

@@ -1,14 +1,15 @@
 import type { Caller, Role } from '../access/caller.js';
 import { findRow } from '../access/find-row.js';
 import type { WriteRequest } from '../access/write-request.js';
+import { isSamePerson, nowhere, refused } from '../access/write-rules.js';
 import { conflict } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { idOf } from '../store/fhir-elements.js';
 import { findResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
-import { sql } from '../store/sql.js';
 import type { Grant } from './grants.js';
 import type { Referral, Task } from './referral-writer.js';
-import { deadlineOf, idOf, nowhere, refused, restrictionOf } from './task.js';
+import { deadlineOf, restrictionOf } from './task.js';
 import type { Party, Transition } from './transitions.js';
 
 /**
@@ -33,14 +34,6 @@ async function placeRelease(tx: Queryable, { access, caller, resource: task }: W
   if (!(await isSamePerson(tx, idOf(task.for, 'Patient') ?? '', study.patient_id)))
     throw refused('The study is not known to be of this patient.', 'Task.for');
   return { ...task, intent: 'order', owner: { reference: `Organization/${study.custodian_id}` } };
-}
-
-async function isSamePerson(tx: Queryable, a: string, b: string): Promise<boolean> {
-  if (a === b) return true;
-  const linked = await tx.query(
-    sql`select from cross_reference x join cross_reference y using (cluster_id) where x.patient_id = ${a} and y.patient_id = ${b}`,
-  );
-  return linked.length > 0;
 }
 
 /** Persons who may decide on a disclosure. */

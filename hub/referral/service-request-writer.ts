@@ -1,8 +1,9 @@
 import type { ResourceWriter, WriteRequest } from '../access/write-request.js';
+import { nowhere, refused } from '../access/write-rules.js';
 import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { idOf } from '../store/fhir-elements.js';
 import { createResources, findResource, toResource, updateResource, type Write } from '../store/resources.js';
-import { idOf, nowhere, refused } from './task.js';
 
 /** Writer for ServiceRequest: what is asked about one's own patient, in one's own organization's name. The performers it names may read it. */
 export const serviceRequestWriter: ResourceWriter = {

@@ -1,7 +1,8 @@
 import type { ResourceWriter } from '../access/write-request.js';
+import { refused } from '../access/write-rules.js';
 import type { ResourceRow } from '../store/resources.js';
 import { toResource } from '../store/resources.js';
-import { refused, taskKind } from './task.js';
+import { taskKind } from './task.js';
 
 /** Writer for Task: each kind (Task.code) has a writer of its own. @throws Refusal 422 for an unknown kind. */
 export function createTaskWriter(kinds: Readonly<Record<string, ResourceWriter>>): ResourceWriter {

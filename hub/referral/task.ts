@@ -1,26 +1,9 @@
-import { isDeepStrictEqual } from 'node:util';
 import { systems } from '../../fhir-profiles/codes.js';
-import { type Issue, unprocessable } from '../outcomes.js';
+import { assertOnlyChanges, refused } from '../access/write-rules.js';
 import { dateRange } from '../store/fhir-date.js';
-import { type FhirResource, localReference } from '../store/search-keys.js';
+import { codeIn, idOf, type Reference } from '../store/fhir-elements.js';
+import type { FhirResource } from '../store/search-keys.js';
 import { isState, type State } from './transitions.js';
-
-interface Concept {
-  coding?: { system?: string; code?: string }[];
-}
-interface Reference {
-  reference?: string;
-}
-
-/** The code of a concept in one system. */
-export const codeIn = (concept: Concept | undefined, system: string): string | undefined =>
-  concept?.coding?.find((c) => c.system === system)?.code;
-
-/** The id of a local reference to a type: `Organization/x` gives `x`. */
-export function idOf(reference: Reference | undefined, type: string): string | undefined {
-  const target = localReference(reference?.reference ?? '');
-  return target.startsWith(`${type}/`) ? target.slice(type.length + 1) : undefined;
-}
 
 export const taskKind = (task: FhirResource): string | undefined => codeIn(task.code, systems.taskKind);
 
@@ -64,45 +47,8 @@ export function restrictionOf(task: FhirResource, now = new Date()): object {
   return { ...task.restriction, period: { ...task.restriction?.period, end } };
 }
 
-/** Elements that the hub keeps itself. */
-const HUB_KEPT = new Set(['resourceType', 'id', 'meta', 'lastModified', 'businessStatus', 'status']);
-
-/**
- * Only state, note, output and reason may change; notes and outputs are added to, never taken away.
- * @throws Refusal 422 naming each element that may not change.
- */
+/** Only state, note, output and reason may change; notes and outputs are added to, never taken away. */
 export function assertOnlyStateChanges(before: FhirResource, after: FhirResource, alsoFree: readonly string[] = []): void {
-  const free = new Set([...HUB_KEPT, 'statusReason', 'note', 'output', ...alsoFree]);
-  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((name) => !free.has(name));
-  const changed = names.filter((name) => !isDeepStrictEqual(before[name], after[name]));
-  const shortened = ['note', 'output'].filter((name) => {
-    const kept: unknown[] = before[name] ?? [];
-    return !isDeepStrictEqual(kept, (after[name] ?? []).slice(0, kept.length));
-  });
-  const issues: Issue[] = [
-    ...changed.map((name) => issue('This element does not change once the Task is placed.', `Task.${name}`)),
-    ...shortened.map((name) => issue('Entries are added at the end, never changed.', `Task.${name}`)),
-  ];
-  if (issues.length > 0) throw unprocessable(issues);
+  const free = ['status', 'businessStatus', 'statusReason', 'lastModified', ...alsoFree];
+  assertOnlyChanges(before, after, { free, growing: ['note', 'output'] });
 }
-
-const issue = (diagnostics: string, expression: string): Issue => ({
-  severity: 'error',
-  code: 'business-rule',
-  diagnostics,
-  expression: [expression],
-});
-
-/** 422 against a business rule, naming the element. */
-export const refused = (diagnostics: string, expression: string) => unprocessable([issue(diagnostics, expression)]);
-
-/** 422 for a reference: the same for what does not exist and for what the caller may not know of. */
-export const nowhere = (expression: string) =>
-  unprocessable([
-    {
-      severity: 'error',
-      code: 'not-found',
-      diagnostics: 'The reference points to nothing that you may refer to.',
-      expression: [expression],
-    },
-  ]);
