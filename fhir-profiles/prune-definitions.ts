@@ -6,7 +6,7 @@
  * that a build that changes neither copies it.
  */
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -42,7 +42,9 @@ const target = join(dirname(fileURLToPath(import.meta.url)), 'definitions.json.g
 const cached = cachePath();
 if (!existsSync(cached)) {
   mkdirSync(dirname(cached), { recursive: true });
-  writeFileSync(cached, gzipSync(JSON.stringify(pruneDefinitions()), { level: 9 }));
+  // Renamed when whole: builds of several folders may run at once.
+  writeFileSync(`${cached}.${process.pid}`, gzipSync(JSON.stringify(pruneDefinitions()), { level: 9 }));
+  renameSync(`${cached}.${process.pid}`, cached);
 }
 copyFileSync(cached, target);
 
