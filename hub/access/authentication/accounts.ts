@@ -1,3 +1,4 @@
+import { importJWK, type JWK } from 'jose';
 import { z } from 'zod';
 import { invalid } from '../../outcomes.js';
 import type { AccountRecord, ClientRecord } from '../../store/entities.js';
@@ -75,12 +76,20 @@ export async function bindAccount(tx: Queryable, given: z.input<typeof account>)
  */
 export async function registerClient(tx: Queryable, given: z.input<typeof client>): Promise<ClientRecord> {
   const c = parsed(client, given);
+  for (const key of c.jwks?.keys ?? []) await assertIsKey(key);
   await tx.query(sql`
     insert into client (id, organization_id, name, jwks, jwks_uri, roles, scope, enabled)
     values (${c.id}, ${c.organizationId}, ${c.name}, ${c.jwks ? JSON.stringify(c.jwks) : null}, ${c.jwksUri ?? null}, ${c.roles}, ${c.scope}, ${c.enabled})
     on conflict (id) do update set organization_id = excluded.organization_id, name = excluded.name, jwks = excluded.jwks,
       jwks_uri = excluded.jwks_uri, roles = excluded.roles, scope = excluded.scope, enabled = excluded.enabled`);
   return { ...c, jwks: c.jwks ?? null, jwksUri: c.jwksUri ?? null };
+}
+
+async function assertIsKey(key: JWK): Promise<void> {
+  const algorithm = key.kty === 'RSA' ? 'RS384' : key.crv === 'P-384' ? 'ES384' : 'ES256';
+  await importJWK(key, algorithm).catch(() => {
+    throw invalid('jwks.keys: not a key');
+  });
 }
 
 function shared() {

@@ -48,7 +48,7 @@ async function authenticate(deps: BearerDeps, request: Request): Promise<Caller>
 }
 
 async function verified(deps: BearerDeps, request: Request, context: RequestContext): Promise<AccessToken> {
-  const [, token] = /^Bearer ([\w.~+/=-]+)$/i.exec(request.headers.authorization ?? '') ?? [];
+  const [, token] = /^Bearer ([\w.~+/=-]+)$/i.exec((request.headers.authorization as string | undefined) ?? '') ?? [];
   if (!token) throw unauthenticated();
   try {
     return await deps.verify(token);

@@ -1,4 +1,4 @@
-import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createLocalJWKSet, decodeJwt, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { Config } from '../../config.js';
 import { BoundedCache } from './bounded-cache.js';
 import type { BoundedFetch } from './bounded-fetch.js';
@@ -6,6 +6,7 @@ import { CLIENT_ID } from './client-id.js';
 import { remoteKeys } from './key-set.js';
 import { NotAuthentic } from './not-authentic.js';
 import type { Standing, Standings } from './standing.js';
+import { tokenType } from './token-type.js';
 
 /** A client that proved who it is. The assertion is spent by its `jti` when the token is issued. */
 export interface AuthenticatedClient {
@@ -67,8 +68,7 @@ async function verify(
   keys: JWTVerifyGetKey,
   { publicUrl, clockLeeway }: Pick<Config, 'publicUrl' | 'clockLeeway'>,
 ): Promise<{ jti: string; expires: number }> {
-  const type = decodeProtectedHeader(assertion).typ;
-  if (type !== undefined && type.toLowerCase() !== 'jwt') throw new NotAuthentic('another kind of token');
+  if (!['', 'jwt'].includes(tokenType(assertion))) throw new NotAuthentic('another kind of token');
   const { payload } = await jwtVerify(assertion, keys, {
     algorithms: ASSERTION_ALGORITHMS,
     issuer: clientId,

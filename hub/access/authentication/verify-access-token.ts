@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createLocalJWKSet, decodeJwt, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { Config } from '../../config.js';
 import { BoundedCache } from './bounded-cache.js';
 import { type AssertedContext, assertedContext } from './iua-claims.js';
 import { NotAuthentic } from './not-authentic.js';
 import { SIGNING_ALGORITHM, type SigningKey } from './signing-key.js';
+import { tokenType } from './token-type.js';
 
 /** What a sound access token says. Organization, role and purpose are only asserted: the registry decides whether they hold. */
 export interface AccessToken {
@@ -99,7 +100,7 @@ async function verifyIssuers(
  * writes RFC 9068's type, so without it the token has to look like an access token and must not look like anything else.
  */
 function assertIsNoOtherKind(token: string): void {
-  const type = String(decodeProtectedHeader(token).typ ?? '').toLowerCase();
+  const type = tokenType(token);
   if (!ISSUER_TYPES.has(type)) throw new NotAuthentic('another kind of token');
   if (type.endsWith('at+jwt')) return;
   const claims = decodeJwt(token);
