@@ -2,7 +2,7 @@ import { canonicalResource, profileUrls } from '../../fhir-profiles/canonical-re
 import { modalitySearchParameter } from '../../fhir-profiles/codes.js';
 import type { Config } from '../config.js';
 import { searchKeys } from '../store/search-keys.js';
-import { auditSearchParameters } from './audit-events.js';
+import { auditSearchParameters } from '../audit/search-parameters.js';
 import { typeRules } from './types.js';
 
 const COMMON = [
