@@ -37,23 +37,23 @@ const pixelDataTag = 'x7fe00010';
 const largestFile = 256 * 1024 * 1024;
 const mostPixels = 4096 * 4096;
 
-/** Reads a file's header without its pixels. `malformed-input` for what is no DICOM image. */
+/** Reads an object's header without its pixels. `malformed-input` for what is no DICOM object. */
 export function readHeader(bytes: Uint8Array): Outcome<ImageHeader> {
   const parsed = parse(bytes, pixelDataTag);
   return parsed.ok ? describe(parsed.value.dataSet, parsed.value.transferSyntaxUid) : parsed;
 }
 
 /** The coded bytes of one frame (0-based): a slice of native Pixel Data, or the joined fragments of an encapsulated frame. */
-export function readFrame(bytes: Uint8Array, header: ImageHeader, frame = 0): Outcome<{ bytes: Uint8Array; bigEndian: boolean }> {
+export function readFrame(bytes: Uint8Array, header: ImageHeader, frame = 0): Outcome<Uint8Array> {
+  if (!isPlausible(header)) return failure('malformed-input', 'An image header contradicts itself.');
   const parsed = parse(bytes);
   if (!parsed.ok) return parsed;
   const { dataSet } = parsed.value;
   const element = dataSet.elements[pixelDataTag];
   if (!element || frame < 0 || frame >= header.frames) return failure('malformed-input', 'The image has no such frame.');
-  const bigEndian = header.transferSyntaxUid === transferSyntax.explicitBigEndian;
   if (element.encapsulatedPixelData) {
     try {
-      return success({ bytes: encapsulatedFrame(dataSet, frame, header.frames), bigEndian });
+      return success(encapsulatedFrame(dataSet, frame, header.frames));
     } catch {
       return failure('malformed-input', 'The fragments of the pixel data do not make a frame.');
     }
@@ -61,7 +61,7 @@ export function readFrame(bytes: Uint8Array, header: ImageHeader, frame = 0): Ou
   const length = header.rows * header.columns * header.samplesPerPixel * (header.bitsAllocated / 8);
   const start = element.dataOffset + frame * length;
   if (element.length < (frame + 1) * length) return failure('malformed-input', 'The pixel data is shorter than the image.');
-  return success({ bytes: dataSet.byteArray.subarray(start, start + length), bigEndian });
+  return success(dataSet.byteArray.subarray(start, start + length));
 }
 
 function encapsulatedFrame(dataSet: DataSet, frame: number, frames: number): Uint8Array {
@@ -128,13 +128,10 @@ function describe(dataSet: DataSet, transferSyntaxUid: string): Outcome<ImageHea
     orientation: decimals(dataSet, 'x00200037', 6),
     pixelSpacing: decimals(dataSet, 'x00280030', 2),
   };
-  return isPlausible(header) ? success(header) : failure('malformed-input', 'An image header contradicts itself.');
+  return header.sopInstanceUid ? success(header) : failure('malformed-input', 'A DICOM object lacks its SOP Instance UID.');
 }
 
-function isPlausible(header: ImageHeader): boolean {
-  const { bitsAllocated, bitsStored, rows, columns, frames } = header;
-  // Objects without pixels (reports, plans) are well-formed: whether they are of use is for the caller to say.
-  if (rows === 0 && columns === 0) return true;
+function isPlausible({ bitsAllocated, bitsStored, rows, columns, frames }: ImageHeader): boolean {
   const bits = [8, 16].includes(bitsAllocated) && bitsStored >= 1 && bitsStored <= bitsAllocated;
   return bits && rows > 0 && columns > 0 && rows * columns <= mostPixels && Number.isInteger(frames) && frames >= 1;
 }

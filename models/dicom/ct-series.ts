@@ -1,0 +1,76 @@
+import { failure, type Outcome, success } from '../outcome.js';
+import type { ImageHeader } from './read-image.js';
+
+/** A header, and where its file lies. */
+export interface CtImage {
+  path: string;
+  header: ImageHeader;
+}
+
+export interface SeriesLimits {
+  leastSlices: number;
+  /** The thickest spacing of slices that is taken, mm. */
+  mostSliceSpacingMm: number;
+}
+
+const ctImageStorage = '1.2.840.10008.5.1.4.1.1.2';
+/** Cosine of the largest tilt of the planes against the axial one: about 26 degrees. */
+const leastAxialCosine = 0.9;
+
+/**
+ * Chooses the axial CT series of a study that has most planes, in order from foot to head, localizers and derived images left out; between equals, the one with
+ * the lower series number. `not-applicable` where there is none; `malformed-input` where the chosen one lacks a slice, has two at one place or is uneven.
+ */
+export function chooseCtSeries(images: CtImage[], limits: SeriesLimits): Outcome<CtImage[]> {
+  const groups = [...groupByGeometry(images.filter(isAxialCt)).values()];
+  const ranked = groups.sort((a, b) => b.length - a.length || a[0]!.header.seriesNumber - b[0]!.header.seriesNumber);
+  const best = ranked[0];
+  if (!best || best.length < limits.leastSlices)
+    return failure('not-applicable', 'The study holds no axial CT series with enough slices.');
+  return inOrder(best, limits);
+}
+
+function isAxialCt({ header }: CtImage): boolean {
+  const { modality, sopClassUid, imageType, position, orientation, pixelSpacing, samplesPerPixel, frames } = header;
+  if (modality !== 'CT' || sopClassUid !== ctImageStorage || samplesPerPixel !== 1 || frames !== 1) return false;
+  if (imageType[0] === 'DERIVED' || imageType.includes('LOCALIZER')) return false;
+  return (
+    position !== undefined &&
+    pixelSpacing !== undefined &&
+    orientation !== undefined &&
+    Math.abs(normalOf(orientation)[2]!) > leastAxialCosine
+  );
+}
+
+/** Planes belong together when they share series, acquisition, size, spacing and direction. The same object sent twice counts once. */
+function groupByGeometry(images: CtImage[]): Map<string, CtImage[]> {
+  const groups = new Map<string, CtImage[]>();
+  for (const image of new Map(images.map((image) => [image.header.sopInstanceUid, image])).values()) {
+    const { seriesInstanceUid, acquisitionNumber, rows, columns, pixelSpacing, orientation } = image.header;
+    const directions = orientation!.map((cosine) => cosine.toFixed(2));
+    const key = [seriesInstanceUid, acquisitionNumber, rows, columns, ...pixelSpacing!, ...directions].join('|');
+    groups.set(key, [...(groups.get(key) ?? []), image]);
+  }
+  return groups;
+}
+
+function inOrder(images: CtImage[], limits: SeriesLimits): Outcome<CtImage[]> {
+  const normal = normalOf(images[0]!.header.orientation!);
+  const upward = normal[2]! > 0 ? 1 : -1;
+  const height = ({ header }: CtImage) => upward * dot(header.position!, normal);
+  const ordered = [...images].sort((a, b) => height(a) - height(b));
+  const steps = ordered.slice(1).map((image, i) => height(image) - height(ordered[i]!));
+  const spacing = [...steps].sort((a, b) => a - b)[Math.floor(steps.length / 2)]!;
+  if (spacing < 0.05) return failure('malformed-input', 'Several slices lie at one place.');
+  if (steps.some((step) => step > 1.5 * spacing)) return failure('malformed-input', 'A slice of the series is missing.');
+  if (steps.some((step) => Math.abs(step - spacing) > 0.2 * spacing))
+    return failure('malformed-input', 'The slices are unevenly spaced.');
+  if (spacing > limits.mostSliceSpacingMm) return failure('not-applicable', 'The slices are too far apart for this model.');
+  return success(ordered);
+}
+
+function normalOf([rx, ry, rz, cx, cy, cz]: number[]): number[] {
+  return [ry! * cz! - rz! * cy!, rz! * cx! - rx! * cz!, rx! * cy! - ry! * cx!];
+}
+
+const dot = (a: number[], b: number[]): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);

@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { failure, type Outcome, success } from '../outcome.js';
+import { type CtImage, chooseCtSeries, type SeriesLimits } from './ct-series.js';
+import { decodeFrame } from './decode-frame.js';
+import { type ImageHeader, readFrame, readHeader } from './read-image.js';
+
+/** An axial CT series as one block of Hounsfield units: planes from foot to head, then rows, then columns. */
+export interface CtVolume {
+  hounsfield: Int16Array;
+  columns: number;
+  rows: number;
+  slices: number;
+  /** Between columns, rows and planes, mm. */
+  spacing: { x: number; y: number; z: number };
+  /** Centre of the first voxel in the patient's space, mm. */
+  origin: number[];
+  /** Directions of a row, of a column and from plane to plane, as unit vectors. */
+  axes: { x: number[]; y: number[]; z: number[] };
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  /** Body Part Examined (0018,0015), upper case; empty where the series has none. */
+  bodyPart: string;
+  /** The planes in order: identity, and SHA-256 (hex) of the file. */
+  instances: { sopInstanceUid: string; sha256: string }[];
+}
+
+export interface VolumeLimits extends SeriesLimits {
+  /** Accepted transfer syntaxes; the study does not fit when the chosen series has another. */
+  transferSyntaxes: readonly string[];
+  mostVoxels: number;
+}
+
+/** Lowest value kept: CT scanners write -2000 or less for what lies outside the field of view. */
+const air = -1024;
+
+/**
+ * Reads the files of a study and makes a volume of its best axial CT series. Objects of other kinds are left aside.
+ * `progress` gets the share of the work that is done, 0 to 1.
+ */
+export async function readCtVolume(
+  paths: string[],
+  limits: VolumeLimits,
+  progress: (share: number) => void = () => undefined,
+): Promise<Outcome<CtVolume>> {
+  const images = await readHeaders(paths);
+  if (!images.ok) return images;
+  const chosen = chooseCtSeries(images.value, limits);
+  if (!chosen.ok) return chosen;
+  const planes = chosen.value;
+  const { rows, columns } = planes[0]!.header;
+  if (planes.some(({ header }) => !limits.transferSyntaxes.includes(header.transferSyntaxUid))) {
+    return failure('not-applicable', 'The model does not accept the transfer syntax of the series.');
+  }
+  if (rows * columns * planes.length > limits.mostVoxels)
+    return failure('not-applicable', 'The series is too large for this model.');
+  const hounsfield = new Int16Array(rows * columns * planes.length);
+  const instances: CtVolume['instances'] = [];
+  for (const [index, plane] of planes.entries()) {
+    const read = await readPlane(plane, hounsfield.subarray(index * rows * columns, (index + 1) * rows * columns));
+    if (!read.ok) return read;
+    instances.push(read.value);
+    progress((index + 1) / planes.length);
+  }
+  return success({
+    hounsfield,
+    columns,
+    rows,
+    slices: planes.length,
+    ...geometry(planes[0]!.header, planes.at(-1)!.header, planes.length),
+    instances,
+  });
+}
+
+/** A file that cannot be read may be a slice that is missed without anyone noticing, so it stops the study. */
+async function readHeaders(paths: string[]): Promise<Outcome<CtImage[]>> {
+  const images: CtImage[] = [];
+  for (const path of paths) {
+    const header = readHeader(await readFile(path));
+    if (!header.ok) return header;
+    images.push({ path, header: header.value });
+  }
+  return success(images);
+}
+
+/** Decodes one file into its plane by the modality look-up (PS3.3 C.11.1): stored value * slope + intercept. */
+async function readPlane({ path, header }: CtImage, plane: Int16Array): Promise<Outcome<CtVolume['instances'][number]>> {
+  const bytes = await readFile(path);
+  const frame = readFrame(bytes, header);
+  if (!frame.ok) return frame;
+  const decoded = await decodeFrame(frame.value, header);
+  if (!decoded.ok) return decoded;
+  const { rescaleSlope: slope, rescaleIntercept: intercept } = header;
+  const stored = decoded.value;
+  for (let i = 0; i < plane.length; i++) plane[i] = Math.min(32767, Math.max(air, stored[i]! * slope + intercept));
+  return success({ sopInstanceUid: header.sopInstanceUid, sha256: createHash('sha256').update(bytes).digest('hex') });
+}
+
+function geometry(first: ImageHeader, last: ImageHeader, slices: number) {
+  // A tilted gantry shifts the planes against one another, so the way up need not be the normal of a plane.
+  const way = last.position!.map((value, i) => value - first.position![i]!);
+  const length = Math.hypot(...way);
+  return {
+    spacing: { x: first.pixelSpacing![1]!, y: first.pixelSpacing![0]!, z: length / (slices - 1) },
+    origin: first.position!,
+    axes: { x: first.orientation!.slice(0, 3), y: first.orientation!.slice(3), z: way.map((value) => value / length) },
+    studyInstanceUid: first.studyInstanceUid,
+    seriesInstanceUid: first.seriesInstanceUid,
+    bodyPart: first.bodyPart.toUpperCase(),
+  };
+}

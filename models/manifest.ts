@@ -1,0 +1,63 @@
+import { z } from 'zod';
+
+const coding = z.strictObject({ system: z.string().min(1), code: z.string().min(1), display: z.string().min(1) });
+const dimension = z.union([z.int().positive(), z.string().min(1)]);
+const tensor = z.strictObject({
+  name: z.string().min(1),
+  type: z.literal('float32'),
+  /** Sizes; a name stands for a size that varies. */
+  shape: z.array(dimension),
+  description: z.string().min(1),
+});
+
+/** A tensor for the self-test: a background with balls in it, so that no data set has to lie in the folder. */
+const drawnTensor = z.strictObject({
+  shape: z.array(z.int().positive().max(512)).max(5),
+  background: z.number(),
+  balls: z.array(z.strictObject({ centre: z.array(z.number()), radius: z.number().positive(), value: z.number() })).default([]),
+});
+
+/** `manifest.json` of a model folder. */
+export const manifestSchema = z.strictObject({
+  /** Also the name of the folder. */
+  name: z.string().regex(/^[a-z][a-z0-9-]{2,63}$/),
+  version: z.string().regex(/^\d+\.\d+\.\d+$/),
+  title: z.string().min(1),
+  /** SPDX identifier. */
+  licence: z.string().min(1),
+  task: z.enum(['detection', 'classification', 'severity']),
+  accepts: z.strictObject({
+    modality: z.array(z.string().regex(/^[A-Z]{2,16}$/)).min(1),
+    bodySite: z.array(coding).min(1),
+    /** Body Part Examined (0018,0015) values that fit; a series without one fits too, the model then looks for itself. */
+    bodyPartExamined: z.array(z.string().regex(/^[A-Z ]{1,16}$/)).min(1),
+    transferSyntaxes: z.array(z.string().regex(/^[0-9.]+$/)).min(1),
+    leastSlices: z.int().min(2),
+    mostSliceSpacingMm: z.number().positive(),
+    mostVoxels: z.int().positive(),
+  }),
+  graph: z.strictObject({
+    file: z.literal('model.onnx'),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    inputs: z.array(tensor).min(1),
+    outputs: z.array(tensor).min(1),
+  }),
+  /** Settings of the code before and after the graph. */
+  parameters: z.record(z.string(), z.number()),
+  /** The operating point. */
+  thresholds: z.record(z.string(), z.number()),
+  /** Codes for each finding. */
+  findingCodes: z.array(coding).min(1),
+  /** The values about the whole study, with their code and UCUM unit. */
+  summary: z.record(z.string(), z.strictObject({ code: coding, unit: z.string().min(1) })),
+  limitsOfUse: z.array(z.string().min(1)).min(1),
+  selfTest: z.strictObject({
+    feeds: z.record(z.string(), drawnTensor),
+    expect: z
+      .array(z.strictObject({ output: z.string(), index: z.int().min(0), value: z.number(), tolerance: z.number().positive() }))
+      .min(1),
+  }),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type DrawnTensor = z.infer<typeof drawnTensor>;

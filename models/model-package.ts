@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Manifest, manifestSchema } from './manifest.js';
+import { failure, type Outcome, success } from './outcome.js';
+
+/** A model folder whose manifest is valid and whose graph is the one that the manifest names. */
+export interface ModelPackage {
+  manifest: Manifest;
+  folder: string;
+}
+
+/** Where the models of the project lie: one folder each. */
+export const modelsFolder = fileURLToPath(new URL('.', import.meta.url));
+
+const largestGraph = 2 * 1024 ** 3;
+
+/** Every model whose folder loads, by name. */
+export async function listModels(root = modelsFolder): Promise<ModelPackage[]> {
+  const entries = await readdir(root, { withFileTypes: true });
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  const loaded = await Promise.all(names.sort().map((name) => loadModelPackage(name, root)));
+  return loaded.flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
+}
+
+/** Loads a model by name. `invalid-model` where there is none, its manifest is wrong, or the graph's hash differs. */
+export async function loadModelPackage(name: string, root = modelsFolder): Promise<Outcome<ModelPackage>> {
+  // The name becomes part of a path, so it must be a plain name.
+  if (!/^[a-z][a-z0-9-]{2,63}$/.test(name)) return failure('invalid-model', 'There is no such model.');
+  const folder = join(root, name);
+  const manifest = await readManifest(folder);
+  if (!manifest.ok) return manifest;
+  if (manifest.value.name !== name) return failure('invalid-model', 'The manifest names another model than its folder.');
+  const graph = await readGraph(folder, manifest.value);
+  return graph.ok ? success({ manifest: manifest.value, folder }) : graph;
+}
+
+async function readManifest(folder: string): Promise<Outcome<Manifest>> {
+  const text = await readFile(join(folder, 'manifest.json'), 'utf8').catch(() => undefined);
+  if (text === undefined) return failure('invalid-model', 'There is no such model.');
+  try {
+    const parsed = manifestSchema.safeParse(JSON.parse(text));
+    if (parsed.success) return success(parsed.data);
+    const [issue] = parsed.error.issues;
+    return failure('invalid-model', `The manifest is wrong at ${issue?.path.join('.')}: ${issue?.message}`);
+  } catch {
+    return failure('invalid-model', 'The manifest is not JSON.');
+  }
+}
+
+/** The graph's bytes, checked against the hash in the manifest: those that are checked are those that run. */
+export async function readGraph(folder: string, manifest: Manifest): Promise<Outcome<Buffer>> {
+  const bytes = await readFile(join(folder, manifest.graph.file)).catch(() => undefined);
+  if (!bytes || bytes.length > largestGraph) return failure('invalid-model', 'The model has no graph.');
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  return sha256 === manifest.graph.sha256
+    ? success(bytes)
+    : failure('invalid-model', 'The hash of the graph differs from the manifest.');
+}

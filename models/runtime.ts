@@ -1,0 +1,150 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { loadModelPackage, modelsFolder } from './model-package.js';
+import { failure, type Failure, type Outcome } from './outcome.js';
+import type { ModelCheck, ScoreMessage, Scored, ScoreStage, ScoreTask } from './score-messages.js';
+
+export interface ProcessLimits {
+  /** The process is killed after this time, ms. Default 10 minutes. */
+  timeoutMs?: number;
+  /** Kills the process when aborted. */
+  signal?: AbortSignal;
+  /** The process is killed when it holds more than this. Default 3 GiB. */
+  memoryLimitBytes?: number;
+  /** Threads that the graph runs on. Default 2. */
+  threads?: number;
+}
+
+export interface ScoreRequest extends ProcessLimits {
+  /** Name of the model. */
+  model: string;
+  /** Part 10 files of one study; or the folder that holds them, at any depth. */
+  files?: string[];
+  folder?: string;
+  /** Another operating point than the manifest's, for all or some of its thresholds. */
+  thresholds?: Record<string, number>;
+  onProgress?: (progress: { stage: ScoreStage; share: number }) => void;
+  /** Where the model folders lie. Default: those of the project. */
+  modelsRoot?: string;
+}
+
+/**
+ * Scores one study with one model in a process of its own, which has no environment, no secrets and no connection but the one to its
+ * parent, runs at low priority, and cannot take the parent down. What can be expected to go wrong comes back as a Failure.
+ */
+export async function scoreStudy(request: ScoreRequest): Promise<Outcome<Scored>> {
+  const model = await loadModelPackage(request.model, request.modelsRoot ?? modelsFolder);
+  if (!model.ok) return model;
+  const files = request.files ?? (await filesIn(request.folder));
+  if (files.length === 0) return failure('malformed-input', 'The study has no files.');
+  const task: ScoreTask = {
+    kind: 'score',
+    folder: model.value.folder,
+    files,
+    threads: request.threads ?? 2,
+    thresholds: request.thresholds ?? {},
+  };
+  const answer = await runProcess(task, request, request.onProgress);
+  return 'kind' in answer && answer.kind === 'scored' ? answer.outcome : asFailure(answer);
+}
+
+/**
+ * Checks a model folder: manifest, hash, card, then in a process of its own the graph's inputs and outputs and the self-test. Each
+ * check says whether it holds; the first of those that nothing can be built on is the last.
+ */
+export async function checkModelPackage(
+  name: string,
+  modelsRoot = modelsFolder,
+  limits: ProcessLimits = {},
+): Promise<ModelCheck[]> {
+  const model = await loadModelPackage(name, modelsRoot);
+  if (!model.ok) return [{ check: model.message.includes('hash') ? 'hash' : 'manifest', ok: false, detail: model.message }];
+  const { manifest, folder } = model.value;
+  const card = await readFile(join(folder, 'model-card.md'), 'utf8').catch(() => '');
+  const checks: ModelCheck[] = [
+    { check: 'manifest', ok: true, detail: `${manifest.name} ${manifest.version}, ${manifest.licence}` },
+    { check: 'hash', ok: true, detail: manifest.graph.sha256 },
+    {
+      check: 'card',
+      ok: card.includes(manifest.version),
+      detail: card.includes(manifest.version) ? 'present' : 'missing, or of another version',
+    },
+  ];
+  const answer = await runProcess({ kind: 'check', folder, threads: limits.threads ?? 2 }, limits);
+  if ('kind' in answer && answer.kind === 'checked' && answer.outcome.ok) return [...checks, ...answer.outcome.value];
+  const problem = 'kind' in answer && answer.kind === 'checked' && !answer.outcome.ok ? answer.outcome : asFailure(answer);
+  return [...checks, { check: 'graph', ok: false, detail: problem.message }];
+}
+
+async function filesIn(folder: string | undefined): Promise<string[]> {
+  if (!folder) return [];
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+const asFailure = (answer: ScoreMessage | Failure): Failure =>
+  'code' in answer ? answer : failure('crashed', 'The scoring process gave an answer that was not asked for.');
+
+/** Starts the process, sends it the task, and waits for its answer or its end, whichever way it comes. */
+async function runProcess(
+  task: ScoreTask,
+  limits: ProcessLimits,
+  onProgress: ScoreRequest['onProgress'] = () => undefined,
+): Promise<ScoreMessage | Failure> {
+  const { timeoutMs = 600_000, signal, memoryLimitBytes = 3 * 1024 ** 3 } = limits;
+  if (signal?.aborted) return cancelled;
+  const child = startProcess(memoryLimitBytes);
+  return new Promise((resolve) => {
+    const errors = lastOf(child);
+    const end = (answer: ScoreMessage | Failure): void => {
+      clearTimeout(timer);
+      clearInterval(watch);
+      signal?.removeEventListener('abort', abort);
+      child.kill('SIGKILL');
+      resolve(answer);
+    };
+    const abort = () => end(cancelled);
+    const timer = setTimeout(() => end(failure('timeout', `Scoring took longer than ${timeoutMs} ms.`)), timeoutMs);
+    const watch = setInterval(async () => {
+      if ((await memoryOf(child)) > memoryLimitBytes) end(outOfMemory);
+    }, 100);
+    signal?.addEventListener('abort', abort, { once: true });
+    child.on('error', () => end(failure('crashed', 'The scoring process could not be started.')));
+    child.on('exit', (code, killedBy) => end(explainExit(code, killedBy, errors())));
+    child.on('message', (message: ScoreMessage) => (message.kind === 'progress' ? onProgress(message) : end(message)));
+    child.send(task, (error) => error && end(failure('crashed', 'The scoring process could not be reached.')));
+  });
+}
+
+const cancelled = failure('cancelled', 'Scoring was cancelled.');
+const outOfMemory = failure('out-of-memory', 'Scoring needs more memory than it may use.');
+
+function startProcess(memoryLimitBytes: number): ChildProcess {
+  return fork(fileURLToPath(new URL('./score-process.js', import.meta.url)), {
+    env: {},
+    execArgv: [`--max-old-space-size=${Math.floor(memoryLimitBytes / 1024 ** 2)}`],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    serialization: 'json',
+  });
+}
+
+/** The heap limit binds JavaScript only; tensors lie outside it. Where the system does not tell, 0. */
+async function memoryOf({ pid }: ChildProcess): Promise<number> {
+  const status = await readFile(`/proc/${pid}/statm`, 'utf8').catch(() => '');
+  return Number(status.split(' ')[1] ?? 0) * 4096;
+}
+
+function lastOf(child: ChildProcess): () => string {
+  let text = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    text = (text + chunk.toString('latin1')).slice(-4096);
+  });
+  return () => text;
+}
+
+function explainExit(code: number | null, killedBy: NodeJS.Signals | null, errors: string): Failure {
+  if (/heap out of memory|bad_alloc|Allocation failed/.test(errors)) return outOfMemory;
+  return failure('crashed', `The scoring process ended before its answer (${killedBy ?? `exit code ${code}`}).`);
+}
