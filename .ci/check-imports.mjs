@@ -4,16 +4,19 @@ import { join, normalize } from 'node:path';
 
 /** From top to bottom; the folders of one row do not import each other. */
 const program = [['tests'], ['hub'], ['reports', 'connectors', 'models', 'policies'], ['fhir-profiles']];
+const domains = ['hub/imaging', 'hub/ingest', 'hub/identity', 'hub/scoring', 'hub/referral'];
+const kernel = ['hub/access', 'hub/audit'];
 const hub = [
   ['hub/main'],
+  ['hub/commands'],
   ['hub/server'],
   ['hub/fhir', 'hub/dicomweb', 'hub/api', 'hub/demo', 'hub/console', 'hub/health'],
-  ['hub/imaging', 'hub/ingest', 'hub/identity', 'hub/scoring', 'hub/referral'],
-  ['hub/access', 'hub/audit'],
+  domains,
+  kernel,
   ['hub/store'],
 ];
 /** What neighbours may import from each other: identity and retrieval serve the other domains; a caller is audited, a write has an audit. */
-const neighbourly = { 'hub/identity': hub[3], 'hub/imaging': hub[3], 'hub/access': hub[4], 'hub/audit': hub[4] };
+const neighbourly = { 'hub/identity': domains, 'hub/imaging': domains, 'hub/access': kernel, 'hub/audit': kernel };
 /** Open to the whole hub. */
 const open = ['hub/outcomes', 'hub/config'];
 

@@ -1,0 +1,562 @@
+/** Generated from openapi.yaml by .ci/generate-api.mjs. Do not edit. */
+export interface paths {
+    "/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The reports that there are, with their columns. Health commission only. */
+        get: operations["listReports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Runs a report over whole months. Health commission only; audited before the first byte leaves. */
+        get: operations["runReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Why the caller may or may not do something with a record, without touching the record. */
+        post: operations["explainAccess"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What could not be taken from a hospital's archives, with the reason. Its administrator sees his hospital's. */
+        get: operations["listQuarantine"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/quarantine/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads the item again from its source. */
+        post: operations["retryQuarantined"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Pairs of Patients that may be, or are, one person. For identity stewards. */
+        get: operations["listLinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity/links/{id}/{decision}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A steward links the two Patients of a proposal, rejects it, or takes a link back. */
+        post: operations["decideLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The process runs. */
+        get: operations["health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Requests can be served; the database answers, its schema is the program's, the audit can be written. */
+        get: operations["readiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Prometheus metrics; only for a caller on the same machine that no proxy stands before, else 404. */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @example 2025-11 */
+        Month: string;
+        Bilingual: {
+            zh: string;
+            en: string;
+        };
+        ReportColumn: {
+            name: string;
+            title: components["schemas"]["Bilingual"];
+            /** @enum {string} */
+            type: "text" | "integer";
+        };
+        ReportDescription: {
+            name: string;
+            title: components["schemas"]["Bilingual"];
+            description: components["schemas"]["Bilingual"];
+            columns: components["schemas"]["ReportColumn"][];
+        };
+        ReportList: {
+            reports: components["schemas"]["ReportDescription"][];
+        };
+        ReportResult: components["schemas"]["ReportDescription"] & {
+            from: components["schemas"]["Month"];
+            until: components["schemas"]["Month"];
+            rows: {
+                [key: string]: string | number | null;
+            }[];
+        };
+        ExplainRequest: {
+            /** @example ImagingStudy/0198c0de-0000-7000-8000-000000000001 */
+            resource: string;
+            /** @enum {string} */
+            action: "know" | "read" | "retrieve" | "write" | "score" | "disclose";
+        };
+        Evidence: {
+            kind: string;
+            id: string;
+            version?: number;
+            provision?: string;
+        };
+        Explanation: {
+            allowed: boolean;
+            rule?: string;
+            basis?: string;
+            evidence?: components["schemas"]["Evidence"][];
+            /** @enum {string} */
+            reason?: "no-basis" | "consent" | "purpose" | "label" | "suspended" | "quarantine";
+            wouldChange?: string[];
+        };
+        /** @enum {string} */
+        QuarantineState: "held" | "resolved" | "discarded";
+        QuarantineItem: {
+            id: string;
+            custodian: string;
+            connector?: string;
+            locator: string;
+            reason: string;
+            detail: string;
+            studyInstanceUid?: string;
+            seriesInstanceUid?: string;
+            sopInstanceUid?: string;
+            state: components["schemas"]["QuarantineState"];
+            attempts: number;
+            /** Format: date-time */
+            firstSeen: string;
+            /** Format: date-time */
+            lastSeen: string;
+        };
+        QuarantinePage: {
+            items: components["schemas"]["QuarantineItem"][];
+            /** @description Value of _cursor for the following page. */
+            next?: string;
+        };
+        /** @enum {string} */
+        LinkState: "proposed" | "linked" | "rejected" | "unlinked";
+        Link: {
+            id: string;
+            patientA: string;
+            patientB: string;
+            state: components["schemas"]["LinkState"];
+            basis: string;
+            /** Format: date-time */
+            proposedAt: string;
+            decidedBy?: string;
+            /** Format: date-time */
+            decidedAt?: string;
+        };
+        LinkPage: {
+            items: components["schemas"]["Link"][];
+            /** @description Value of _cursor for the following page. */
+            next?: string;
+        };
+        Health: {
+            /** @enum {string} */
+            status: "ok";
+        };
+        Readiness: {
+            /** @enum {string} */
+            status: "ready" | "not-ready";
+            checks: {
+                database: components["schemas"]["CheckResult"];
+                schema: components["schemas"]["CheckResult"];
+                audit: components["schemas"]["CheckResult"];
+            };
+        };
+        /** @enum {string} */
+        CheckResult: "ok" | "failed";
+        OperationOutcome: {
+            /** @enum {string} */
+            resourceType: "OperationOutcome";
+            issue: {
+                /** @enum {string} */
+                severity: "fatal" | "error" | "warning" | "information";
+                code: string;
+                diagnostics?: string;
+                expression?: string[];
+            }[];
+        };
+    };
+    responses: {
+        /** @description An OperationOutcome that says what was wrong or refused. */
+        Refusal: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/fhir+json": components["schemas"]["OperationOutcome"];
+            };
+        };
+    };
+    parameters: {
+        Id: string;
+        Count: number;
+        Cursor: string;
+    };
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    listReports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All reports. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportList"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    runReport: {
+        parameters: {
+            query?: {
+                /** @description First month that is counted. Default, eleven months before the current one. */
+                from?: components["schemas"]["Month"];
+                /** @description First month that is not counted any more. Default, the next month. At most 36 months after `from`. */
+                until?: components["schemas"]["Month"];
+                /** @description Wins over the Accept header. */
+                format?: "json" | "csv";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures. Only aggregates; no patient, person, record or day. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportResult"];
+                    "text/csv": string;
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    explainAccess: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainRequest"];
+            };
+        };
+        responses: {
+            /** @description The decision, as far as the caller may be told. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    listQuarantine: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["QuarantineState"];
+                reason?: string;
+                _count?: components["parameters"]["Count"];
+                _cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of items, newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuarantinePage"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    retryQuarantined: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The item as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuarantineItem"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    listLinks: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["LinkState"];
+                _count?: components["parameters"]["Count"];
+                _cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of pairs, newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkPage"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    decideLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                decision: "link" | "reject" | "unlink";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The pair as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It does. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    readiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of it holds. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            /** @description Some of it does not. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+        };
+    };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Text exposition format. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+}

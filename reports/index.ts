@@ -1,0 +1,17 @@
+import { crossHospitalAccess } from './cross-hospital-access.js';
+import { exchangeVolume } from './exchange-volume.js';
+import type { Report } from './report.js';
+
+export {
+  type Bilingual,
+  type Column,
+  type Period,
+  period,
+  type Report,
+  type ReportQuery,
+  type Row,
+  runReport,
+} from './report.js';
+
+/** Every report, in the order in which they are listed. */
+export const reports: readonly Report[] = [exchangeVolume, crossHospitalAccess];
