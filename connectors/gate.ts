@@ -32,9 +32,11 @@ export function createGate({
   let inside = 0;
   let failures = 0;
   let restsUntil = 0;
+  let isTrying = false;
 
   function leave(didAnswer: boolean): void {
     inside -= 1;
+    isTrying = false;
     failures = didAnswer ? 0 : failures + 1;
     if (failures >= maxFailures) restsUntil = now() + restMs;
     waiting.shift()?.();
@@ -43,7 +45,7 @@ export function createGate({
   /** While it rests nobody enters; after that one at a time, until one is answered. */
   function refuseWhileResting(): void {
     if (failures < maxFailures) return;
-    if (now() < restsUntil || inside > 0)
+    if (isTrying || now() < restsUntil)
       throw new SourceError('unreachable', 'The source is left alone for a while after repeated failures.');
   }
 
@@ -57,6 +59,7 @@ export function createGate({
         refuseWhileResting();
       }
       inside += 1;
+      isTrying = failures >= maxFailures;
       let hasLeft = false;
       return (didAnswer) => {
         if (!hasLeft) leave(didAnswer);

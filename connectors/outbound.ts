@@ -72,7 +72,7 @@ export function createOutbound({ allowedNetworks, connectTimeoutMs = 5_000 }: Ou
 /** The SourceError of a failed connection or body; an aborted signal's reason and unknown errors come back as they are. */
 export function asSourceError(error: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
-  if (error instanceof SourceError || !(error instanceof Error)) return error;
+  if (error instanceof SourceError || error === null || typeof error !== 'object') return error;
   const { code = '', cause } = error as NodeJS.ErrnoException;
   if (cause instanceof SourceError) return cause;
   if (timeouts.has(code)) return new SourceError('timeout', 'The source does not answer in time.', { cause: error });

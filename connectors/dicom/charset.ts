@@ -104,15 +104,20 @@ function guess(bytes: Uint8Array): string | undefined {
 function looksLikeGbk(bytes: Uint8Array): boolean {
   let strong = 0;
   let weak = 0;
+  let followsLetter = false;
   for (let i = 0; i < bytes.length; i += 1) {
     const lead = bytes[i]!;
-    if (lead < 0x80) continue;
+    if (lead < 0x80) {
+      followsLetter = isLetter(lead);
+      continue;
+    }
     const trail = bytes[i + 1];
     if (trail === undefined || trail < 0x40 || lead === 0x80 || lead === 0xff) return false;
     const isPair = trail >= 0xa1 || lead <= 0xa0;
-    const insideWord = isLetter(bytes[i - 1]) && !((bytes[i + 2] ?? 0) >= 0x80);
+    const insideWord = followsLetter && !((bytes[i + 2] ?? 0) >= 0x80);
     if (isPair && !insideWord) strong += 1;
     else weak += 1;
+    followsLetter = false;
     i += 1;
   }
   return strong > weak;
@@ -169,7 +174,7 @@ function shifted(set: Designated, run: Uint8Array): string {
 
 const registration = (term: string) => /^ISO(?:_IR| 2022 IR) (\d+)$/.exec(term)?.[1] ?? (term === '' ? '6' : '');
 const isAscii = (bytes: Uint8Array) => bytes.every((byte) => byte < 0x80);
-const isLetter = (byte: number | undefined) => byte !== undefined && /[A-Za-z]/.test(String.fromCharCode(byte));
+const isLetter = (byte: number) => /[A-Za-z]/.test(String.fromCharCode(byte));
 
 const decoders = new Map<string, TextDecoder>();
 

@@ -84,11 +84,12 @@ export function knownUids(json: DicomJson): KnownUids {
 export function text(json: DicomJson, tag: string): string | undefined {
   const value = firstValue(json, tag);
   if (typeof value !== 'string' && typeof value !== 'number') return undefined;
-  // NUL can be stored in no database text, and other controls never belong to these attributes.
-  const trimmed = String(value)
+  // NUL and half characters can be stored in no database text, and other controls never belong to these attributes.
+  const clean = String(value)
     .replace(/[\0-\x08\x0b-\x1f\x7f]/g, '')
     .trim()
     .slice(0, maxText);
+  const trimmed = clean.replace(/\p{Surrogate}/gu, '\ufffd');
   return trimmed === '' ? undefined : trimmed;
 }
 

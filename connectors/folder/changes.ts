@@ -18,13 +18,15 @@ export interface Folder {
 /** Files that are read before their studies are handed on together. */
 const batchSize = 200;
 const readsAtOnce = 4;
+/** Files get their times from a clock that may be a tick behind. */
+const clockTickMs = 20;
 
 /**
  * What is new in the folder since `cursor`: batches of at most 200 files, one study each and one item for every file that can't
  * be read. The last of a batch has the cursor; the end of a scan is a checkpoint.
  */
 export async function* folderChanges(folder: Folder, cursor: string | undefined, signal: AbortSignal): AsyncGenerator<Change> {
-  const { since, started = Math.max(0, Date.now() - folder.clockSkewMs), after } = parseCursor(cursor);
+  const { since, started = Math.max(0, Date.now() - folder.clockSkewMs - clockTickMs), after } = parseCursor(cursor);
   let batch: Found[] = [];
   for await (const found of walk(folder.root, { since, after, signal })) {
     batch.push(found);
@@ -55,7 +57,11 @@ async function* readBatch(folder: Folder, batch: Found[], next: FolderCursor, si
 function unlisted(locator: string, error: unknown): ReadFile {
   return {
     kind: 'unreadable',
-    item: { locator: locator || '.', reason: 'source-error', detail: `The directory cannot be listed (${codeOf(error)}).` },
+    item: {
+      locator: locator || '.',
+      reason: 'source-error',
+      detail: `The directory cannot be listed, or the name is not UTF-8 (${codeOf(error)}).`,
+    },
   };
 }
 

@@ -7,7 +7,7 @@ export type Steps = readonly string[];
 
 export interface Found {
   steps: Steps;
-  /** Why this directory could not be listed; absent for files. */
+  /** Why this entry could not be looked at. */
   error?: NodeJS.ErrnoException;
 }
 
@@ -44,6 +44,7 @@ async function* walkDirectory(
     const path = [...steps, name];
     if (options.after && compare(path, options.after.slice(0, path.length)) < 0) continue;
     const entry = await lstat(join(root, ...path)).catch(goneAsUndefined);
+    if (entry === undefined && name.includes('\ufffd')) yield { steps: path, error: notUtf8 };
     if (entry?.isFile() && name !== 'DICOMDIR') {
       const isDone = options.after !== undefined && compare(path, options.after) <= 0;
       if (!isDone && (isNew || entry.ctimeMs >= options.since)) yield { steps: path };
@@ -65,6 +66,9 @@ async function list(directory: string): Promise<{ names: string[]; error?: NodeJ
     return isGone(error) ? { names: [] } : { names: [], error: error as NodeJS.ErrnoException };
   }
 }
+
+/** A name in another encoding can't be asked for again. */
+const notUtf8: NodeJS.ErrnoException = Object.assign(new Error('the name is not UTF-8'), { code: 'EILSEQ' });
 
 /** What disappears between listing and looking is no error: its directory has changed and is looked at next time. */
 const isGone = (error: unknown) => ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
