@@ -87,6 +87,17 @@ export async function createDemoIdentityProvider(settings: DemoIdentityProviderS
   };
 }
 
+/** The library warns on the console of what is meant here: state in memory, and Node 20, on which the tests run it. */
+async function withoutWarnings<T>(work: () => Promise<T>): Promise<T> {
+  const { warn } = console;
+  console.warn = () => undefined;
+  try {
+    return await work();
+  } finally {
+    console.warn = warn;
+  }
+}
+
 function interactions(policy: object) {
   return { policy, url: (_ctx: unknown, { uid }: { uid: string }) => `${DEMO_IDP_PATH}/interaction/${uid}` };
 }

@@ -39,7 +39,7 @@ export async function clientCredentials(
   await deps.db.transaction(async (tx) => {
     await tx.query(forgetSpentAssertions(client.clientId));
     const [first] = await tx.query(spendAssertion(client.clientId, client.jti, forgetAt(client.expires, deps.config)));
-    if (!first) throw new TokenError('invalid_client', 'replayed', { entity: client.standing.subject });
+    if (!first) throw new TokenError('invalid_client', 'replayed');
     await deps.audit.append(tx, [tokenIssued(grant, 'client credentials', context)]);
   });
   const { scope, lifetime } = grant;

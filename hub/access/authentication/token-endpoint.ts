@@ -33,11 +33,8 @@ export function registerTokenEndpoint(server: Server, deps: TokenEndpointDeps): 
     path: '/token',
     options: {
       auth: false,
-      payload: {
-        allow: 'application/x-www-form-urlencoded',
-        maxBytes: MAX_BODY,
-        failAction: (_request, h) => h.response(new TokenError('invalid_request', 'body').body).code(400).takeover(),
-      },
+      // A body that can't be read reaches the handler as none, and is refused and recorded like any other.
+      payload: { allow: 'application/x-www-form-urlencoded', maxBytes: MAX_BODY, failAction: 'ignore' },
     },
     handler: (request, h) => answerTokenRequest(deps, throttle, request, h),
   });
@@ -60,7 +57,7 @@ async function answerTokenRequest(
     return reply(await grantToken(deps, request.payload, context), 200);
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;
-    throttle.failed(context.address, client);
+    if (!error.about.agent) throttle.failed(context.address, client); // one who proved who he is does not guess
     const throttled = throttle.allows(context.address, client) ? '' : '; further attempts are not looked at for a minute';
     await recordRefusal(deps, error, client, throttled, context);
     return reply(error.body, error.status);

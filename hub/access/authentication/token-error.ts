@@ -8,14 +8,14 @@ export type TokenErrorCode =
   | 'slow_down';
 
 /**
- * A refusal of the token endpoint. `description` is only given to a client that has proven who it is, or about the form of the request;
+ * A refusal of the token endpoint. `description` is only given to one who has proven who he is (then `agent` names him), or about the form of the request;
  * `reason` goes to the audit.
  */
 export class TokenError extends Error {
   constructor(
     readonly error: TokenErrorCode,
     readonly reason: string,
-    readonly about: { description?: string; agent?: string; entity?: string } = {},
+    readonly about: { description?: string; agent?: string } = {},
   ) {
     super(reason);
     this.name = 'TokenError';
