@@ -1,16 +1,7 @@
-import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { SourceError } from '../../connectors/connector.js';
-
-/** One part of a reply, as a private file. */
-export interface PartFile {
-  path: string;
-  bytes: number;
-  /** SHA-256 of the part's bytes, hex. */
-  digest: string;
-}
 
 /** A reply has more parts or bytes than a job may hold. */
 export class TooLarge extends Error {}
@@ -25,10 +16,10 @@ const BLANK_LINE = Buffer.from('\r\n\r\n');
 
 /**
  * Writes the parts of a `multipart/related` stream (RFC 2046 5.1, PS3.18 8.7.1) to files of `folder`, one after the other; at most
- * one chunk is in memory.
+ * one chunk is in memory. Resolves with their paths.
  * @throws SourceError when the stream is not multipart or ends before its closing delimiter. @throws TooLarge
  */
-export async function writeParts(contentType: string, body: Readable, folder: string, limits: PartLimits): Promise<PartFile[]> {
+export async function writeParts(contentType: string, body: Readable, folder: string, limits: PartLimits): Promise<string[]> {
   const boundary = /;\s*boundary=(?:"([^"]+)"|([^\s;]+))/i.exec(contentType);
   if (!boundary) throw new SourceError('bad-response', 'The reply is not multipart.');
   const splitter = new Splitter(Buffer.from(`\r\n--${boundary[1] ?? boundary[2]}`), folder, limits);
@@ -42,11 +33,11 @@ export async function writeParts(contentType: string, body: Readable, folder: st
 }
 
 class Splitter {
-  readonly files: PartFile[] = [];
+  readonly files: string[] = [];
   #state: 'preamble' | 'delimiter' | 'headers' | 'content' | 'end' = 'preamble';
   /** What is not decided yet. The line break that the first delimiter may lack is supplied. */
   #rest: Buffer = Buffer.from('\r\n');
-  #file: { handle: FileHandle; hash: ReturnType<typeof createHash>; path: string; bytes: number } | undefined;
+  #file: FileHandle | undefined;
   #total = 0;
 
   constructor(
@@ -62,13 +53,13 @@ class Splitter {
     while (await this.#step());
   }
 
-  finish(): PartFile[] {
+  finish(): string[] {
     if (this.#state !== 'end') throw new SourceError('bad-response', 'The reply ended before its closing delimiter.');
     return this.files;
   }
 
   async close(): Promise<void> {
-    await this.#file?.handle.close();
+    await this.#file?.close();
     this.#file = undefined;
   }
 
@@ -82,10 +73,10 @@ class Splitter {
   async #upToDelimiter(): Promise<boolean> {
     const at = this.#rest.indexOf(this.delimiter);
     const decided = at >= 0 ? at : Math.max(0, this.#rest.length - this.delimiter.length + 1);
-    if (this.#file && decided > 0) await this.#write(this.#rest.subarray(0, decided));
+    if (decided > 0) await this.#file?.writeFile(this.#rest.subarray(0, decided));
     this.#rest = this.#rest.subarray(at >= 0 ? at + this.delimiter.length : decided);
     if (at < 0) return false;
-    await this.#endPart();
+    await this.close();
     this.#state = 'delimiter';
     return true;
   }
@@ -112,20 +103,7 @@ class Splitter {
   async #beginPart(): Promise<void> {
     if (this.files.length >= this.limits.parts) throw new TooLarge('the reply has too many parts');
     const path = join(this.folder, `${this.files.length + 1}.dcm`);
-    this.#file = { handle: await open(path, 'wx', 0o600), hash: createHash('sha256'), path, bytes: 0 };
-  }
-
-  async #write(bytes: Buffer): Promise<void> {
-    const file = this.#file!;
-    file.hash.update(bytes);
-    file.bytes += bytes.length;
-    await file.handle.writeFile(bytes);
-  }
-
-  async #endPart(): Promise<void> {
-    if (!this.#file) return;
-    const { path, bytes, hash } = this.#file;
-    await this.close();
-    this.files.push({ path, bytes, digest: hash.digest('hex') });
+    this.#file = await open(path, 'wx', 0o600);
+    this.files.push(path);
   }
 }

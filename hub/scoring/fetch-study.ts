@@ -1,0 +1,87 @@
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { addAbortSignal } from 'node:stream';
+import type { RetrieveReply } from '../../connectors/connector.js';
+import type { Manifest } from '../../models/manifest.js';
+import { failure, type Outcome, success } from '../../models/outcome.js';
+import { type ResourceRow, toResource } from '../store/resources.js';
+import { TooLarge, writeParts } from './multipart.js';
+
+/** Opens the instances of a series at its custodian, as `multipart/related; type="application/dicom"`. @throws SourceError */
+export type RetrieveSeries = (
+  of: { custodianId: string; studyInstanceUid: string; seriesInstanceUid: string },
+  signal: AbortSignal,
+) => Promise<RetrieveReply>;
+
+/** A series of more than this is not kept, not even for the minute that it takes to score it. */
+const LIMITS = { bytes: 2 * 1024 ** 3, parts: 5000 };
+
+/** Writes the study's series of the modalities that the model takes to private files of `folder`. Resolves with the paths. */
+export async function fetchStudy(
+  study: ResourceRow,
+  model: Manifest,
+  folder: string,
+  retrieve: RetrieveSeries,
+  signal: AbortSignal,
+): Promise<Outcome<string[]>> {
+  const { uid, series } = seriesOf(study, model);
+  if (!uid || series.length === 0)
+    return failure('not-applicable', `The study holds no series of ${model.accepts.modality.join(', ')}.`);
+  const files: string[] = [];
+  for (const [index, seriesInstanceUid] of series.entries()) {
+    const place = join(folder, String(index + 1));
+    await mkdir(place, { mode: 0o700 });
+    const of = { custodianId: study.custodian_id, studyInstanceUid: uid, seriesInstanceUid };
+    const reply = await retrieve(of, signal);
+    try {
+      files.push(...(await writeParts(reply.contentType, addAbortSignal(signal, reply.body), place, LIMITS)));
+    } catch (error) {
+      if (error instanceof TooLarge) return failure('not-applicable', 'The study is larger than can be scored.');
+      throw error;
+    }
+  }
+  return success(files);
+}
+
+export const studyInstanceUidOf = (study: ResourceRow): string | undefined =>
+  (toResource(study).identifier ?? [])
+    .find((i: { system?: string; value?: string }) => i.system === 'urn:dicom:uid')
+    ?.value?.replace(/^urn:oid:/, '');
+
+function seriesOf(study: ResourceRow, model: Manifest): { uid: string | undefined; series: string[] } {
+  const all: { uid?: string; modality?: { code?: string } }[] = toResource(study).series ?? [];
+  const series = all.flatMap((s) => (s.uid && model.accepts.modality.includes(s.modality?.code ?? '') ? [s.uid] : []));
+  return { uid: studyInstanceUidOf(study), series };
+}
+
+const PREFIX = 'hub-scoring-';
+
+/** Runs work with a folder that only this user can enter; the folder is gone afterwards, however the work ends. */
+export async function withPrivateFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Deletes what processes left behind that were killed in the middle. */
+export async function removeAbandonedFolders(): Promise<void> {
+  const names = await readdir(tmpdir()).catch(() => []);
+  const abandoned = names.filter((name) => {
+    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    return pid !== undefined && !isAlive(Number(pid));
+  });
+  await Promise.all(abandoned.map((name) => rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined)));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM';
+  }
+}

@@ -1,0 +1,19 @@
+import type { Manifest } from '../../models/manifest.js';
+import { listModels } from '../../models/model-package.js';
+import type { ResourceRow } from '../store/resources.js';
+
+/** The models that this hub carries, by name. */
+export type Models = ReadonlyMap<string, Manifest>;
+
+/** Reads the model folders; one that is not what its manifest says is left out. */
+export async function loadModels(root?: string): Promise<Models> {
+  const packages = await listModels(root);
+  return new Map(packages.map(({ manifest }) => [manifest.name, manifest]));
+}
+
+/** Whether a model is made for a study, as far as the index can tell: a body site that is not stated does not speak against it. */
+export function accepts({ accepts: wanted }: Manifest, study: Pick<ResourceRow, 'modality' | 'body_site'>): boolean {
+  const sites = wanted.bodySite.map((site) => site.code);
+  const fitsSite = study.body_site.length === 0 || study.body_site.some((code) => sites.includes(code));
+  return fitsSite && study.modality.some((code) => wanted.modality.includes(code));
+}

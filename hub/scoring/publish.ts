@@ -1,0 +1,93 @@
+import { CANONICAL_BASE } from '../../fhir-profiles/codes.js';
+import type { Manifest } from '../../models/manifest.js';
+import type { Scored } from '../../models/score-messages.js';
+import type { Audit, AuditEntry } from '../audit/vocabulary.js';
+import type { Queryable } from '../store/database.js';
+import { createResources, newId, type ResourceRow, toResource, type Write } from '../store/resources.js';
+import { sql } from '../store/sql.js';
+import { finishJob, type Job } from './queue.sql.js';
+import { resultsOf } from './results.js';
+import { inState, lockTask, moveTask } from './task-state.js';
+
+/**
+ * Publishes a score: results, Provenance, the completed Task, the audit and the end of the job, in the caller's transaction. False, and
+ * nothing published, when the job is no longer this owner's or was cancelled.
+ */
+export async function publish(
+  tx: Queryable,
+  audit: Audit,
+  { job, owner, study, manifest, scored }: { job: Job; owner: string; study: ResourceRow; manifest: Manifest; scored: Scored },
+): Promise<boolean> {
+  if (!(await finishJob(tx, job.task_id, owner, 'done'))) return false;
+  const task = await lockTask(tx, job.task_id);
+  if (!task) throw new Error('a job without a Task');
+  const now = new Date().toISOString();
+  const results = resultsOf({
+    scored,
+    manifest,
+    patientId: study.patient_id,
+    studyId: study.id,
+    deviceId: await deviceOf(tx, manifest, now),
+    started: toResource(study).started,
+    now,
+  });
+  const { observations, report, provenance } = results;
+  await createResources(
+    tx,
+    [...observations, report, provenance].map((resource) => ofStudy(study, job, resource)),
+  );
+  const output = [{ type: { text: 'report' }, valueReference: { reference: `DiagnosticReport/${report.id}` } }];
+  await moveTask(tx, task, { status: 'completed', businessStatus: inState('completed'), output });
+  const entity = [report, provenance, ...observations].map((r) => `${r.resourceType}/${r.id}`);
+  await audit.append(tx, [
+    { ...entryOf(job), subtype: 'publish', action: 'C', entity: [`Task/${task.id}`, ...entity].slice(0, 100) },
+  ]);
+  return true;
+}
+
+/** Results belong to the custodian of the study and have its scope; who asked for them is a party. */
+const ofStudy = (study: ResourceRow, job: Job, resource: Write['resource']): Write => ({
+  resource,
+  custodianId: study.custodian_id,
+  parties: [job.requester_id],
+  scope: {
+    modality: study.modality,
+    bodySite: study.body_site,
+    ...(study.date_from ? { started: study.date_from } : {}),
+  },
+});
+
+/** What every audit entry about a job says. */
+export const entryOf = (job: Job): Omit<AuditEntry, 'subtype' | 'action'> => ({
+  type: 'scoring',
+  outcome: 0,
+  agent: 'Device/hub',
+  patientId: job.patient_id,
+  custodianId: job.custodian_id,
+  entity: [`Task/${job.task_id}`, `ImagingStudy/${job.study_id}`],
+  detail: job.model,
+  requestId: `Task/${job.task_id}`,
+});
+
+const MODEL_IDENTIFIER = `${CANONICAL_BASE}/identifier/model`;
+
+/** The Device of a model version, made once; workers that need a new one at the same time wait for each other. */
+async function deviceOf(tx: Queryable, { name, title, version, graph, limitsOfUse }: Manifest, now: string): Promise<string> {
+  const value = `${name}@${version}#${graph.sha256}`;
+  await tx.query(sql`select pg_advisory_xact_lock(hashtextextended(${`Device ${value}`}, 0))`);
+  const [known] = await tx.query<{ id: string }>(sql`
+    select id from resource where type = 'Device' and tokens @> ${[`identifier=${MODEL_IDENTIFIER}|${value}`]}::text[] and not deleted`);
+  if (known) return known.id;
+  const device = {
+    resourceType: 'Device',
+    id: newId(),
+    identifier: [{ system: MODEL_IDENTIFIER, value }],
+    status: 'active',
+    deviceName: [{ name: title, type: 'model-name' }],
+    modelNumber: name,
+    version: [{ value: version }, { type: { text: 'sha256 of the graph' }, value: graph.sha256 }],
+    note: limitsOfUse.map((text) => ({ text, time: now })),
+  };
+  await createResources(tx, [{ resource: device, custodianId: '' }]);
+  return device.id;
+}

@@ -1,0 +1,180 @@
+/** What a model found as FHIR resources: pure, so that the same score gives the same resources. */
+import { CANONICAL_BASE, systems } from '../../fhir-profiles/codes.js';
+import type { BoxOnInstance, Finding } from '../../models/finding.js';
+import type { Manifest } from '../../models/manifest.js';
+import type { Scored } from '../../models/score-messages.js';
+import { newId } from '../store/resources.js';
+import type { FhirResource } from '../store/search-keys.js';
+
+type Resource = FhirResource & { id: string };
+
+/** What the results are about and whom they come from. */
+export interface Scoring {
+  scored: Scored;
+  manifest: Manifest;
+  /** Ids of Patient, ImagingStudy and Device. */
+  patientId: string;
+  studyId: string;
+  deviceId: string;
+  /** FHIR dateTime of the study; undefined when it is not known. */
+  started: string | undefined;
+  /** Instant of the scoring. */
+  now: string;
+}
+
+export interface Results {
+  observations: Resource[];
+  report: Resource;
+  provenance: Resource;
+}
+
+/** Codes of what models put out beside standard codes. */
+const OUTPUTS = `${CANONICAL_BASE}/CodeSystem/model-output`;
+const code = (id: string, display: string) => ({ coding: [{ system: OUTPUTS, code: id, display }] });
+const quantity = (value: number, unit: string) => ({ value: rounded(value), unit, system: systems.ucum, code: unit });
+const rounded = (value: number): number => Number(value.toPrecision(6));
+const interpretation = (id: 'POS' | 'NEG') => [{ coding: [{ system: systems.observationInterpretation, code: id }] }];
+
+/** HL7 v3 ObservationValue `AIAST`: asserted by artificial intelligence. Stays on the record until a physician has decided. */
+const MACHINE_MADE = {
+  tag: [
+    {
+      system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue',
+      code: 'AIAST',
+      display: 'Artificial Intelligence asserted',
+    },
+  ],
+};
+
+/** One summary, one Observation for each finding, a preliminary report, and where they come from. */
+export function resultsOf(scoring: Scoring): Results {
+  const findings = scoring.scored.findings.map((finding) => findingObservation(scoring, finding));
+  const observations = [summaryObservation(scoring), ...findings];
+  const report = reportOf(scoring, observations);
+  return { observations, report, provenance: provenanceOf(scoring, [report, ...observations]) };
+}
+
+function observation(s: Scoring): Resource {
+  return {
+    resourceType: 'Observation',
+    id: newId(),
+    meta: MACHINE_MADE,
+    status: 'preliminary',
+    category: [{ coding: [{ system: systems.observationCategory, code: 'imaging' }] }],
+    subject: { reference: `Patient/${s.patientId}` },
+    effectiveDateTime: s.started ?? s.now,
+    issued: s.now,
+    bodySite: { coding: s.manifest.accepts.bodySite.slice(0, 1) },
+    method: { text: `${s.manifest.title} ${s.manifest.version}` },
+    device: { reference: `Device/${s.deviceId}` },
+    derivedFrom: [{ reference: `ImagingStudy/${s.studyId}` }],
+  };
+}
+
+/** The values about the whole study; the first that the manifest names is the Observation's own, the others are its components. */
+function summaryObservation(s: Scoring): Resource {
+  const [first, ...rest] = Object.entries(s.manifest.summary).map(([name, { code: coding, unit }]) => {
+    const value = s.scored.summary[name] ?? null;
+    return { code: { coding: [coding] }, ...(value === null ? ABSENT : { valueQuantity: quantity(value, unit) }) };
+  });
+  const thresholds = Object.entries(s.scored.thresholds).map(([name, value]) => ({
+    code: code(`threshold-${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`, `Threshold: ${name}`),
+    valueQuantity: quantity(value, '1'),
+  }));
+  return {
+    ...observation(s),
+    ...first!,
+    interpretation: interpretation(s.scored.findings.length > 0 ? 'POS' : 'NEG'),
+    component: [...rest, ...thresholds],
+  };
+}
+
+const ABSENT = {
+  dataAbsentReason: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/data-absent-reason', code: 'not-applicable' }] },
+};
+
+function findingObservation(s: Scoring, finding: Finding): Resource {
+  const threshold = s.scored.thresholds.score;
+  const [x, y, z] = finding.centreMm;
+  return {
+    ...observation(s),
+    code: { coding: s.manifest.findingCodes },
+    valueQuantity: quantity(finding.score, '1'),
+    interpretation: interpretation('POS'),
+    ...(threshold === undefined
+      ? {}
+      : { referenceRange: [{ high: quantity(threshold, '1'), text: 'Lower scores are not reported' }] }),
+    component: [
+      { code: code('diameter', 'Diameter'), valueQuantity: quantity(finding.diameterMm, 'mm') },
+      { code: code('volume', 'Volume'), valueQuantity: quantity(finding.volumeMm3, 'mm3') },
+      { code: code('centre-x', 'Centre x, patient coordinates (PS3.3 C.7.6.2.1.1)'), valueQuantity: quantity(x, 'mm') },
+      { code: code('centre-y', 'Centre y, patient coordinates (PS3.3 C.7.6.2.1.1)'), valueQuantity: quantity(y, 'mm') },
+      { code: code('centre-z', 'Centre z, patient coordinates (PS3.3 C.7.6.2.1.1)'), valueQuantity: quantity(z, 'mm') },
+      { code: code('sop-instance-uid', 'SOP Instance UID of the middle'), valueString: finding.sopInstanceUid },
+      { code: code('frame', 'Frame of the middle, from 1'), valueInteger: finding.frame },
+      { code: code('box', 'Box of the middle: x y width height, pixels'), valueString: boxOf(finding) },
+      {
+        code: code('slices', 'A line for each slice: SOP Instance UID, frame, x y width height'),
+        valueString: finding.slices.map((slice) => `${slice.sopInstanceUid} ${slice.frame} ${boxOf(slice)}`).join('\n'),
+      },
+    ].filter((c) => c.valueString !== ''),
+  };
+}
+
+const boxOf = ({ box }: BoxOnInstance): string => [box.x, box.y, box.width, box.height].map(rounded).join(' ');
+
+/** LOINC 18748-4 Diagnostic imaging study. The text says what a reader must know before he believes it. */
+function reportOf(s: Scoring, observations: readonly Resource[]): Resource {
+  const { manifest, scored } = s;
+  return {
+    resourceType: 'DiagnosticReport',
+    id: newId(),
+    meta: MACHINE_MADE,
+    status: 'preliminary',
+    category: [{ coding: [{ system: systems.diagnosticServiceSection, code: 'RAD' }] }],
+    code: { coding: [{ system: systems.loinc, code: '18748-4', display: 'Diagnostic imaging study' }], text: manifest.title },
+    subject: { reference: `Patient/${s.patientId}` },
+    effectiveDateTime: s.started ?? s.now,
+    issued: s.now,
+    imagingStudy: [{ reference: `ImagingStudy/${s.studyId}` }],
+    result: observations.map((o) => ({ reference: `Observation/${o.id}` })),
+    conclusion: [
+      'Machine-made and preliminary: no physician has checked it.',
+      `${manifest.title}: ${scored.findings.length} found.`,
+      ...scored.findings.map((f, i) => `${i + 1}: diameter ${f.diameterMm.toFixed(1)} mm, score ${f.score.toFixed(2)}.`),
+      `Model ${scored.model.name} ${scored.model.version} (sha256 ${scored.model.sha256}).`,
+      `Limits of use: ${manifest.limitsOfUse.join(' ')}`,
+    ].join('\n'),
+  };
+}
+
+/** The model as an agent, its runtime, and the digest of each file that went in. */
+function provenanceOf(s: Scoring, targets: readonly Resource[]): Resource {
+  const { model, runtime, inputs } = s.scored;
+  const agentType = (id: string) => ({ coding: [{ system: systems.provenanceParticipantType, code: id }] });
+  const source = (what: object) => ({ role: 'source', what });
+  return {
+    resourceType: 'Provenance',
+    id: newId(),
+    target: targets.map((t) => ({ reference: `${t.resourceType}/${t.id}` })),
+    occurredDateTime: s.now,
+    recorded: s.now,
+    agent: [
+      { type: agentType('assembler'), who: { reference: `Device/${s.deviceId}`, display: `${model.name} ${model.version}` } },
+      {
+        type: agentType('performer'),
+        who: { display: `onnxruntime ${runtime.onnxruntime}, Node.js ${runtime.node}, ${runtime.threads} threads` },
+      },
+    ],
+    entity: [
+      source({ reference: `ImagingStudy/${s.studyId}` }),
+      source({
+        identifier: { system: systems.uri, value: `urn:sha256:${model.sha256}` },
+        display: `Model ${model.name} ${model.version}`,
+      }),
+      ...inputs.map(({ sopInstanceUid, sha256 }) =>
+        source({ identifier: { system: systems.dicomUid, value: `urn:oid:${sopInstanceUid}` }, display: `sha256 ${sha256}` }),
+      ),
+    ],
+  };
+}
