@@ -72,12 +72,12 @@ export async function registerDemoIdentityProvider(
 
 /** Authorization code with PKCE, signed JWT access tokens (RFC 9068) for the hub (RFC 8707); all state is in memory, keys are new at each start. */
 export async function createDemoIdentityProvider(settings: DemoIdentityProviderSettings): Promise<DemoIdentityProvider> {
-  const library = await import('oidc-provider');
-  const policy = library.interactionPolicy.base();
-  policy.remove('consent'); // both clients are the hub's own
-  const provider = new library.Provider(settings.issuer, {
-    ...(await configuration(settings)),
-    interactions: interactions(policy),
+  const settled = await configuration(settings);
+  const provider = await withoutWarnings(async () => {
+    const { interactionPolicy, Provider } = await import('oidc-provider');
+    const policy = interactionPolicy.base();
+    policy.remove('consent'); // both clients are the hub's own
+    return new Provider(settings.issuer, { ...settled, interactions: interactions(policy) });
   });
   provider.proxy = settings.trustedProxy ?? false;
   const answer = provider.callback();
