@@ -10,7 +10,7 @@ const hub = [
   ['hub/main'],
   ['hub/commands'],
   ['hub/server'],
-  ['hub/fhir', 'hub/dicomweb', 'hub/api', 'hub/demo', 'hub/console', 'hub/health'],
+  ['hub/fhir', 'hub/dicomweb', 'hub/api', 'hub/demo', 'hub/console'],
   domains,
   kernel,
   ['hub/store'],

@@ -1,0 +1,96 @@
+import type { Server } from '@hapi/hapi';
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { AuditWriter } from '../audit/record.js';
+import type { Database, Queryable } from '../store/database.js';
+import { type Sql, sql } from '../store/sql.js';
+
+/** Gauges that are a statement: one sample a row, with its other columns as labels. */
+const statements: readonly { name: string; help: string; labels: readonly string[]; statement: Sql }[] = [
+  {
+    name: 'hub_scoring_jobs',
+    help: 'Scoring jobs by state.',
+    labels: ['state'],
+    statement: sql`select state, count(*)::int as value from scoring_job group by state`,
+  },
+  {
+    name: 'hub_connector_lag_seconds',
+    help: 'Seconds since a hospital’s source was last read to its end.',
+    labels: ['hospital', 'connector', 'kind'],
+    statement: sql`select organization_id as hospital, id as connector, kind, extract(epoch from now() - coalesce(last_success, created))::float8 as value from connector where enabled`,
+  },
+  {
+    name: 'hub_quarantine_items',
+    help: 'Items held in quarantine.',
+    labels: ['hospital', 'reason'],
+    statement: sql`select custodian_id as hospital, reason, count(*)::int as value from quarantine where state = 'held' group by custodian_id, reason`,
+  },
+  {
+    name: 'hub_outbox_pending',
+    help: 'Events that are not delivered yet.',
+    labels: [],
+    statement: sql`select count(*)::int as value from outbox where delivered is null`,
+  },
+];
+
+/** What an operator watches, for Prometheus. A statement that fails leaves its metric out; the rest is still told. */
+export function createMetrics(server: Server, deps: { db: Database; audit: AuditWriter }): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  timeRequests(server, registry);
+  const registers = [registry];
+  new Gauge({
+    name: 'hub_audit_pending_entries',
+    help: 'Audit entries that wait to be committed.',
+    registers,
+    collect() {
+      this.set(deps.audit.pending);
+    },
+  });
+  new Gauge({
+    name: 'hub_database_connections',
+    help: 'Connections of the pool, and requests that wait for one.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { totalCount, idleCount, waitingCount } = deps.db.pool;
+      for (const [state, value] of Object.entries({ busy: totalCount - idleCount, idle: idleCount, waiting: waitingCount }))
+        this.set({ state }, value);
+    },
+  });
+  for (const gauge of statements) {
+    new Gauge({
+      name: gauge.name,
+      help: gauge.help,
+      labelNames: [...gauge.labels],
+      registers,
+      async collect() {
+        this.reset();
+        for (const { value, ...labels } of await rowsOrNone(deps.db, gauge.statement)) this.set(labels, value);
+      },
+    });
+  }
+  return registry;
+}
+
+type Sample = Record<string, string> & { value: never };
+
+async function rowsOrNone(db: Queryable, statement: Sql): Promise<{ value: number; [label: string]: string | number }[]> {
+  return db.query<Sample>(statement).catch(() => []);
+}
+
+/** By the route's pattern, never by the path: a path holds ids, and there is no end of them. */
+function timeRequests(server: Server, registry: Registry): void {
+  const duration = new Histogram({
+    name: 'hub_http_request_seconds',
+    help: 'Time from the first byte of a request to the last byte of its answer.',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
+    registers: [registry],
+  });
+  server.events.on('response', (request) => {
+    const response = request.response;
+    const status = response instanceof Error ? 500 : response?.statusCode;
+    const seconds = ((request.info.completed || Date.now()) - request.info.received) / 1000;
+    duration.observe({ method: request.method, route: request.route.path, status: String(status ?? 0) }, seconds);
+  });
+}
