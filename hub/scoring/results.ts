@@ -28,7 +28,7 @@ export interface Results {
   provenance: Resource;
 }
 
-/** Codes of what models put out beside standard codes. */
+/** Codes of what models put out beside standard codes; the code system says how each is to be read. */
 const OUTPUTS = `${CANONICAL_BASE}/CodeSystem/model-output`;
 const code = (id: string, display: string) => ({ coding: [{ system: OUTPUTS, code: id, display }] });
 const quantity = (value: number, unit: string) => ({ value: rounded(value), unit, system: systems.ucum, code: unit });
@@ -78,7 +78,7 @@ function summaryObservation(s: Scoring): Resource {
     return { code: { coding: [coding] }, ...(value === null ? ABSENT : { valueQuantity: quantity(value, unit) }) };
   });
   const thresholds = Object.entries(s.scored.thresholds).map(([name, value]) => ({
-    code: code(`threshold-${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`, `Threshold: ${name}`),
+    code: { ...code('threshold', 'Threshold'), text: name },
     valueQuantity: quantity(value, '1'),
   }));
   return {
@@ -107,14 +107,14 @@ function findingObservation(s: Scoring, finding: Finding): Resource {
     component: [
       { code: code('diameter', 'Diameter'), valueQuantity: quantity(finding.diameterMm, 'mm') },
       { code: code('volume', 'Volume'), valueQuantity: quantity(finding.volumeMm3, 'mm3') },
-      { code: code('centre-x', 'Centre x, patient coordinates (PS3.3 C.7.6.2.1.1)'), valueQuantity: quantity(x, 'mm') },
-      { code: code('centre-y', 'Centre y, patient coordinates (PS3.3 C.7.6.2.1.1)'), valueQuantity: quantity(y, 'mm') },
-      { code: code('centre-z', 'Centre z, patient coordinates (PS3.3 C.7.6.2.1.1)'), valueQuantity: quantity(z, 'mm') },
-      { code: code('sop-instance-uid', 'SOP Instance UID of the middle'), valueString: finding.sopInstanceUid },
-      { code: code('frame', 'Frame of the middle, from 1'), valueInteger: finding.frame },
-      { code: code('box', 'Box of the middle: x y width height, pixels'), valueString: boxOf(finding) },
+      { code: code('centre-x', 'Centre x'), valueQuantity: quantity(x, 'mm') },
+      { code: code('centre-y', 'Centre y'), valueQuantity: quantity(y, 'mm') },
+      { code: code('centre-z', 'Centre z'), valueQuantity: quantity(z, 'mm') },
+      { code: code('sop-instance-uid', 'SOP Instance UID'), valueString: finding.sopInstanceUid },
+      { code: code('frame', 'Frame'), valueInteger: finding.frame },
+      { code: code('box', 'Box'), valueString: boxOf(finding) },
       {
-        code: code('slices', 'A line for each slice: SOP Instance UID, frame, x y width height'),
+        code: code('slices', 'Slices'),
         valueString: finding.slices.map((slice) => `${slice.sopInstanceUid} ${slice.frame} ${boxOf(slice)}`).join('\n'),
       },
     ].filter((c) => c.valueString !== ''),

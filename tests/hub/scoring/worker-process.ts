@@ -1,0 +1,27 @@
+/** A scoring worker in a process of its own, to be stopped or killed: `node worker-process.js DATABASE_URL FOLDER`. Says on stdout how far it is. */
+import { openAudit } from '../../../hub/audit/record.js';
+import { loadModels } from '../../../hub/scoring/models.js';
+import { startScoringWorkers } from '../../../hub/scoring/worker.js';
+import { openDatabase } from '../../../hub/store/database.js';
+import { retrieveFrom } from './phantom-study.js';
+
+const [url = '', folder = ''] = process.argv.slice(2);
+const say = (word: string) => process.stdout.write(`${word}\n`);
+const db = await openDatabase(url, { poolSize: 4 });
+const retrieve = retrieveFrom(folder);
+startScoringWorkers({
+  db,
+  audit: await openAudit(db, url),
+  config: { scoringTimeout: 100 },
+  models: await loadModels(),
+  retrieve: async (of, signal) => {
+    say('retrieving');
+    const reply = await retrieve(of, signal);
+    if (of.seriesInstanceUid.endsWith('.2')) reply.body.on('end', () => say('retrieved'));
+    return reply;
+  },
+  log: { info: () => say('scored'), warn: () => say('failed'), error: () => say('error') },
+  count: 1,
+  leaseSeconds: 2,
+  idleSeconds: 0.1,
+});
