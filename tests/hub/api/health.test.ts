@@ -1,0 +1,87 @@
+import type { Server } from '@hapi/hapi';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import supertest from 'supertest';
+import { registerHealth } from '../../../hub/api/health.js';
+import { type AuditWriter, openAudit } from '../../../hub/audit/record.js';
+import { raw, sql } from '../../../hub/store/sql.js';
+import { administer } from '../../support/global-setup.js';
+import { type TestDatabase, testDatabase } from '../../support/test-database.js';
+import { serverForCallers } from './stand-in.js';
+
+describe('the state of the process', () => {
+  let database: TestDatabase;
+  let audit: AuditWriter;
+  let server: Server;
+  beforeEach(async () => {
+    database = await testDatabase();
+    audit = await openAudit(database.db, database.url);
+    server = serverForCallers();
+    registerHealth(server, { db: database.db, audit });
+    await server.initialize();
+  });
+  afterEach(async () => {
+    await server.stop();
+    await audit.close();
+    await database.close();
+  });
+  const get = (path: string) => supertest(server.listener).get(path);
+
+  it('is healthy and ready, asked without a token', async () => {
+    await get('/healthz').expect(200, { status: 'ok' });
+    await get('/readyz').expect(200, { status: 'ready', checks: { database: 'ok', schema: 'ok', audit: 'ok' } });
+  });
+
+  it('is not ready when the audit can’t be written, and says no more than that', async () => {
+    await database.db.query(raw('alter table audit_event rename to elsewhere'));
+    await get('/readyz').expect(503, { status: 'not-ready', checks: { database: 'ok', schema: 'ok', audit: 'failed' } });
+    await get('/healthz').expect(200);
+  });
+
+  it('is not ready when the schema is not the program’s', async () => {
+    await database.db.query(raw('delete from migrations'));
+    const { body } = await get('/readyz').expect(503);
+    expect(body.checks).toEqual({ database: 'ok', schema: 'failed', audit: 'ok' });
+  });
+
+  it('is not ready when the database is gone, and metrics are told all the same', async () => {
+    const name = new URL(database.url).pathname.slice(1);
+    await administer(
+      process.env.TEST_DATABASE_SERVER!,
+      `alter database ${name} allow_connections false`,
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`,
+    );
+    const { body } = await get('/readyz').expect(503);
+    expect(body.checks).toEqual({ database: 'failed', schema: 'failed', audit: 'failed' });
+    expect((await get('/metrics').expect(200)).text).toContain('hub_audit_pending_entries 0');
+  });
+
+  it('tells metrics: requests by route, audit, pool, scoring, connectors and quarantine', async () => {
+    await database.db.query(
+      sql`insert into scoring_job (task_id, study_id, patient_id, custodian_id, requester_id, study_version, model) values ('t', 's', 'p', 'a', 'a', 1, 'm')`,
+    );
+    await database.db.query(
+      sql`insert into connector (id, organization_id, kind, settings, last_success) values ('c', 'a', 'folder', '{}', now() - interval '90 seconds')`,
+    );
+    await database.db.query(
+      sql`insert into quarantine (id, custodian_id, locator, reason, detail) values ('q', 'a', 'x', 'not-dicom', 'y')`,
+    );
+    await get('/healthz?patient=secret').expect(200);
+    await get('/nowhere/secret').expect(404);
+    const { text } = await get('/metrics')
+      .expect(200)
+      .expect('content-type', /^text\/plain/);
+    expect(text).toContain('hub_scoring_jobs{state="queued"} 1');
+    expect(text).toMatch(/hub_connector_lag_seconds\{hospital="a",connector="c",kind="folder"\} 9\d/);
+    expect(text).toContain('hub_quarantine_items{hospital="a",reason="not-dicom"} 1');
+    expect(text).toContain('hub_http_request_seconds_count{method="get",route="/healthz",status="200"} 1');
+    expect(text).toMatch(/hub_database_connections\{state="waiting"\} 0/);
+    expect(text).not.toContain('secret');
+  });
+
+  it('tells metrics to nobody but the machine itself', async () => {
+    await get('/metrics').set('x-forwarded-for', '203.0.113.7').expect(404);
+    await get('/metrics').set('forwarded', 'for=203.0.113.7').expect(404);
+    const elsewhere = await server.inject({ url: '/metrics', remoteAddress: '203.0.113.7' });
+    expect(elsewhere.statusCode).toBe(404);
+  });
+});
