@@ -1,6 +1,8 @@
 import type { RequestAccess } from '../access/decision.js';
+import { findRow } from '../access/find-row.js';
 import { unprocessable } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { toResource } from '../store/resources.js';
 import { type FhirResource, localReference } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import { typeRules } from './types.js';
@@ -29,16 +31,27 @@ export function replaceReferences(resource: FhirResource, targets: ReadonlyMap<s
  * Every local reference must point to something that the caller may know of: what he may not know of is answered like what does not
  * exist. Absolute URLs and contained resources are left as they are.
  * @param given `Type/id` of the resources that the same transaction writes.
+ * Of a resource that is updated, references that its current version has already (`kept`) are left as they are too.
  * @throws Refusal 422 that names each reference to nowhere.
  */
-export async function assertReferences(tx: Queryable, access: RequestAccess, resources: readonly { resource: FhirResource; at: string }[], given: ReadonlySet<string>): Promise<void> {
-  const found = resources.flatMap(({ resource, at }) => referencesIn(resource, at || resource.resourceType));
+export async function assertReferences(tx: Queryable, access: RequestAccess, resources: readonly { resource: FhirResource; at: string; kept?: ReadonlySet<string> }[], given: ReadonlySet<string>): Promise<void> {
+  const found = resources.flatMap(({ resource, at, kept }) => referencesIn(resource, at || resource.resourceType).filter((f) => !kept?.has(f.holder.reference)));
   const local = found.map((f) => ({ ...f, target: localReference(f.holder.reference) })).filter((f) => !isForeign(f.target) && !given.has(f.target));
   if (local.length === 0) return;
   const known = await knownTargets(tx, access, new Set(local.map((f) => f.target)));
   const dangling = local.filter((f) => !known.has(f.target));
   if (dangling.length === 0) return;
   throw unprocessable(dangling.slice(0, 20).map((f) => ({ severity: 'error', code: 'not-found', diagnostics: 'The reference points to nothing that you may refer to.', expression: [f.at] })));
+}
+
+/**
+ * References of the current version of a resource that the caller may write: an update gives them back unchanged, whether or not he may
+ * know of their targets (a performer answers a Task before it may see what is attached). Empty for anything else.
+ */
+export async function keptReferences(tx: Queryable, access: RequestAccess, type: string, id: string | undefined): Promise<ReadonlySet<string>> {
+  const row = id === undefined ? undefined : await findRow(tx, access, type, id);
+  if (!row || !access.decide('write', row).allowed) return new Set();
+  return new Set(referencesIn(toResource(row), '').map((f) => f.holder.reference));
 }
 
 const isForeign = (target: string): boolean => target.startsWith('#') || /^https?:\/\//.test(target) || /^urn:(oid|iso):/.test(target);

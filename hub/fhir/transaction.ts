@@ -3,7 +3,7 @@ import { invalid, notSupported, Refusal } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import type { FhirResource } from '../store/search-keys.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
-import { assertReferences, replaceReferences } from './references.js';
+import { assertReferences, keptReferences, replaceReferences } from './references.js';
 import { admit } from './submission.js';
 import { writeOrder } from './types.js';
 import { assignId, auditRefusal, createMany, existingMatch, updateById, updateByIdentifier, type Written, writtenResponse } from './write.js';
@@ -46,7 +46,12 @@ async function writeAll(deps: FhirDeps, tx: Queryable, access: RequestAccess, gi
   await assignTargets(deps, tx, access, items, written, targets);
   for (const item of items) replaceReferences(item.resource, targets);
   const ours = new Set(items.map((i) => `${i.resource.resourceType}/${i.resource.id}`));
-  await assertReferences(tx, access, items.map((i) => ({ resource: i.resource, at: `${i.at}.resource` })), ours);
+  const referring = items.map(async (i) => ({
+    resource: i.resource,
+    at: `${i.at}.resource`,
+    kept: await keptReferences(tx, access, i.resource.resourceType, i.request.method === 'PUT' ? i.request.path[1] : undefined),
+  }));
+  await assertReferences(tx, access, await Promise.all(referring), ours);
   for (const type of writeOrder) {
     const ofType = items.filter((i) => i.resource.resourceType === type && !written.has(i));
     await writeType(deps, tx, access, ofType, written);

@@ -9,7 +9,7 @@ import { sql } from '../store/sql.js';
 import { denied } from './denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { versionResponse } from './read.js';
-import { assertReferences } from './references.js';
+import { assertReferences, keptReferences } from './references.js';
 import { matchOwn } from './search.js';
 import { admit } from './submission.js';
 import { typeRules } from './types.js';
@@ -40,7 +40,8 @@ export async function update(deps: FhirDeps, request: FhirRequest): Promise<Fhir
   const resource = admit(request, type);
   return inAuditedTransaction(deps, request, async (tx) => {
     const access = await deps.access.forCaller(tx, request.caller);
-    await assertReferences(tx, access, [{ resource, at: '' }], new Set(id ? [`${type}/${id}`] : []));
+    const kept = await keptReferences(tx, access, type, id);
+    await assertReferences(tx, access, [{ resource, at: '', kept }], new Set(id ? [`${type}/${id}`] : []));
     return id ? updateById(deps, tx, access, request, resource, id) : updateByIdentifier(deps, tx, access, request, resource);
   });
 }
