@@ -43,6 +43,8 @@ export const systems = {
   quarantineReason: own('CodeSystem', 'quarantine-reason'),
   affiliationKind: own('CodeSystem', 'affiliation-kind'),
   completeness: own('CodeSystem', 'completeness'),
+  organizationKind: own('CodeSystem', 'organization-kind'),
+  role: own('CodeSystem', 'role'),
 } as const;
 
 /** Extensions that the hub writes or reads. */
@@ -50,6 +52,7 @@ export const extensions = {
   custodian: own('StructureDefinition', 'custodian'),
   completeness: own('StructureDefinition', 'completeness'),
   sharingScope: own('StructureDefinition', 'sharing-scope'),
+  patientAssigner: own('StructureDefinition', 'patient-assigner'),
   dataAbsentReason: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason',
 } as const;
 

@@ -1,3 +1,4 @@
+import { systems } from '../../../fhir-profiles/codes.js';
 import type { JWTPayload } from 'jose';
 import { z } from 'zod';
 import { NotAuthentic } from './not-authentic.js';
@@ -9,7 +10,7 @@ export interface AssertedContext {
   purpose?: string;
 }
 
-export const ROLE_SYSTEM = 'https://federation-hub.example/fhir/CodeSystem/role';
+export const ROLE_SYSTEM = systems.role;
 export const PURPOSE_SYSTEM = 'http://terminology.hl7.org/CodeSystem/v3-ActReason';
 
 const coding = z.union([z.string().max(200), z.looseObject({ code: z.string().max(200) }).transform((c) => c.code)]);

@@ -215,6 +215,10 @@ create table consortium_member (
   affiliation_id text primary key,
   consortium_id text not null,
   organization_id text not null,
+  modality text[],
+  body_site text[],
+  purpose text[],
+  not_older_than_days integer,
   valid_from timestamptz not null default '-infinity',
   valid_until timestamptz not null default 'infinity'
 );
