@@ -207,6 +207,13 @@ export interface components {
             resource: string;
             /** @enum {string} */
             action: "know" | "read" | "retrieve" | "write" | "score" | "disclose";
+            /** @description What if: another purpose of one's own; for auditors also another organization and role. */
+            subject?: {
+                organization?: string;
+                role?: string;
+                /** @enum {string} */
+                purpose?: "TREAT" | "ETREAT" | "BTG" | "HRESCH" | "HOPERAT" | "PUBHLTH" | "PATRQT" | "HCOMPL";
+            };
         };
         Evidence: {
             kind: string;

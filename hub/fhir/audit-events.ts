@@ -40,9 +40,12 @@ async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirRespons
 }
 
 /** @throws Refusal 403 when the caller's role reads no audit at all. */
-async function filterFor(deps: FhirDeps, tx: Queryable, { caller }: FhirRequest) {
+async function filterFor(deps: FhirDeps, tx: Queryable, { caller, context }: FhirRequest) {
   const access = await deps.access.forCaller(tx, caller);
-  if (!access.decideGeneral('audit-read', 'AuditEvent').allowed) throw forbidden(`The role ${caller.role} does not read the audit.`);
+  if (!access.decideGeneral('audit-read', 'AuditEvent').allowed) {
+    await deps.audit.commit([{ ...agentOf(caller, context), type: 'rest', subtype: 'read', action: 'R', outcome: 4, entity: ['AuditEvent'], detail: 'forbidden' }]);
+    throw forbidden(`The role ${caller.role} does not read the audit.`);
+  }
   return auditFilter(caller, caller.patientId ? await clusterOf(tx, caller.patientId) : []);
 }
 

@@ -6,7 +6,7 @@ import type { Queryable } from '../store/database.js';
 import { columns, type ResourceRow, render } from '../store/resources.js';
 import { sql } from '../store/sql.js';
 import { type HistoryEntry, historyBundle } from './bundle.js';
-import { denied } from './denial.js';
+import { denied } from '../access/denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 
 type Seen = { row: RowWithEvidence; decision: Decision } | undefined;

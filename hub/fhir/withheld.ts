@@ -1,5 +1,5 @@
 import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
-import { forbiddenIssue } from './denial.js';
+import { forbiddenIssue } from '../access/denial.js';
 import type { Issue } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { columns } from '../store/resources.js';

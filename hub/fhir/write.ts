@@ -6,7 +6,7 @@ import type { Queryable } from '../store/database.js';
 import { columns, createResources, newId, type ResourceRow, updateResource, VersionConflict } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
-import { denied } from './denial.js';
+import { denied } from '../access/denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { versionResponse } from './read.js';
 import { assertReferences, keptReferences } from './references.js';

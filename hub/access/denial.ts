@@ -1,5 +1,5 @@
 import { systems } from '../../fhir-profiles/codes.js';
-import type { Decision } from '../access/decision.js';
+import type { Decision } from './decision.js';
 import type { Issue } from '../outcomes.js';
 import { notFound, Refusal } from '../outcomes.js';
 import type { ResourceRow } from '../store/resources.js';
