@@ -93,6 +93,10 @@ create table study_claim (
   study_id text not null,
   first_seen timestamptz not null default now(),
   claimed_instances integer,
+  started text,
+  accession_number text,
+  description text,
+  pushed text[] not null default '{}',
   primary key (custodian_id, study_instance_uid)
 );
 create index study_claim_by_study on study_claim (study_id);
@@ -156,9 +160,10 @@ create table quarantine (
   state text not null default 'held' check (state in ('held', 'resolved', 'discarded')),
   attempts integer not null default 1,
   first_seen timestamptz not null default now(),
-  last_seen timestamptz not null default now(),
-  unique (custodian_id, connector_id, locator, reason)
+  last_seen timestamptz not null default now()
 );
+create unique index quarantine_once on quarantine (custodian_id, connector_id, md5(locator), reason) nulls not distinct;
+create index quarantine_newest on quarantine (custodian_id, first_seen desc, id);
 `;
 
 /** Who is who: a patient's key is (assigner, value); clusters join the Patients of one person and move no row. */
@@ -172,6 +177,13 @@ create table patient_identifier (
   primary key (system, value, custodian_id)
 );
 create index patient_identifier_by_patient on patient_identifier (patient_id);
+
+create table patient_key (
+  key text not null,
+  patient_id text not null,
+  primary key (key, patient_id)
+);
+create index patient_key_by_patient on patient_key (patient_id);
 
 create table cross_reference (
   patient_id text primary key,
