@@ -100,6 +100,7 @@ create table study_claim (
   primary key (custodian_id, study_instance_uid)
 );
 create index study_claim_by_study on study_claim (study_id);
+create index study_claim_by_uid on study_claim (study_instance_uid);
 
 create table imaging_series (
   custodian_id text not null,
@@ -177,6 +178,15 @@ create table patient_identifier (
   primary key (system, value, custodian_id)
 );
 create index patient_identifier_by_patient on patient_identifier (patient_id);
+create index patient_identifier_by_value on patient_identifier (value) where kind = 'hospital';
+
+create table demographic_key (
+  key text not null,
+  patient_id text not null,
+  custodian_id text not null,
+  primary key (key, patient_id)
+);
+create index demographic_key_by_patient on demographic_key (patient_id);
 
 create table patient_key (
   key text not null,
@@ -196,18 +206,25 @@ create table link_decision (
   id text primary key,
   patient_a text not null,
   patient_b text not null,
+  custodian_a text not null,
+  custodian_b text not null,
   state text not null check (state in ('proposed', 'linked', 'rejected', 'unlinked')),
   basis text not null,
   proposed_at timestamptz not null default now(),
+  accepted_by text[] not null default '{}',
   decided_by text,
   decided_at timestamptz,
   unique (patient_a, patient_b),
   check (patient_a < patient_b)
 );
+create index link_decision_by_b on link_decision (patient_b);
+create index link_decision_of_a on link_decision (custodian_a, id desc);
+create index link_decision_of_b on link_decision (custodian_b, id desc);
 
 create table patient_registration (
   organization_id text not null,
   patient_id text not null,
+  own boolean not null default false,
   primary key (organization_id, patient_id)
 );
 create index patient_registration_by_patient on patient_registration (patient_id);

@@ -1,0 +1,117 @@
+import { pinyin } from 'pinyin-pro';
+
+/** FHIR HumanName, as far as names are compared. */
+export interface HumanName {
+  use?: string;
+  text?: string;
+  family?: string;
+  given?: string[];
+}
+
+/** How a person is called, for comparison: each form without case, order marks, spaces and punctuation. */
+export interface NameForms {
+  /** Chinese, Japanese or Korean characters: `王小东`. */
+  characters: string[];
+  /** In letters: `wangxiaodong`. */
+  letters: string[];
+}
+
+const HAN = /\p{Script=Han}/u;
+const CHARACTERS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/u;
+
+/**
+ * FHIR names of a DICOM Person Name (PS3.5 section 6.2.1.1): the text is the ideographic group if there is one, so that it is found by
+ * characters; the alphabetic group is a name of its own, so that it is found by letters.
+ */
+export function humanNames(personName: string): HumanName[] {
+  const groups = personName.split('=').map((group) => group.split('^').map((part) => part.trim()));
+  const [first = [], second = []] = groups;
+  const spelt = [first, second].map((parts) => ({ parts, text: textOf(parts) })).filter(({ text }) => text !== '');
+  const written = spelt.find(({ text }) => CHARACTERS.test(text));
+  const alphabetic = spelt.find(({ text }) => !CHARACTERS.test(text));
+  return [
+    ...(written ? [{ use: 'usual', text: written.text }] : []),
+    ...(alphabetic ? [{ use: 'official', text: alphabetic.text, ...partsOf(alphabetic.parts) }] : []),
+  ];
+}
+
+/** `王^小东` is read `王小东`, `Wang^XiaoDong` is read `Wang XiaoDong`. */
+function textOf(parts: readonly string[]): string {
+  const shown = parts.slice(0, 3).filter(Boolean);
+  return shown.join(shown.some((part) => HAN.test(part)) ? '' : ' ');
+}
+
+function partsOf([family, ...rest]: readonly string[]): Pick<HumanName, 'family' | 'given'> {
+  const given = rest.slice(0, 2).filter(Boolean);
+  return { ...(family ? { family } : {}), ...(given.length > 0 ? { given } : {}) };
+}
+
+/** The forms of FHIR names; of a text that mixes scripts, both. */
+export function nameForms(names: readonly HumanName[] | undefined): NameForms {
+  const texts = (names ?? []).flatMap(({ text, family, given }) => [
+    ...(text ?? '').split('='),
+    [family ?? '', ...(given ?? [])].join(' '),
+  ]);
+  const spelt = texts.map((text) => [...folded(text)]);
+  const pick = (which: (character: string) => boolean): string[] => [
+    ...new Set(spelt.map((all) => all.filter(which).join('')).filter(Boolean)),
+  ];
+  return { characters: pick((c) => CHARACTERS.test(c)), letters: pick((c) => !CHARACTERS.test(c)) };
+}
+
+/** Without case, width, accents and everything that is no letter. */
+function folded(text: string): string {
+  const plain = text
+    .normalize('NFKD')
+    .replace(/[\u0300-\u036f]/g, '')
+    .normalize('NFC')
+    .toLowerCase();
+  return plain.replace(/[^\p{L}\p{N}]/gu, '').slice(0, 200);
+}
+
+/**
+ * Whether two sets of forms can be one person's. Characters decide where both have them, otherwise letters in any order of the words;
+ * characters against letters by their readings in pinyin. A name that is absent is compatible with any.
+ */
+export function namesCompatible(a: NameForms, b: NameForms): boolean {
+  if (isAbsent(a) || isAbsent(b)) return true;
+  if (a.characters.length > 0 && b.characters.length > 0) return a.characters.some((form) => b.characters.includes(form));
+  if (a.letters.length > 0 && b.letters.length > 0) return a.letters.some((x) => b.letters.some((y) => sameLetters(x, y)));
+  const [characters, letters] = a.characters.length > 0 ? [a.characters, b.letters] : [b.characters, a.letters];
+  return characters.some((form) => letters.some((spelt) => reads(form, spelt)));
+}
+
+export const isAbsent = (forms: NameForms): boolean => forms.characters.length === 0 && forms.letters.length === 0;
+
+/** `wangxiaodong` and `xiaodongwang`: one is the other with its words turned round. */
+const sameLetters = (x: string, y: string): boolean => x.length === y.length && `${y}${y}`.includes(x);
+
+/** Whether letters are a reading of Chinese characters, family name first or last. */
+function reads(characters: string, letters: string): boolean {
+  const readings = [...characters].slice(0, 20).map(readingsOf);
+  const rotations = [readings, [...readings.slice(1), ...readings.slice(0, 1)], [...readings.slice(2), ...readings.slice(0, 2)]];
+  return rotations.some((syllables) => canBe(syllables, letters));
+}
+
+function canBe(syllables: readonly string[][], letters: string): boolean {
+  const ends = syllables.reduce(
+    (at, options) => new Set([...at].flatMap((i) => options.filter((o) => letters.startsWith(o, i)).map((o) => i + o.length))),
+    new Set([0]),
+  );
+  return ends.has(letters.length);
+}
+
+function readingsOf(character: string): string[] {
+  const found = [
+    ...pinyin(character, { toneType: 'none', type: 'array', multiple: true }),
+    ...pinyin(character, { toneType: 'none', type: 'array', mode: 'surname' }),
+  ];
+  return [...new Set(found.flatMap((r) => (r.includes('ü') ? ['u', 'v', 'yu'].map((u) => r.replace('ü', u)) : [r])))];
+}
+
+/** Keys by which equal names are looked up: each form, and the letters (of characters, their pinyin) in alphabetical order. */
+export function nameKeys({ characters, letters }: NameForms): string[] {
+  const read = characters.filter((form) => HAN.test(form)).map((form) => pinyin(form, { toneType: 'none', type: 'array', v: true }).join(''));
+  const sorted = [...letters, ...read].map((form) => [...form].sort().join(''));
+  return [...new Set([...characters, ...sorted])];
+}
