@@ -1,0 +1,126 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createAutomaticScoring } from '../../../hub/scoring/automatic.js';
+import { findResource } from '../../../hub/store/resources.js';
+import type { FhirResource } from '../../../hub/store/search-keys.js';
+import { sql } from '../../../hub/store/sql.js';
+import { businessStatus, type Client, caller, kind, openRegion, organization, type Region } from '../referral/region.js';
+
+let region: Region;
+let a: Client;
+let patient: string;
+let study: string;
+
+beforeAll(async () => {
+  region = await openRegion();
+  a = region.as(caller('hospital-a'));
+});
+afterAll(async () => {
+  await region.audit.close();
+  await region.close();
+});
+beforeEach(async () => {
+  patient = await region.patient('hospital-a');
+  study = await region.study('hospital-a', patient);
+});
+
+const task = (changes: object = {}): FhirResource => ({
+  resourceType: 'Task',
+  status: 'requested',
+  intent: 'order',
+  priority: 'urgent',
+  code: kind('scoring-request'),
+  focus: { reference: `ImagingStudy/${study}` },
+  for: { reference: `Patient/${patient}` },
+  requester: organization('hospital-a'),
+  input: [{ type: { text: 'model' }, valueString: 'pulmonary-nodule' }],
+  ...changes,
+});
+
+const jobs = (of = study) =>
+  region.db.query<{ task_id: string; state: string; priority: number; study_version: number }>(
+    sql`select task_id, state, priority, study_version from scoring_job where study_id = ${of} order by created`,
+  );
+
+describe('a scoring request', () => {
+  it('puts a job into the queue with the Task', async () => {
+    const placed = await a.post(task());
+    expect([placed.status, placed.body.businessStatus]).toEqual([201, businessStatus('requested')]);
+    expect(await jobs()).toEqual([{ task_id: placed.body.id, state: 'queued', priority: 30, study_version: 1 }]);
+  });
+
+  it('needs no model named where one alone is made for such a study', async () => {
+    expect((await a.post(task({ input: undefined }))).status).toBe(201);
+  });
+
+  it('needs the right to score: knowing of a study is not enough, and an unknown one looks like none', async () => {
+    const b = region.as(caller('hospital-b'));
+    const by = { requester: organization('hospital-b') };
+    const hidden = await b.post(task(by));
+    const absent = await b.post(task({ ...by, focus: { reference: 'ImagingStudy/019a0000-0000-7000-8000-000000000000' } }));
+    expect(hidden.status).toBe(422);
+    expect(hidden.body.issue.map((i: { expression: string[] }) => i.expression[0])).toContain('Task.focus.reference');
+    expect(absent.body.issue.find((i: { expression: string[] }) => i.expression[0] === 'Task.focus.reference')).toEqual(
+      hidden.body.issue.find((i: { expression: string[] }) => i.expression[0] === 'Task.focus.reference'),
+    );
+    const theirs = await region.patient('hospital-b');
+    await region.link(patient, theirs, 'hospital-b');
+    const known = await b.post(task({ ...by, for: { reference: `Patient/${theirs}` } }));
+    expect([known.status, known.body.issue[0].details.coding[0].code]).toEqual([403, 'no-basis']);
+    expect(await jobs()).toEqual([]);
+  });
+
+  it.each([
+    ['a model that is not there', { input: [{ type: { text: 'model' }, valueString: 'astrology' }] }, 422],
+    ['another patient', { for: undefined }, 422],
+    ['another organization’s name', { requester: organization('hospital-b') }, 403],
+    ['a state that only the hub reaches', { status: 'completed' }, 409],
+  ])('is refused with %s', async (_, changes, status) => {
+    expect((await a.post(task(changes))).status).toBe(status);
+    expect(await jobs()).toEqual([]);
+  });
+
+  it('is cancelled by its requester, once; the hub alone does anything else with it', async () => {
+    const placed = (await a.post(task())).body;
+    for (const status of ['completed', 'failed', 'in-progress']) expect((await a.put({ ...placed, status })).status).toBe(409);
+    expect((await a.put({ ...placed, priority: 'stat' })).body.issue[0].expression).toEqual(['Task.priority']);
+    expect((await a.put({ ...placed, output: [{ type: { text: 'x' }, valueString: 'x' }] })).body.issue[0].expression).toEqual([
+      'Task.output',
+    ]);
+    const cancelled = await a.put({ ...placed, status: 'cancelled' });
+    expect(cancelled.body).toMatchObject({ status: 'cancelled', businessStatus: businessStatus('cancelled') });
+    expect(await jobs()).toMatchObject([{ state: 'cancelled' }]);
+    expect((await a.put({ ...cancelled.body, status: 'requested' })).status).toBe(409);
+  });
+});
+
+describe('scoring by rule', () => {
+  const optIn = (models: unknown) =>
+    region.db.query(sql`
+      insert into connector (id, organization_id, kind, settings) values ('c', 'hospital-a', 'folder', ${JSON.stringify({ autoScore: models })})
+      on conflict (id) do update set settings = excluded.settings`);
+  const schedule = async (version?: number) => {
+    const row = (await findResource(region.db, 'ImagingStudy', study))!;
+    const automatic = createAutomaticScoring(region.models, region.audit);
+    return region.db.transaction((tx) => automatic(tx, { studyRow: { ...row, ...(version ? { version } : {}) } }));
+  };
+
+  it('happens only where the custodian has opted in', async () => {
+    await optIn([]);
+    expect(await schedule()).toBe(0);
+    await optIn('pulmonary-nodule');
+    expect(await schedule()).toBe(0);
+    await optIn(['pulmonary-nodule']);
+    expect(await schedule()).toBe(1);
+  });
+
+  it('happens once for each version; a job that waits takes the newer one on', async () => {
+    await optIn(['pulmonary-nodule']);
+    expect([await schedule(1), await schedule(1), await schedule(2)]).toEqual([1, 0, 0]);
+    expect(await jobs()).toMatchObject([{ state: 'queued', study_version: 2 }]);
+    await region.db.query(sql`update scoring_job set state = 'done', attempts = 1 where study_id = ${study}`);
+    expect([await schedule(2), await schedule(3)]).toEqual([0, 1]);
+    expect(await jobs()).toHaveLength(2);
+    const [, second] = await jobs();
+    expect((await a.read(`Task/${second!.task_id}`)).body.requester).toEqual(organization('hospital-a'));
+  });
+});
