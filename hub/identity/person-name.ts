@@ -94,11 +94,10 @@ function reads(characters: string, letters: string): boolean {
 }
 
 function canBe(syllables: readonly string[][], letters: string): boolean {
-  const ends = syllables.reduce(
-    (at, options) => new Set([...at].flatMap((i) => options.filter((o) => letters.startsWith(o, i)).map((o) => i + o.length))),
-    new Set([0]),
-  );
-  return ends.has(letters.length);
+  let ends = [0];
+  for (const options of syllables)
+    ends = ends.flatMap((end) => options.filter((o) => letters.startsWith(o, end)).map((o) => end + o.length));
+  return ends.includes(letters.length);
 }
 
 function readingsOf(character: string): string[] {
@@ -111,7 +110,9 @@ function readingsOf(character: string): string[] {
 
 /** Keys by which equal names are looked up: each form, and the letters (of characters, their pinyin) in alphabetical order. */
 export function nameKeys({ characters, letters }: NameForms): string[] {
-  const read = characters.filter((form) => HAN.test(form)).map((form) => pinyin(form, { toneType: 'none', type: 'array', v: true }).join(''));
+  const read = characters
+    .filter((form) => HAN.test(form))
+    .map((form) => pinyin(form, { toneType: 'none', type: 'array', v: true }).join(''));
   const sorted = [...letters, ...read].map((form) => [...form].sort().join(''));
   return [...new Set([...characters, ...sorted])];
 }

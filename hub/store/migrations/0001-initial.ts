@@ -188,13 +188,6 @@ create table demographic_key (
 );
 create index demographic_key_by_patient on demographic_key (patient_id);
 
-create table patient_key (
-  key text not null,
-  patient_id text not null,
-  primary key (key, patient_id)
-);
-create index patient_key_by_patient on patient_key (patient_id);
-
 create table cross_reference (
   patient_id text primary key,
   cluster_id text not null,

@@ -1,0 +1,120 @@
+import type { PatientDescription } from '../../connectors/connector.js';
+import { identifierTypes, systems } from '../../fhir-profiles/codes.js';
+import { refreshRegistrations } from '../access/policy/registrations.js';
+import type { Queryable } from '../store/database.js';
+import { columns, createResources, newId, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import type { FhirResource } from '../store/search-keys.js';
+import { raw, sql } from '../store/sql.js';
+import { contradiction, demographicsOfDescription, demographicsOfRow } from './demographics.js';
+import { assignerSystem, PATIENT_OF_STUDY, type PatientIdentifier } from './identifiers.js';
+import { lockForMatching, matchPatients } from './match-patients.js';
+import { type HumanName, humanNames, nameForms } from './person-name.js';
+
+/** Meta.source of Patients that the hub made from the Patient module of a study: a hospital's own registration replaces them. */
+export const FROM_STUDY = 'urn:dicom:patient-module';
+
+export interface StudyPatient {
+  custodianId: string;
+  patient: PatientDescription;
+  studyInstanceUid: string;
+}
+
+/** Longest Patient ID that is taken; DICOM allows 64 characters. */
+const LONGEST = 256;
+
+/**
+ * The custodian's own Patient of a study, by (assigner, Patient ID); made when there is none. Without a Patient ID the Patient is the
+ * study's alone, so that nothing is lost and nobody is joined. What the record did not say yet is filled in. To be called in the transaction
+ * that stores the study; safe in parallel.
+ * @returns `conflict`, in words without patient data, when the number is held by somebody else by name, birth date or sex.
+ */
+export async function ensureCustodianPatient(
+  tx: Queryable,
+  of: StudyPatient,
+): Promise<{ patientId: string } | { conflict: string }> {
+  const identifier = await identifierOf(tx, of);
+  if (identifier.value.length > LONGEST || /\p{Cc}/u.test(identifier.value))
+    return { conflict: 'The Patient ID is no usable number.' };
+  const known = await holderOf(tx, of.custodianId, identifier);
+  if (known) return agree(tx, known, of.patient);
+  await lockForMatching(tx, [identifier.value], [demographicsOfDescription(of.patient)]);
+  const patientId = newId();
+  const claimed = await tx.query(sql`
+    insert into patient_identifier (system, value, custodian_id, patient_id, kind)
+    values (${identifier.system}, ${identifier.value}, ${of.custodianId}, ${patientId}, ${identifier.kind}) on conflict do nothing returning 1`);
+  if (claimed.length === 0) return agree(tx, (await holderOf(tx, of.custodianId, identifier))!, of.patient);
+  const resource = patientResource(patientId, identifier, of.patient);
+  const rows = await createResources(tx, [{ resource, custodianId: of.custodianId }]);
+  await refreshRegistrations(tx, [patientId]);
+  await matchPatients(tx, rows);
+  return { patientId };
+}
+
+async function identifierOf(tx: Queryable, { custodianId, patient, studyInstanceUid }: StudyPatient): Promise<PatientIdentifier> {
+  const value = patient.patientId?.trim();
+  if (!value) return { system: PATIENT_OF_STUDY, value: `urn:oid:${studyInstanceUid}`, kind: 'other' };
+  return { system: await assignerSystem(tx, custodianId), value, kind: 'hospital' };
+}
+
+async function holderOf(
+  tx: Queryable,
+  custodianId: string,
+  { system, value }: PatientIdentifier,
+  lock = false,
+): Promise<ResourceRow | undefined> {
+  const [row] = await tx.query<ResourceRow & Record<string, unknown>>(sql`
+    select ${columns} from patient_identifier i join resource r on r.type = 'Patient' and r.id = i.patient_id
+    where i.system = ${system} and i.value = ${value} and i.custodian_id = ${custodianId} ${lock ? raw('for update of r') : raw('')}`);
+  return row;
+}
+
+/** The record as known, with what the study adds to it; a study that says otherwise is a conflict. */
+async function agree(
+  tx: Queryable,
+  known: ResourceRow,
+  patient: PatientDescription,
+): Promise<{ patientId: string } | { conflict: string }> {
+  const against = contradiction(demographicsOfRow(known), demographicsOfDescription(patient));
+  if (against) return { conflict: `The patient number is held with another ${against}.` };
+  if (!learned(toResource(known), patient)) return { patientId: known.id };
+  await lockForMatching(tx, [], [demographicsOfDescription(patient), demographicsOfRow(known)]);
+  const [current] = await tx.query<ResourceRow & Record<string, unknown>>(
+    sql`select ${columns} from resource r where r.type = 'Patient' and r.id = ${known.id} for update`,
+  );
+  const next = current && learned(toResource(current), patient);
+  if (!next) return { patientId: known.id };
+  const row = await updateResource(tx, { resource: next, custodianId: current.custodian_id }, current.version);
+  await matchPatients(tx, [row]);
+  return { patientId: known.id };
+}
+
+/** The record with what it did not say before; undefined when the study adds nothing. */
+function learned(known: FhirResource & { id: string }, patient: PatientDescription): (FhirResource & { id: string }) | undefined {
+  const { characters, letters } = nameForms(known.name);
+  const names = humanNames(patient.name ?? '').filter((name) => {
+    const form = nameForms([name]);
+    return (form.characters.length > 0 && characters.length === 0) || (form.letters.length > 0 && letters.length === 0);
+  });
+  const additions = {
+    ...(names.length > 0 ? { name: [...(known.name ?? []), ...names] as HumanName[] } : {}),
+    ...(!known.birthDate && patient.birthDate ? { birthDate: patient.birthDate } : {}),
+    ...(isUnknown(known.gender) && !isUnknown(patient.sex) ? { gender: patient.sex } : {}),
+  };
+  return Object.keys(additions).length > 0 ? { ...known, ...additions } : undefined;
+}
+
+const isUnknown = (sex: string | undefined): boolean => sex === undefined || sex === 'unknown';
+
+function patientResource(id: string, { system, value, kind }: PatientIdentifier, patient: PatientDescription): FhirResource {
+  const name = humanNames((patient.name ?? '').replace(/\p{Cc}/gu, ''));
+  const type = { coding: [{ system: systems.identifierType, code: identifierTypes.medicalRecordNumber }] };
+  return {
+    resourceType: 'Patient',
+    id,
+    meta: { source: FROM_STUDY },
+    identifier: [{ ...(kind === 'hospital' ? { type } : {}), system, value }],
+    ...(name.length > 0 ? { name } : {}),
+    ...(patient.birthDate ? { birthDate: patient.birthDate } : {}),
+    ...(patient.sex ? { gender: patient.sex } : {}),
+  };
+}
