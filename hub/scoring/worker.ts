@@ -108,7 +108,7 @@ const MAX_ATTEMPTS = 3;
 
 async function perform(deps: ScoringDeps, claim: Claim): Promise<void> {
   const { job, owner, signal } = claim;
-  if (job.attempts > MAX_ATTEMPTS) return fail(deps, claim, 'The workers that tried it died.');
+  if (job.attempts > MAX_ATTEMPTS) return fail(deps, claim, 'It was begun several times and never came to an end.');
   const started = Date.now();
   const study = await findResource(deps.db, 'ImagingStudy', job.study_id);
   const manifest = deps.models.get(job.model);

@@ -109,6 +109,27 @@ describe('a release request', () => {
     expect([hidden.status, hidden.body]).toEqual([422, absent.body]);
   });
 
+  it('is refused by the writer itself when the study may not be known, whatever was checked before', async () => {
+    const strange = await region.study('hospital-a', patientOfA);
+    await region.db.query(sql`update resource set patient_id = ${await region.patient('hospital-a')} where id = ${strange}`);
+    const who = caller('hospital-b');
+    const resource = {
+      resourceType: 'Task',
+      status: 'requested',
+      code: kind('release-request'),
+      focus: { reference: `ImagingStudy/${strange}` },
+      for: { reference: `Patient/${patientOfB}` },
+      requester: organization('hospital-b'),
+    };
+    const placing = region.db.transaction(async (tx) => {
+      const access = await region.deps.access.forCaller(tx, who);
+      return region.deps.writers.Task!.create(tx, [
+        { caller: who, context: { requestId: 'test', address: '' }, access, resource },
+      ]);
+    });
+    await expect(placing).rejects.toMatchObject({ status: 422, issues: [{ code: 'not-found', expression: ['Task.focus'] }] });
+  });
+
   it('is refused for one’s own study, to another than the custodian, for another patient, in another’s name', async () => {
     const own = await region.study('hospital-b', patientOfB);
     expect((await ask(b, { focus: { reference: `ImagingStudy/${own}` } })).status).toBe(422);

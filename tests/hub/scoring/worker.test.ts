@@ -11,6 +11,7 @@ import { openAudit } from '../../../hub/audit/record.js';
 import type { Audit } from '../../../hub/audit/vocabulary.js';
 import type { RetrieveSeries } from '../../../hub/scoring/fetch-study.js';
 import { loadModels, type Models } from '../../../hub/scoring/models.js';
+import { cancelJob } from '../../../hub/scoring/queue.sql.js';
 import { inState } from '../../../hub/scoring/task-state.js';
 import { placeScoringTask } from '../../../hub/scoring/task-writer.js';
 import { type ScoringDeps, startScoringWorkers } from '../../../hub/scoring/worker.js';
@@ -194,6 +195,35 @@ describe('a scoring job', () => {
     expect(await jobOf(task.id)).toMatchObject({ state: 'done', attempts: 2 });
   });
 
+  it('whose lease ran out unnoticed is not published by the worker that held it', async () => {
+    const of = await indexStudy(test.db);
+    const task = await request(of);
+    const outcomes: boolean[] = [];
+    const log = {
+      ...silent,
+      info: ({ published }: { published: boolean }) => outcomes.push(published),
+    } as unknown as ScoringDeps['log'];
+    let letGo: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const slow: RetrieveSeries = async (...asked) => {
+      await gate;
+      return retrieveFrom(folder)(...asked);
+    };
+    const first = startWorkers({ retrieve: slow, leaseSeconds: 60, log });
+    await until(async () => (await jobOf(task.id)).state === 'running');
+    await test.db.query(sql`update scoring_job set lease_until = now() where task_id = ${task.id}`);
+    const second = startWorkers({ leaseSeconds: 60 });
+    await taskAs(task.id, 'completed');
+    await second.stop();
+    letGo();
+    await until(async () => outcomes.length > 0);
+    await first.stop();
+    expect(outcomes).toEqual([false]);
+    expect(await reportsAbout(of)).toHaveLength(1);
+  });
+
   it('is taken once, however many workers there are, the most urgent first', async () => {
     const routine = await request(study);
     const stat = await request(study, 'stat');
@@ -239,6 +269,46 @@ describe('a scoring job', () => {
     expect((await taskAs(other.id, 'failed', 'completed')).statusReason.text).toBe('The custodian sent images of another study.');
     await others.stop();
     expect(await jobOf(other.id)).toMatchObject({ attempts: 1 });
+  });
+
+  it('that is cancelled while it runs stops, and publishes nothing', async () => {
+    const of = await indexStudy(test.db);
+    const task = await request(of);
+    let isAborted = false;
+    const hanging: RetrieveSeries = async (_of, signal) => {
+      await test.db.transaction((tx) => cancelJob(tx, task.id));
+      return new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => {
+          isAborted = true;
+          reject(signal.reason);
+        }),
+      );
+    };
+    const workers = startWorkers({ retrieve: hanging, leaseSeconds: 0.3 });
+    await until(async () => isAborted);
+    await workers.stop();
+    expect(await jobOf(task.id)).toMatchObject({ state: 'cancelled' });
+    expect(await reportsAbout(of)).toEqual([]);
+  });
+
+  it('shows nothing while the audit can’t be written, and is tried again', async () => {
+    const of = await indexStudy(test.db);
+    const task = await request(of);
+    let failures = 0;
+    const failing: Audit = {
+      ...audit,
+      append: async (tx, entries) => {
+        if (entries[0]?.subtype === 'publish' && failures++ === 0) throw new Error('the audit is full');
+        return audit.append(tx, entries);
+      },
+    };
+    const workers = startWorkers({ audit: failing, leaseSeconds: 1 });
+    await until(async () => failures > 0);
+    expect(await reportsAbout(of)).toEqual([]);
+    await taskAs(task.id, 'completed', 'failed');
+    await workers.stop();
+    expect(await reportsAbout(of)).toHaveLength(1);
+    expect(await jobOf(task.id)).toMatchObject({ state: 'done', attempts: 2 });
   });
 
   it('that a stopping worker gives back is not counted as a try', async () => {
