@@ -6,7 +6,7 @@ import { columns, createResources, newId, type ResourceRow, toResource, updateRe
 import type { FhirResource } from '../store/search-keys.js';
 import { raw, sql } from '../store/sql.js';
 import { contradiction, demographicsOfDescription, demographicsOfRow } from './demographics.js';
-import { assignerSystem, PATIENT_OF_STUDY, type PatientIdentifier } from './identifiers.js';
+import { assignerSystem, LONGEST_VALUE, PATIENT_OF_STUDY, type PatientIdentifier } from './identifiers.js';
 import { lockForMatching, matchPatients } from './match-patients.js';
 import { type HumanName, humanNames, nameForms } from './person-name.js';
 
@@ -19,9 +19,6 @@ export interface StudyPatient {
   studyInstanceUid: string;
 }
 
-/** Longest Patient ID that is taken; DICOM allows 64 characters. */
-const LONGEST = 256;
-
 /**
  * The custodian's own Patient of a study, by (assigner, Patient ID); made when there is none. Without a Patient ID the Patient is the
  * study's alone, so that nothing is lost and nobody is joined. What the record did not say yet is filled in. To be called in the transaction
@@ -33,7 +30,7 @@ export async function ensureCustodianPatient(
   of: StudyPatient,
 ): Promise<{ patientId: string } | { conflict: string }> {
   const identifier = await identifierOf(tx, of);
-  if (identifier.value.length > LONGEST || /\p{Cc}/u.test(identifier.value))
+  if (identifier.value.length > LONGEST_VALUE || /\p{Cc}/u.test(identifier.value))
     return { conflict: 'The Patient ID is no usable number.' };
   const known = await holderOf(tx, of.custodianId, identifier);
   if (known) return agree(tx, known, of.patient);

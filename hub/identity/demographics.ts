@@ -11,7 +11,12 @@ export interface Demographics {
   sex?: string;
 }
 
-export function demographicsOf(patient: { name?: HumanName[]; birthDate?: string; gender?: string }): Demographics {
+export function demographicsOf(patient: {
+  name?: HumanName[];
+  birthDate?: string;
+  gender?: string;
+  [element: string]: unknown;
+}): Demographics {
   return {
     names: nameForms(patient.name),
     ...(patient.birthDate ? { birthDate: patient.birthDate } : {}),

@@ -1,6 +1,9 @@
 import { CANONICAL_BASE, systems } from '../../fhir-profiles/codes.js';
+import type { Issue } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
+import { checkNationalIdentifier, normaliseNationalIdentifier } from './national-identifier.js';
 
 /** A patient's key is (assigner's system, value), never a bare number. */
 export interface PatientIdentifier {
@@ -9,8 +12,17 @@ export interface PatientIdentifier {
   kind: 'hospital' | 'national' | 'other';
 }
 
+/** An identifier that one Patient holds at one custodian. */
+export interface Held extends PatientIdentifier {
+  patientId: string;
+  custodianId: string;
+}
+
 /** System of Patients whose study came without a patient number: the value is `urn:oid:` and the Study Instance UID. */
 export const PATIENT_OF_STUDY = `${CANONICAL_BASE}/NamingSystem/patient-of-study`;
+
+/** Longest value that is taken as an identifier. */
+export const LONGEST_VALUE = 256;
 
 /** The system under which a custodian numbers its patients; one of the hub's own for a custodian that has named none. */
 export async function assignerSystem(tx: Queryable, custodianId: string): Promise<string> {
@@ -20,8 +32,46 @@ export async function assignerSystem(tx: Queryable, custodianId: string): Promis
   return row?.assigner_system ?? `${CANONICAL_BASE}/NamingSystem/patient-number/${custodianId}`;
 }
 
-/** The kind of an identifier at a custodian with this assigner system. */
-export function kindOf(system: string, assigner: string): PatientIdentifier['kind'] {
-  if (system === systems.nationalIdentifier) return 'national';
-  return system === assigner ? 'hospital' : 'other';
+/** What a Patient is found by. Identifiers without system or value, and old ones, find nobody. */
+export function identifiersOf(patient: FhirResource, assigner: string): PatientIdentifier[] {
+  const all = listed(patient)
+    .filter((i) => i.system && i.value?.trim() && i.use !== 'old')
+    .map(({ system = '', value = '' }): PatientIdentifier => {
+      const kind = system === systems.nationalIdentifier ? 'national' : system === assigner ? 'hospital' : 'other';
+      return { system, value: kind === 'national' ? normaliseNationalIdentifier(value) : value.trim(), kind };
+    });
+  return [...new Map(all.map((i) => [`${i.system} ${i.value}`, i])).values()];
+}
+
+/** Faults of a Patient's identifiers: a national identifier whose check digit or birth date does not hold, a value that is too long. */
+export function identifierFaults(patient: FhirResource): Issue[] {
+  return listed(patient).flatMap(({ system, value = '' }, i) => {
+    const issue = (diagnostics: string): Issue => ({
+      severity: 'error',
+      code: 'value',
+      diagnostics,
+      expression: [`Patient.identifier[${i}].value`],
+    });
+    if (value.length > LONGEST_VALUE) return [issue(`An identifier has at most ${LONGEST_VALUE} characters.`)];
+    const isWrong = system === systems.nationalIdentifier && value !== '' && !checkNationalIdentifier(value).valid;
+    return isWrong ? [issue('The check digit or the birth date of the national identifier does not hold.')] : [];
+  });
+}
+
+/** Stores identifiers in one statement. @returns those that another Patient of the same custodian holds, which were not stored. */
+export async function claimIdentifiers(tx: Queryable, wanted: readonly Held[]): Promise<Held[]> {
+  const ordered = [...wanted].sort((x, y) => (`${x.system} ${x.value}` < `${y.system} ${y.value}` ? -1 : 1));
+  const rows = ordered.map((h) => ({ ...h, patient_id: h.patientId, custodian_id: h.custodianId }));
+  const stored = await tx.query<{ system: string; value: string; patient_id: string }>(sql`
+    insert into patient_identifier (system, value, custodian_id, patient_id, kind)
+    select n.system, n.value, n.custodian_id, n.patient_id, n.kind
+    from json_to_recordset(${JSON.stringify(rows)}::json) as n (system text, value text, custodian_id text, patient_id text, kind text)
+    on conflict do nothing returning system, value, patient_id`);
+  const done = new Set(stored.map((s) => `${s.patient_id} ${s.system} ${s.value}`));
+  // A number of another kind (an insurance, a household) may be shared; the first holder keeps the key.
+  return wanted.filter((h) => h.kind !== 'other' && !done.has(`${h.patientId} ${h.system} ${h.value}`));
+}
+
+function listed(patient: FhirResource): { system?: string; value?: string; use?: string }[] {
+  return patient.identifier ?? [];
 }

@@ -96,7 +96,7 @@ function reads(characters: string, letters: string): boolean {
 function canBe(syllables: readonly string[][], letters: string): boolean {
   let ends = [0];
   for (const options of syllables)
-    ends = ends.flatMap((end) => options.filter((o) => letters.startsWith(o, end)).map((o) => end + o.length));
+    ends = [...new Set(ends.flatMap((end) => options.filter((o) => letters.startsWith(o, end)).map((o) => end + o.length)))];
   return ends.includes(letters.length);
 }
 

@@ -1,0 +1,150 @@
+import type { Request, ResponseObject, ResponseToolkit, Server } from '@hapi/hapi';
+import { type RetrieveReply, SourceError } from '../../connectors/connector.js';
+import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
+import { requestContext } from '../access/authentication/request-context.js';
+import { scopeAllows } from '../access/authentication/scopes.js';
+import type { Caller } from '../access/caller.js';
+import type { Access } from '../access/decision.js';
+import { denied } from '../access/denial.js';
+import { agentOf } from '../access/write-request.js';
+import type { Audit, AuditEntry } from '../audit/vocabulary.js';
+import type { Config } from '../config.js';
+import { findStudy, type JudgedStudy } from '../imaging/find-study.js';
+import { type ConnectorFor, discard, locate, open, type Retrieval, type Unretrievable } from '../imaging/retrieve.js';
+import { forbidden, notFound, notSupported, Refusal, sourceFailed } from '../outcomes.js';
+import type { Database } from '../store/database.js';
+import { createStreamSlots, type StreamSlots } from './streams.js';
+import { type WadoRequest, wadoRequest } from './wado-request.js';
+
+export interface WadoDeps {
+  db: Database;
+  access: Access;
+  audit: Audit;
+  config: Pick<Config, 'maxStreams' | 'trustedProxy'>;
+  connectorFor: ConnectorFor;
+}
+
+/**
+ * WADO-RS (PS3.18 section 10.4): studies, series, instances, frames and their metadata, streamed from the custodian's archive and kept
+ * nowhere. Each retrieval, refused ones too, is audited before the first byte leaves.
+ */
+export function registerWadoRs(server: Server, deps: WadoDeps): void {
+  const slots = createStreamSlots(deps.config.maxStreams);
+  const route = (path: string, representation: WadoRequest['representation']) => ({
+    method: 'GET' as const,
+    path: `/dicomweb/studies/{study}${path}`,
+    handler: (request: Request, h: ResponseToolkit) => retrieve(deps, slots, request, h, representation),
+  });
+  server.route([
+    route('', 'instances'),
+    route('/metadata', 'metadata'),
+    route('/series/{series}', 'instances'),
+    route('/series/{series}/metadata', 'metadata'),
+    route('/series/{series}/instances/{instance}', 'instances'),
+    route('/series/{series}/instances/{instance}/metadata', 'metadata'),
+    route('/series/{series}/instances/{instance}/frames/{frames}', 'frames'),
+  ]);
+}
+
+async function retrieve(
+  deps: WadoDeps,
+  slots: StreamSlots,
+  request: Request,
+  h: ResponseToolkit,
+  representation: WadoRequest['representation'],
+): Promise<ResponseObject> {
+  const caller = callerOfRequest(request);
+  const wanted = wadoRequest(request, representation);
+  if (!scopeAllows(caller.scope, 'ImagingStudy', 'r')) throw await outOfScope(deps, request, caller);
+  const release = slots.take(caller.id);
+  // The slot is held, and the source's answer read, for as long as the connection of this answer is open.
+  const gone = new AbortController();
+  request.raw.res.once('close', () => {
+    gone.abort();
+    release();
+  });
+  const retrieval = await authorized(deps, request, caller, wanted);
+  return streamed(h, await opened(deps, retrieval, gone.signal), gone.signal);
+}
+
+/** What the caller may retrieve and a source has. @throws Refusal 403 or 404; what was asked is on record by then. */
+async function authorized(deps: WadoDeps, request: Request, caller: Caller, wanted: WadoRequest): Promise<Retrieval> {
+  const { custodianId, ...scope } = wanted;
+  const { seen, found } = await deps.db.snapshot(async (tx) => {
+    const access = await deps.access.forCaller(tx, caller);
+    const studies = await findStudy(tx, access, caller.organizationId, wanted.studyInstanceUid, custodianId);
+    const located = await Promise.all(
+      studies
+        .filter(({ decision }) => decision.allowed)
+        .map(async (seen) => ({ seen, found: await locate(tx, { ...scope, custodianId: seen.row.custodian_id }) })),
+    );
+    return located.find(({ found }) => typeof found !== 'string') ?? located[0] ?? { seen: studies[0], found: undefined };
+  });
+  await deps.audit.commit([entryOf(deps, request, caller, seen, found)]);
+  if (!seen) throw notFound();
+  if (!seen.decision.allowed || found === undefined) throw denied(seen.row, seen.decision);
+  if (typeof found === 'string') throw unretrievable(found);
+  return found;
+}
+
+function unretrievable(why: Unretrievable): Refusal {
+  if (why === 'several-sources')
+    return notSupported('The study lies in several archives of its custodian: retrieve it series by series, or by instance.');
+  if (why === 'unknown') return notFound();
+  const diagnostics =
+    'The study is known but not retrievable: its custodian has described it and connected no archive that holds it.';
+  return new Refusal(404, [{ severity: 'error', code: 'not-found', diagnostics }]);
+}
+
+async function opened(deps: WadoDeps, retrieval: Retrieval, signal: AbortSignal): Promise<RetrieveReply> {
+  try {
+    return await open(deps.connectorFor, retrieval, signal);
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    if (error.code === 'not-found') throw notFound();
+    if (error.code === 'timeout') throw sourceFailed(504, 'The archive of the custodian does not answer in time.');
+    throw sourceFailed(502, 'The archive of the custodian does not answer as it should.');
+  }
+}
+
+/** The source's body as it comes. A caller who goes away ends it; a source that breaks off breaks the answer off, so that no half study looks whole. */
+function streamed(h: ResponseToolkit, reply: RetrieveReply, gone: AbortSignal): ResponseObject {
+  if (gone.aborted) discard(reply);
+  else gone.addEventListener('abort', () => discard(reply), { once: true });
+  return h.response(reply.body).header('content-type', reply.contentType).header('cache-control', 'no-store');
+}
+
+async function outOfScope(deps: WadoDeps, request: Request, caller: Caller): Promise<Refusal> {
+  await deps.audit.commit([{ ...entryOf(deps, request, caller, undefined, undefined), detail: 'scope' }]);
+  return forbidden('The scope of the token does not include reading ImagingStudy.');
+}
+
+function entryOf(
+  deps: WadoDeps,
+  request: Request,
+  caller: Caller,
+  seen: JudgedStudy | undefined,
+  found: Retrieval | Unretrievable | undefined,
+): AuditEntry {
+  const base = {
+    ...agentOf(caller, requestContext(request, deps.config)),
+    type: 'rest',
+    subtype: 'retrieve',
+    action: 'R',
+    query: request.path,
+  } as const;
+  if (!seen) return { ...base, outcome: 4, detail: 'not-found' };
+  const { row, decision } = seen;
+  const isReleased = decision.allowed && typeof found === 'object';
+  return {
+    ...base,
+    outcome: isReleased ? 0 : 4,
+    patientId: row.patient_id,
+    custodianId: row.custodian_id,
+    entity: [`ImagingStudy/${row.id}`],
+    basis: decision.basis,
+    rule: decision.rule,
+    evidence: decision.evidence.length > 0 ? decision.evidence : undefined,
+    detail: isReleased ? undefined : decision.allowed ? 'not-retrievable' : decision.reason,
+  };
+}

@@ -1,0 +1,185 @@
+import { refreshRegistrations } from '../access/policy/registrations.js';
+import { agentOf, type ResourceWriter, type WriteRequest } from '../access/write-request.js';
+import type { Audit, AuditEntry } from '../audit/vocabulary.js';
+import { conflict, forbidden, unprocessable } from '../outcomes.js';
+import type { Queryable } from '../store/database.js';
+import { columns, createResources, newId, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import type { FhirResource } from '../store/search-keys.js';
+import { sql } from '../store/sql.js';
+import { FROM_STUDY } from './custodian-patient.js';
+import { contradiction, demographicsOf, demographicsOfRow } from './demographics.js';
+import { assignerSystem, claimIdentifiers, type Held, identifierFaults, identifiersOf } from './identifiers.js';
+import { pairOf, type Pair, type ReevaluateGrants, unlink } from './links.js';
+import { lockForMatching, matchPatients } from './match-patients.js';
+
+export interface PatientWriterDeps {
+  audit: Audit;
+  /** Takes back what rested on a link that an update of an identifier ends. */
+  reevaluateGrants: ReevaluateGrants;
+}
+
+type Patient = FhirResource & { id: string };
+
+/**
+ * Writer for Patient: a hospital's own registrations. Its number for the patient is unique in the hospital; a Patient that was made from
+ * images under this number, and that nothing contradicts, becomes the one that is registered. Then persons are matched across hospitals.
+ */
+export function patientWriter(deps: PatientWriterDeps): ResourceWriter {
+  return { create: (tx, requests) => create(deps, tx, requests), update: (tx, request) => update(deps, tx, request) };
+}
+
+async function create(deps: PatientWriterDeps, tx: Queryable, requests: readonly WriteRequest[]): Promise<ResourceRow[]> {
+  const [first] = requests;
+  if (!first) return [];
+  const custodianId = custodianOf(first);
+  const patients = requests.map(({ resource }) => registered(resource, resource.id ?? newId()));
+  assertIdentifiers(patients);
+  const assigner = await assignerSystem(tx, custodianId);
+  const wanted = patients.flatMap((p) => heldBy(p, custodianId, assigner));
+  await lockForMatching(tx, numbersOf(wanted), patients.map(demographicsOf));
+  const merges = await mergesOf(tx, patients, await claimIdentifiers(tx, wanted));
+  const fresh = patients.filter((p) => !merges.has(p.id));
+  const created = await createResources(
+    tx,
+    fresh.map((resource) => ({ resource, custodianId })),
+  );
+  const byId = new Map(created.map((row) => [row.id, row]));
+  for (const [id, { patient, holder }] of merges) byId.set(id, await mergeInto(tx, patient, holder));
+  const rows = patients.map((p) => byId.get(p.id)!);
+  await settle(deps, tx, first, rows);
+  return rows;
+}
+
+async function update(
+  deps: PatientWriterDeps,
+  tx: Queryable,
+  request: WriteRequest & { current: ResourceRow },
+): Promise<ResourceRow> {
+  custodianOf(request);
+  const { current } = request;
+  const custodianId = current.custodian_id;
+  const patient = registered(request.resource, current.id);
+  assertIdentifiers([patient]);
+  const wanted = heldBy(patient, custodianId, await assignerSystem(tx, custodianId));
+  await lockForMatching(tx, numbersOf(wanted), [demographicsOf(patient), demographicsOfRow(current)]);
+  await tx.query(sql`delete from patient_identifier where patient_id = ${current.id}`);
+  if ((await claimIdentifiers(tx, wanted)).length > 0) throw taken();
+  const row = await updateResource(tx, { resource: patient, custodianId }, current.version);
+  await withdrawUnfounded(deps, tx, request, row);
+  await settle(deps, tx, request, [row]);
+  return row;
+}
+
+/** @throws Refusal 403 for a caller who is no organization's. */
+function custodianOf({ caller }: WriteRequest): string {
+  if (caller.organizationId === '') throw forbidden('A Patient is registered by a hospital.');
+  return caller.organizationId;
+}
+
+/** The Patient under its id, without the mark of those that the hub made itself. */
+function registered(resource: FhirResource, id: string): Patient {
+  const { source, ...meta } = resource.meta ?? {};
+  return { ...resource, id, meta: source && source !== FROM_STUDY ? { ...meta, source } : meta };
+}
+
+function assertIdentifiers(patients: readonly Patient[]): void {
+  const faults = patients.flatMap(identifierFaults);
+  if (faults.length > 0) throw unprocessable(faults.slice(0, 20));
+}
+
+const heldBy = (patient: Patient, custodianId: string, assigner: string): Held[] =>
+  identifiersOf(patient, assigner).map((identifier) => ({ ...identifier, patientId: patient.id, custodianId }));
+
+const numbersOf = (held: readonly Held[]): string[] => held.filter((h) => h.kind !== 'other').map((h) => h.value);
+
+const taken = () => conflict('Another Patient of this hospital has this identifier.', 'Patient.identifier');
+
+type Merges = Map<string, { patient: Patient; holder: ResourceRow }>;
+
+/** For each Patient whose number is held: the Patient made from images that it is the registration of. @throws Refusal 409 when it is not. */
+async function mergesOf(tx: Queryable, patients: readonly Patient[], held: readonly Held[]): Promise<Merges> {
+  const merges: Merges = new Map();
+  if (held.length === 0) return merges;
+  if (held.some((h) => h.kind !== 'hospital')) throw taken();
+  const holders = await lockHolders(tx, held);
+  const merged = new Set<string>();
+  for (const { patientId, system, value } of held) {
+    const patient = patients.find((p) => p.id === patientId)!;
+    const holder = holders.get(`${system} ${value}`);
+    const isNew = holder && !merged.has(holder.id) && !merges.has(patientId);
+    if (!isNew || !isFromStudy(holder) || contradiction(demographicsOf(patient), demographicsOfRow(holder))) throw taken();
+    merges.set(patientId, { patient, holder });
+    merged.add(holder.id);
+  }
+  return merges;
+}
+
+async function lockHolders(tx: Queryable, held: readonly Held[]): Promise<Map<string, ResourceRow>> {
+  const rows = await tx.query<ResourceRow & { key: string; [column: string]: unknown }>(sql`
+    select ${columns}, i.system || ' ' || i.value as key
+    from json_to_recordset(${JSON.stringify(held)}::json) as n (system text, value text, "custodianId" text)
+      join patient_identifier i on i.system = n.system and i.value = n.value and i.custodian_id = n."custodianId"
+      join resource r on r.type = 'Patient' and r.id = i.patient_id
+    order by r.id for update of r`);
+  return new Map(rows.map((row) => [row.key, row]));
+}
+
+const isFromStudy = (row: ResourceRow): boolean => toResource(row).meta?.source === FROM_STUDY;
+
+/** The registration becomes the next version of the Patient that its images are filed under; what only the images said stays. */
+async function mergeInto(tx: Queryable, patient: Patient, holder: ResourceRow): Promise<ResourceRow> {
+  await tx.query(sql`update patient_identifier set patient_id = ${holder.id} where patient_id = ${patient.id}`);
+  const { name, birthDate, gender } = toResource(holder);
+  const known = { ...(name ? { name } : {}), ...(birthDate ? { birthDate } : {}), ...(gender ? { gender } : {}) };
+  return updateResource(
+    tx,
+    { resource: { ...known, ...patient, id: holder.id }, custodianId: holder.custodian_id },
+    holder.version,
+  );
+}
+
+async function settle(
+  deps: PatientWriterDeps,
+  tx: Queryable,
+  request: WriteRequest,
+  rows: readonly ResourceRow[],
+): Promise<void> {
+  await refreshRegistrations(
+    tx,
+    rows.map((row) => row.id),
+  );
+  const linked = await matchPatients(tx, rows);
+  await deps.audit.append(
+    tx,
+    linked.flatMap((pair) => linkEntries(request, 'link', pair)),
+  );
+}
+
+/** Links that a national identifier made end when the two no longer share one: a steward sees them as proposals. */
+async function withdrawUnfounded(deps: PatientWriterDeps, tx: Queryable, request: WriteRequest, row: ResourceRow): Promise<void> {
+  const pairs = await tx.query<{ other: string }>(sql`
+    select mate.id as other from link_decision d
+      cross join lateral (select case d.patient_a when ${row.id} then d.patient_b else d.patient_a end as id) mate
+    where (d.patient_a = ${row.id} or d.patient_b = ${row.id}) and d.state = 'linked' and d.decided_by = 'Device/hub'
+      and not exists (select from patient_identifier x join patient_identifier y using (system, value)
+        where x.patient_id = ${row.id} and y.patient_id = mate.id and x.kind = 'national')`);
+  for (const { other } of pairs) {
+    const pair = pairOf(row.id, other);
+    await unlink(tx, pair, 'Device/hub', deps.reevaluateGrants, 'proposed');
+    await deps.audit.append(tx, linkEntries(request, 'unlink', pair));
+  }
+}
+
+/** One entry for each of the two Patients: what a registration caused, under the name of who wrote it. */
+function linkEntries({ caller, context }: WriteRequest, subtype: 'link' | 'unlink', { a, b }: Pair): AuditEntry[] {
+  return [a, b].map((patientId) => ({
+    ...agentOf(caller, context),
+    type: 'identity',
+    subtype,
+    action: 'U',
+    outcome: 0,
+    patientId,
+    entity: [`Patient/${a}`, `Patient/${b}`],
+    basis: 'national-identifier',
+  }));
+}

@@ -1,0 +1,35 @@
+import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
+import type { Queryable } from '../store/database.js';
+import { columns } from '../store/resources.js';
+import { sql } from '../store/sql.js';
+
+/** A custodian's record of a study, with what policy says of retrieving it. */
+export interface JudgedStudy {
+  row: RowWithEvidence;
+  decision: Decision;
+}
+
+/** Custodians of one Study Instance UID that are looked at. */
+const MOST = 50;
+
+/**
+ * The records of a Study Instance UID, which several custodians may hold: the caller's own first, then what he may retrieve, then what he
+ * may know of.
+ */
+export async function findStudy(
+  tx: Queryable,
+  access: RequestAccess,
+  organizationId: string,
+  studyInstanceUid: string,
+  custodianId?: string,
+): Promise<JudgedStudy[]> {
+  const rows = await tx.query<RowWithEvidence & Record<string, unknown>>(sql`
+    select ${columns}, ${access.evidence}
+    from study_claim claim join resource r on r.type = 'ImagingStudy' and r.id = claim.study_id and not r.deleted
+    where claim.study_instance_uid = ${studyInstanceUid} and (${custodianId ?? null}::text is null or claim.custodian_id = ${custodianId ?? null})
+    order by (claim.custodian_id = ${organizationId}) desc, claim.custodian_id limit ${MOST}`);
+  const judged = rows.map((row) => ({ row, decision: access.decide('retrieve', row) }));
+  return judged.sort((x, y) => rank(x.decision) - rank(y.decision));
+}
+
+const rank = ({ allowed, mayKnow }: Decision): number => (allowed ? 0 : mayKnow ? 1 : 2);

@@ -1,0 +1,122 @@
+import type { Connector, RetrieveReply, RetrieveRequest } from '../../connectors/connector.js';
+import { SourceError } from '../../connectors/connector.js';
+import type { Queryable } from '../store/database.js';
+import { sql } from '../store/sql.js';
+
+/** What of a custodian's study is wanted: all of it, a series, an instance, or frames of one. */
+export interface Wanted {
+  custodianId: string;
+  studyInstanceUid: string;
+  seriesInstanceUid?: string;
+  sopInstanceUid?: string;
+  frames?: number[];
+  representation: RetrieveRequest['representation'];
+}
+
+/** A retrieval that one source can answer. */
+export interface Retrieval {
+  connectorId: string;
+  request: RetrieveRequest;
+}
+
+/** Why there is nothing to retrieve: no such object, only described and not retrievable, or spread over several archives. */
+export type Unretrievable = 'unknown' | 'not-retrievable' | 'several-sources';
+
+export type ConnectorFor = (connectorId: string) => Connector | undefined;
+
+interface Indexed {
+  seriesInstanceUid: string;
+  sopInstanceUid: string;
+  frames: number | null;
+  connectorId: string | null;
+  locator: string | null;
+  [column: string]: unknown;
+}
+
+/** Where the custodian has what is wanted, by the index. No policy is applied here. */
+export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval | Unretrievable> {
+  const indexed = await readIndex(tx, wanted);
+  if (indexed.length === 0) return wanted.seriesInstanceUid ? 'unknown' : 'not-retrievable';
+  const instances = indexed.flatMap(({ seriesInstanceUid, sopInstanceUid, locator, connectorId }) =>
+    locator === null || connectorId === null ? [] : [{ seriesInstanceUid, sopInstanceUid, locator, connectorId }],
+  );
+  const [first] = instances;
+  if (!first) return 'not-retrievable';
+  if (instances.some((i) => i.connectorId !== first.connectorId)) return 'several-sources';
+  const { frames } = wanted;
+  // Number of Frames (0028,0008) is stated by every multi-frame object.
+  if (frames?.some((frame) => frame > (indexed[0]?.frames ?? 1))) return 'unknown';
+  const { custodianId: _custodian, ...scope } = wanted;
+  return {
+    connectorId: first.connectorId,
+    request: { ...scope, instances: instances.map(({ connectorId: _connector, ...instance }) => instance) },
+  };
+}
+
+function readIndex(tx: Queryable, { custodianId, studyInstanceUid, ...within }: Wanted): Promise<Indexed[]> {
+  const { seriesInstanceUid = null, sopInstanceUid = null } = within as {
+    seriesInstanceUid?: string | null;
+    sopInstanceUid?: string | null;
+  };
+  return tx.query<Indexed>(sql`
+    select i.series_instance_uid as "seriesInstanceUid", i.sop_instance_uid as "sopInstanceUid", i.frames, i.connector_id as "connectorId", i.locator
+    from imaging_instance i left join imaging_series s using (custodian_id, study_instance_uid, series_instance_uid)
+    where i.custodian_id = ${custodianId} and i.study_instance_uid = ${studyInstanceUid}
+      and (${seriesInstanceUid}::text is null or i.series_instance_uid = ${seriesInstanceUid})
+      and (${sopInstanceUid}::text is null or i.sop_instance_uid = ${sopInstanceUid})
+    order by s.number nulls last, i.series_instance_uid, i.number nulls last, i.sop_instance_uid`);
+}
+
+/** How long a source may take to begin its answer, in milliseconds. */
+const START_TIMEOUT = 60_000;
+
+/**
+ * Opens a retrieval at its source. The body must be read to its end or destroyed.
+ * @throws SourceError when the source is not configured, does not begin within a minute, or fails.
+ */
+export async function open(
+  connectorFor: ConnectorFor,
+  { connectorId, request }: Retrieval,
+  signal: AbortSignal,
+): Promise<RetrieveReply> {
+  const connector = connectorFor(connectorId);
+  if (!connector) throw new SourceError('unreachable', 'The source of the study is not connected.');
+  const overdue = new AbortController();
+  const timer = setTimeout(() => overdue.abort(), START_TIMEOUT);
+  try {
+    const opening = connector.retrieve(request, AbortSignal.any([signal, overdue.signal]));
+    return await Promise.race([opening, rejection(overdue.signal, opening)]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A reply that comes after the time is over is given up unread. */
+function rejection(signal: AbortSignal, opening: Promise<RetrieveReply>): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => {
+      reject(new SourceError('timeout', 'The source does not begin to answer.'));
+      opening.then((late) => discard(late)).catch(() => undefined);
+    });
+  });
+}
+
+/** Gives up a reply that nobody will read. */
+export function discard({ body }: RetrieveReply): void {
+  body.once('error', () => undefined).destroy();
+}
+
+/**
+ * Retrieval for the hub's own scoring, which has a permission of its own (to score is not to view): a series of a custodian's study.
+ * @throws SourceError `not-found` for what the index does not hold.
+ */
+export function retrieveSeries({ db, connectorFor }: { db: Queryable; connectorFor: ConnectorFor }) {
+  return async (
+    of: { custodianId: string; studyInstanceUid: string; seriesInstanceUid: string },
+    signal: AbortSignal,
+  ): Promise<RetrieveReply> => {
+    const found = await locate(db, { ...of, representation: 'instances' });
+    if (typeof found === 'string') throw new SourceError('not-found', `The series can't be retrieved: ${found}.`);
+    return open(connectorFor, found, signal);
+  };
+}
