@@ -111,7 +111,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A steward links the two Patients of a proposal, rejects it, or takes a link back. */
+        /** A steward of one of the two hospitals accepts that the two Patients are one person, rejects it, or takes a link back. They are linked once both hospitals have accepted; either one alone rejects or unlinks. */
         post: operations["decideLink"];
         delete?: never;
         options?: never;
@@ -258,15 +258,39 @@ export interface components {
         LinkState: "proposed" | "linked" | "rejected" | "unlinked";
         Link: {
             id: string;
-            patientA: string;
-            patientB: string;
             state: components["schemas"]["LinkState"];
-            basis: string;
+            /** @enum {string} */
+            basis: "national-identifier" | "demographics" | "patient-number";
+            /** @description What the two records agree on. */
+            matched: ("national-identifier" | "patient-number" | "name" | "sex" | "birth-date")[];
+            own: components["schemas"]["OwnPatient"];
+            other: components["schemas"]["OtherPatient"];
+            /** @description Organizations whose steward has accepted. */
+            acceptedBy: string[];
+            /** @description The two are joined now */
+            samePerson: boolean;
             /** Format: date-time */
             proposedAt: string;
             decidedBy?: string;
             /** Format: date-time */
             decidedAt?: string;
+        };
+        /** @description The caller's hospital's own Patient. */
+        OwnPatient: {
+            patient: string;
+            custodian: string;
+            name?: string[];
+            gender?: string;
+            birthDate?: string;
+            identifier?: {
+                system?: string;
+                value?: string;
+            }[];
+        };
+        /** @description The other hospital's Patient; what it says of the person stays there. */
+        OtherPatient: {
+            patient: string;
+            custodian: string;
         };
         LinkPage: {
             items: components["schemas"]["Link"][];
@@ -479,7 +503,7 @@ export interface operations {
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
-                decision: "link" | "reject" | "unlink";
+                decision: "accept" | "reject" | "unlink";
             };
             cookie?: never;
         };

@@ -10,9 +10,17 @@ import { agentOf } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { findStudy, type JudgedStudy } from '../imaging/find-study.js';
-import { type ConnectorFor, discard, locate, open, type Retrieval, type Unretrievable } from '../imaging/retrieve.js';
+import {
+  type ConnectorFor,
+  discard,
+  locate,
+  open,
+  type Retrieval,
+  type Unretrievable,
+  type Wanted,
+} from '../imaging/retrieve.js';
 import { forbidden, notFound, notSupported, Refusal, sourceFailed } from '../outcomes.js';
-import type { Database } from '../store/database.js';
+import type { Database, Queryable } from '../store/database.js';
 import { createStreamSlots, type StreamSlots } from './streams.js';
 import { type WadoRequest, wadoRequest } from './wado-request.js';
 
@@ -73,18 +81,34 @@ async function authorized(deps: WadoDeps, request: Request, caller: Caller, want
   const { seen, found } = await deps.db.snapshot(async (tx) => {
     const access = await deps.access.forCaller(tx, caller);
     const studies = await findStudy(tx, access, caller.organizationId, wanted.studyInstanceUid, custodianId);
-    const located = await Promise.all(
-      studies
-        .filter(({ decision }) => decision.allowed)
-        .map(async (seen) => ({ seen, found: await locate(tx, { ...scope, custodianId: seen.row.custodian_id }) })),
-    );
-    return located.find(({ found }) => typeof found !== 'string') ?? located[0] ?? { seen: studies[0], found: undefined };
+    return firstRetrievable(tx, studies, scope);
   });
   await deps.audit.commit([entryOf(deps, request, caller, seen, found)]);
   if (!seen) throw notFound();
   if (!seen.decision.allowed || found === undefined) throw denied(seen.row, seen.decision);
   if (typeof found === 'string') throw unretrievable(found);
   return found;
+}
+
+interface Choice {
+  seen: JudgedStudy | undefined;
+  /** Undefined when the caller may not retrieve the study. */
+  found: Retrieval | Unretrievable | undefined;
+}
+
+/** Of the custodians whose record the caller may retrieve, the first whose archive has it; otherwise the first record there is. */
+async function firstRetrievable(
+  tx: Queryable,
+  studies: readonly JudgedStudy[],
+  scope: Omit<Wanted, 'custodianId'>,
+): Promise<Choice> {
+  let first: Choice = { seen: studies[0], found: undefined };
+  for (const seen of studies.filter(({ decision }) => decision.allowed)) {
+    const found = await locate(tx, { ...scope, custodianId: seen.row.custodian_id });
+    if (typeof found !== 'string') return { seen, found };
+    if (first.found === undefined) first = { seen, found };
+  }
+  return first;
 }
 
 function unretrievable(why: Unretrievable): Refusal {

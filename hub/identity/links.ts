@@ -11,8 +11,9 @@ export interface Pair {
 }
 
 /** Who decides: a namespaced id of a person, or `Device/hub`. */
-export interface LinkDecision {
+export interface DecidedBy {
   by: string;
+  /** Why; empty: what the pair was proposed for. */
   basis: string;
 }
 
@@ -26,7 +27,7 @@ export const pairOf = (one: string, other: string): Pair => (one < other ? { a: 
  * A link that would also join two Patients which were decided to be different persons is not made.
  * @returns the pairs that were linked.
  */
-export async function link(tx: Queryable, pairs: readonly Pair[], { by, basis }: LinkDecision): Promise<Pair[]> {
+export async function link(tx: Queryable, pairs: readonly Pair[], { by, basis }: DecidedBy): Promise<Pair[]> {
   if (pairs.length === 0) return [];
   await lockLinks(tx);
   const clusters = await readClusters(tx, pairs);
@@ -72,7 +73,7 @@ export async function unlink(
 }
 
 /** Changes of links follow one another: clusters are read and written as wholes. */
-const lockLinks = (tx: Queryable) => tx.query(sql`select pg_advisory_xact_lock(7390213, -1)`);
+export const lockLinks = (tx: Queryable) => tx.query(sql`select pg_advisory_xact_lock(7390213, -1)`);
 
 type Clusters = Map<string, Set<string>>;
 

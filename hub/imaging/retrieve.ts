@@ -53,11 +53,10 @@ export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval |
   };
 }
 
-function readIndex(tx: Queryable, { custodianId, studyInstanceUid, ...within }: Wanted): Promise<Indexed[]> {
-  const { seriesInstanceUid = null, sopInstanceUid = null } = within as {
-    seriesInstanceUid?: string | null;
-    sopInstanceUid?: string | null;
-  };
+function readIndex(tx: Queryable, wanted: Wanted): Promise<Indexed[]> {
+  const { custodianId, studyInstanceUid } = wanted;
+  const seriesInstanceUid = wanted.seriesInstanceUid ?? null;
+  const sopInstanceUid = wanted.sopInstanceUid ?? null;
   return tx.query<Indexed>(sql`
     select i.series_instance_uid as "seriesInstanceUid", i.sop_instance_uid as "sopInstanceUid", i.frames, i.connector_id as "connectorId", i.locator
     from imaging_instance i left join imaging_series s using (custodian_id, study_instance_uid, series_instance_uid)

@@ -1,0 +1,90 @@
+import type { Queryable } from '../store/database.js';
+import { and, sql } from '../store/sql.js';
+import type { FhirResource } from '../store/search-keys.js';
+import { demographicsOf } from './demographics.js';
+import type { MatchBasis } from './match-patients.js';
+import { isAbsent, namesCompatible } from './person-name.js';
+
+export const LINK_STATES = ['proposed', 'linked', 'rejected', 'unlinked'] as const;
+export type LinkState = (typeof LINK_STATES)[number];
+
+/** A pair with both records, as one of the two hospitals looks at it. */
+export interface LinkRow {
+  id: string;
+  patient_a: string;
+  patient_b: string;
+  custodian_a: string;
+  custodian_b: string;
+  state: LinkState;
+  basis: MatchBasis;
+  accepted_by: string[];
+  proposed_at: Date;
+  decided_by: string | null;
+  decided_at: Date | null;
+  /** Whether the two are joined now, by whatever link. */
+  same_person: boolean;
+  content_a: string;
+  content_b: string;
+  /** Kinds of identifiers that both have. */
+  shared: string[];
+  [column: string]: unknown;
+}
+
+export interface LinkQuery {
+  organizationId: string;
+  state?: LinkState;
+  /** Only this pair. */
+  id?: string;
+  /** Id of the last pair of the page before. */
+  after?: string;
+  count: number;
+}
+
+/** Pairs in which the hospital takes part, newest first. */
+export function listLinks(tx: Queryable, { organizationId, state, id, after, count }: LinkQuery): Promise<LinkRow[]> {
+  const conditions = and([
+    ...(state ? [sql`d.state = ${state}`] : []),
+    ...(id ? [sql`d.id = ${id}`] : []),
+    ...(after ? [sql`d.id < ${after}`] : []),
+  ]);
+  // Each side by its own index; a pair never has the same custodian twice.
+  return tx.query<LinkRow>(sql`
+    with page as (
+      (select * from link_decision d where d.custodian_a = ${organizationId} and ${conditions} order by d.id desc limit ${count})
+      union all
+      (select * from link_decision d where d.custodian_b = ${organizationId} and ${conditions} order by d.id desc limit ${count})
+      order by id desc limit ${count}
+    )
+    select page.*, a.content as content_a, b.content as content_b,
+      exists (select from cross_reference x join cross_reference y using (cluster_id) where x.patient_id = patient_a and y.patient_id = patient_b) as same_person,
+      array(select distinct x.kind from patient_identifier x join patient_identifier y on y.value = x.value and y.kind = x.kind
+        where x.patient_id = patient_a and y.patient_id = patient_b and (x.kind = 'hospital' or x.kind = 'national' and x.system = y.system)) as shared
+    from page join resource a on a.type = 'Patient' and a.id = patient_a join resource b on b.type = 'Patient' and b.id = patient_b
+    order by page.id desc`);
+}
+
+export type Matched = 'national-identifier' | 'patient-number' | 'name' | 'sex' | 'birth-date';
+
+/** What the two records agree on: said, and compatible. */
+export function matchedOf({ content_a, content_b, shared }: LinkRow): Matched[] {
+  const [a, b] = [JSON.parse(content_a), JSON.parse(content_b)].map(demographicsOf) as [Agreed, Agreed];
+  const holds: Record<Matched, boolean> = {
+    'national-identifier': shared.includes('national'),
+    'patient-number': shared.includes('hospital'),
+    name: !isAbsent(a.names) && !isAbsent(b.names) && namesCompatible(a.names, b.names),
+    sex: a.sex !== undefined && a.sex === b.sex,
+    'birth-date': a.birthDate !== undefined && a.birthDate === b.birthDate,
+  };
+  return (Object.keys(holds) as Matched[]).filter((what) => holds[what]);
+}
+
+type Agreed = ReturnType<typeof demographicsOf>;
+
+/** The hospital's own side of a pair, and the other one. */
+export function sidesOf(row: LinkRow, organizationId: string) {
+  const a = { patient: row.patient_a, custodian: row.custodian_a };
+  const b = { patient: row.patient_b, custodian: row.custodian_b };
+  const isA = row.custodian_a === organizationId;
+  const content = JSON.parse(isA ? row.content_a : row.content_b) as FhirResource;
+  return { own: isA ? a : b, other: isA ? b : a, content };
+}
