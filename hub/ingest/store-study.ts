@@ -1,0 +1,69 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Queryable } from '../store/database.js';
+import { createResources, findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import type { FhirResource } from '../store/search-keys.js';
+import { sql } from '../store/sql.js';
+import { renderStudy } from './render-study.js';
+import { addInstances, addSeries, type Claim, studyRows } from './study-rows.sql.js';
+import type { InstanceFacts, StudyFacts } from './study-facts.js';
+
+/** A study after it was rendered anew; `changed` is false when that made no difference. */
+export interface StoredStudy {
+  row: ResourceRow;
+  created: boolean;
+  changed: boolean;
+}
+
+/**
+ * Renders a claimed study from its rows and stores the resource when it differs from what stands. The claim must be locked.
+ * @param overlay elements that a hospital system pushed, which replace those of the version before.
+ */
+export async function storeStudy(
+  tx: Queryable,
+  custodianId: string,
+  claim: Claim,
+  overlay: Partial<FhirResource> = {},
+): Promise<StoredStudy> {
+  const current = await findResource(tx, 'ImagingStudy', claim.study_id);
+  const before = current ? toResource(current) : undefined;
+  const { series, instances } = await studyRows(tx, custodianId, claim.study_instance_uid);
+  const endpoints = await endpointsOf(tx, custodianId);
+  const base = { resourceType: 'ImagingStudy', ...before, ...overlay };
+  const resource = renderStudy(base, { custodianId, claim, series, instances, endpoints });
+  if (!current) {
+    const [row] = await createResources(tx, [{ resource, custodianId }]);
+    if (!row) throw new Error('a study was not stored');
+    return { row, created: true, changed: true };
+  }
+  if (isDeepStrictEqual(plain(resource), plain(before))) return { row: current, created: false, changed: false };
+  return { row: await updateResource(tx, { resource, custodianId }, current.version), created: false, changed: true };
+}
+
+/** As stored: without version and date, and without properties that JSON drops. */
+function plain(resource: FhirResource | undefined): unknown {
+  const { versionId: _version, lastUpdated: _updated, ...meta } = resource?.meta ?? {};
+  return JSON.parse(JSON.stringify({ ...resource, meta }));
+}
+
+/** References of the custodian's active endpoints for retrieval. */
+export async function endpointsOf(tx: Queryable, custodianId: string): Promise<string[]> {
+  const rows = await tx.query<{ id: string }>(sql`
+    select id from resource where type = 'Endpoint' and not deleted
+      and tokens @> ${[`organization=Organization/${custodianId}`, 'status=active']}::text[] order by id limit 10`);
+  return rows.map((r) => `Endpoint/${r.id}`);
+}
+
+/** Adds new series and instances of one study. @returns the instances that somebody else stored meanwhile */
+export async function addRows(
+  tx: Queryable,
+  custodianId: string,
+  connectorId: string | null,
+  { studyInstanceUid, series }: StudyFacts,
+  instances: readonly InstanceFacts[],
+): Promise<InstanceFacts[]> {
+  const ofStudy = <T extends object>(rows: readonly T[]) => rows.map((row) => ({ ...row, study_instance_uid: studyInstanceUid }));
+  const used = new Set(instances.map((i) => i.series_instance_uid));
+  await addSeries(tx, custodianId, ofStudy(series.filter((s) => used.has(s.series_instance_uid))));
+  const added = await addInstances(tx, custodianId, connectorId, ofStudy(instances));
+  return instances.filter((i) => !added.has(i.sop_instance_uid));
+}

@@ -1,0 +1,150 @@
+import type { Queryable } from '../store/database.js';
+import { raw, sql } from '../store/sql.js';
+import type { InstanceFacts, SeriesFacts, StudyAttributes } from './study-facts.js';
+
+/** A claim of a custodian on a Study Instance UID: at most one resource stands for it. */
+export interface Claim extends StudyAttributes {
+  study_instance_uid: string;
+  patient_id: string;
+  study_id: string;
+  /** Elements that a hospital system pushed, which win over what images say: some of `started`, `description`, `modality`. */
+  pushed: string[];
+}
+
+const CLAIM = raw('study_instance_uid, patient_id, study_id, claimed_instances, started, accession_number, description, pushed');
+
+/** Rows of several studies at once carry their study's UID. */
+export type OfStudy<T> = T & { study_instance_uid: string };
+
+/** Most rows in one statement: bounds its size, a few hundred bytes a row. */
+const CHUNK = 2_000;
+
+/** Claims studies that nobody of the custodian's has claimed; returns those that are new. Parallel claimants wait for each other. */
+export async function claimStudies(tx: Queryable, custodianId: string, claims: readonly Claim[]): Promise<Claim[]> {
+  return tx.query<Claim & Record<string, unknown>>(sql`
+    insert into study_claim (custodian_id, ${CLAIM})
+    select ${custodianId}, c.study_instance_uid, c.patient_id, c.study_id, c.claimed_instances, c.started, c.accession_number, c.description, c.pushed
+    from json_to_recordset(${JSON.stringify(claims)}::json) as c (study_instance_uid text, patient_id text, study_id text, claimed_instances integer,
+      started text, accession_number text, description text, pushed text[])
+    order by c.study_instance_uid
+    on conflict do nothing
+    returning ${CLAIM}`);
+}
+
+/** The claim under lock: writers of one study follow each other. */
+export async function lockClaim(tx: Queryable, custodianId: string, studyInstanceUid: string): Promise<Claim | undefined> {
+  const [claim] = await tx.query<Claim & Record<string, unknown>>(sql`
+    select ${CLAIM} from study_claim where custodian_id = ${custodianId} and study_instance_uid = ${studyInstanceUid} for update`);
+  return claim;
+}
+
+/** Stores what is known of a claimed study now. */
+export async function updateClaim(tx: Queryable, custodianId: string, claim: Claim): Promise<void> {
+  await tx.query(sql`
+    update study_claim set claimed_instances = ${claim.claimed_instances}, started = ${claim.started}, accession_number = ${claim.accession_number},
+      description = ${claim.description}, pushed = ${claim.pushed}
+    where custodian_id = ${custodianId} and study_instance_uid = ${claim.study_instance_uid}`);
+}
+
+/** Adds series. Where parts of one disagree the lesser value stands: whatever the order they come in, the outcome is the same. */
+export async function addSeries(tx: Queryable, custodianId: string, series: readonly OfStudy<SeriesFacts>[]): Promise<void> {
+  for (let from = 0; from < series.length; from += CHUNK)
+    await tx.query(sql`
+      insert into imaging_series as s (custodian_id, study_instance_uid, series_instance_uid, modality, number, description, body_part, laterality, started)
+      select ${custodianId}, n.study_instance_uid, n.series_instance_uid, n.modality, n.number, n.description, n.body_part, n.laterality, n.started
+      from json_to_recordset(${JSON.stringify(series.slice(from, from + CHUNK))}::json) as n (study_instance_uid text, series_instance_uid text,
+        modality text, number integer, description text, body_part text, laterality text, started text)
+      order by n.study_instance_uid, n.series_instance_uid
+      on conflict (custodian_id, study_instance_uid, series_instance_uid) do update set
+        modality = least(s.modality, excluded.modality), number = least(s.number, excluded.number),
+        description = least(s.description, excluded.description), body_part = least(s.body_part, excluded.body_part),
+        laterality = least(s.laterality, excluded.laterality), started = least(s.started, excluded.started)`);
+}
+
+/** Adds instances whose SOP Instance UID the custodian's index has not; returns the UIDs that are new. */
+export async function addInstances(
+  tx: Queryable,
+  custodianId: string,
+  connectorId: string | null,
+  instances: readonly OfStudy<InstanceFacts>[],
+): Promise<Set<string>> {
+  const added = new Set<string>();
+  for (let from = 0; from < instances.length; from += CHUNK) {
+    const rows = await tx.query<{ uid: string }>(sql`
+      insert into imaging_instance (custodian_id, sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, transfer_syntax_uid,
+        number, title, frames, digest, connector_id, locator)
+      select ${custodianId}, n.sop_instance_uid, n.study_instance_uid, n.series_instance_uid, n.sop_class_uid, n.transfer_syntax_uid,
+        n.number, n.title, n.frames, n.digest, ${connectorId}, n.locator
+      from json_to_recordset(${JSON.stringify(instances.slice(from, from + CHUNK))}::json) as n (study_instance_uid text, series_instance_uid text,
+        sop_instance_uid text, sop_class_uid text, transfer_syntax_uid text, number integer, title text, frames integer, digest text, locator text)
+      order by n.sop_instance_uid
+      on conflict do nothing
+      returning sop_instance_uid as uid`);
+    for (const row of rows) added.add(row.uid);
+  }
+  return added;
+}
+
+/** An instance that was indexed before. */
+export interface KnownInstance {
+  sop_instance_uid: string;
+  study_instance_uid: string;
+  series_instance_uid: string;
+  sop_class_uid: string;
+  digest: string | null;
+  locator: string | null;
+  /** Digests of one kind of source compare: of bytes, or of metadata. */
+  comparable: boolean;
+  sameConnector: boolean;
+}
+
+export async function knownInstances(
+  tx: Queryable,
+  custodianId: string,
+  connectorId: string | null,
+  uids: readonly string[],
+): Promise<Map<string, KnownInstance>> {
+  const known = new Map<string, KnownInstance>();
+  for (let from = 0; from < uids.length; from += CHUNK) {
+    const rows = await tx.query<KnownInstance & Record<string, unknown>>(sql`
+    select i.sop_instance_uid, i.study_instance_uid, i.series_instance_uid, i.sop_class_uid, i.digest, i.locator,
+      i.connector_id is not distinct from ${connectorId}::text as "sameConnector",
+      i.connector_id is not distinct from ${connectorId}::text or c.kind = (select kind from connector where id = ${connectorId}) as comparable
+    from imaging_instance i left join connector c on c.id = i.connector_id
+    where i.custodian_id = ${custodianId} and i.sop_instance_uid = any(${uids.slice(from, from + CHUNK)}::text[])`);
+    for (const row of rows) known.set(row.sop_instance_uid, row);
+  }
+  return known;
+}
+
+/** Notes where known instances are found now, and what a source that saw them adds to those that were only pushed. */
+export async function locateInstances(
+  tx: Queryable,
+  custodianId: string,
+  connectorId: string | null,
+  instances: readonly InstanceFacts[],
+): Promise<void> {
+  for (let from = 0; from < instances.length; from += CHUNK)
+    await tx.query(sql`
+      update imaging_instance i set digest = coalesce(i.digest, n.digest), connector_id = ${connectorId}, locator = n.locator,
+        transfer_syntax_uid = coalesce(i.transfer_syntax_uid, n.transfer_syntax_uid), frames = coalesce(i.frames, n.frames),
+        number = coalesce(i.number, n.number), title = coalesce(i.title, n.title)
+      from json_to_recordset(${JSON.stringify(instances.slice(from, from + CHUNK))}::json) as n
+        (sop_instance_uid text, transfer_syntax_uid text, number integer, title text, frames integer, digest text, locator text)
+      where i.custodian_id = ${custodianId} and i.sop_instance_uid = n.sop_instance_uid`);
+}
+
+/** Everything that is indexed of one study. */
+export async function studyRows(
+  tx: Queryable,
+  custodianId: string,
+  studyInstanceUid: string,
+): Promise<{ series: SeriesFacts[]; instances: InstanceFacts[] }> {
+  const series = await tx.query<SeriesFacts & Record<string, unknown>>(sql`
+    select series_instance_uid, modality, number, description, body_part, laterality, started from imaging_series
+    where custodian_id = ${custodianId} and study_instance_uid = ${studyInstanceUid}`);
+  const instances = await tx.query<InstanceFacts & Record<string, unknown>>(sql`
+    select series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid, number, title, frames, digest, locator from imaging_instance
+    where custodian_id = ${custodianId} and study_instance_uid = ${studyInstanceUid}`);
+  return { series, instances };
+}

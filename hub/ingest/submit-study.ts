@@ -1,0 +1,253 @@
+import { systems } from '../../fhir-profiles/index.js';
+import type { StudyDescription, UnreadableItem } from '../../connectors/connector.js';
+import type { Audit } from '../audit/vocabulary.js';
+import { ensureCustodianPatient } from '../identity/custodian-patient.js';
+import { contradiction, demographicsOfDescription, demographicsOfRow } from '../identity/demographics.js';
+import type { Queryable } from '../store/database.js';
+import { createResources, findResource, newId, type ResourceRow } from '../store/resources.js';
+import { sql } from '../store/sql.js';
+import { agentOfSource, type Origin, quarantineItems, resolveItems } from './quarantine.js';
+import { asItems, type Sorted, sortInstances } from './sort-instances.js';
+import { addRows, type StoredStudy, storeStudy } from './store-study.js';
+import { factsOfStudy, leastOf, type StudyAttributes, type StudyFacts } from './study-facts.js';
+import { type Claim, claimStudies, locateInstances, lockClaim, updateClaim } from './study-rows.sql.js';
+
+export interface IngestDeps {
+  audit: Audit;
+  /** Called in the transaction that stores a study which changed (scoring by rule). */
+  scheduleAutomatic?: (tx: Queryable, study: { studyRow: ResourceRow }) => Promise<unknown>;
+}
+
+/** A study, or a part of one, as a custodian's source states it. */
+export interface Submission extends Origin {
+  study: StudyDescription;
+}
+
+export interface Submitted {
+  /** Absent when nothing of the submission could be taken and the study is not known. */
+  studyId?: string;
+  patientId?: string;
+  created: boolean;
+  changed: boolean;
+  /** Instances that were not taken, each with its reason. */
+  quarantined: UnreadableItem[];
+}
+
+/**
+ * Takes a study, or a part of it, into the index: claim, the hospital's own Patient, series and instances, the ImagingStudy, Provenance and
+ * audit. Parts may come in any order, again and again, and in parallel; what contradicts the index goes into the quarantine, and the first
+ * one stands. To be run in one transaction (`db.transaction`, which tries again after a deadlock); acknowledge after its commit.
+ */
+export async function submitStudy(tx: Queryable, deps: IngestDeps, submission: Submission): Promise<Submitted> {
+  const facts = factsOfStudy(submission.study);
+  const claim = await lockClaim(tx, submission.custodianId, facts.studyInstanceUid);
+  const sorted = await sortInstances(tx, submission.custodianId, submission.connectorId ?? null, facts);
+  if (isNothingNew(claim, facts, sorted)) return settle(tx, deps, submission, { facts, sorted, conflicts: [] });
+  const patient = await patientOf(tx, submission, claim);
+  if ('conflict' in patient)
+    return settle(tx, deps, submission, {
+      facts,
+      sorted: { ...sorted, fresh: [], located: [] },
+      conflicts: asItems(sorted.fresh, facts.studyInstanceUid, 'patient-conflict', patient.conflict),
+      claim,
+    });
+  const merged = await claimFor(tx, submission.custodianId, claim, facts, patient.patientId);
+  const late = await addRows(tx, submission.custodianId, submission.connectorId ?? null, facts, sorted.fresh);
+  const resorted = late.length > 0 ? await resort(tx, submission, facts, sorted, late) : sorted;
+  await locateInstances(tx, submission.custodianId, submission.connectorId ?? null, resorted.located);
+  const stored = await storeStudy(tx, submission.custodianId, merged);
+  return settle(tx, deps, submission, { facts, sorted: resorted, conflicts: [], claim: merged, stored });
+}
+
+/** Whether the submission repeats what is known: then nothing is written, and its patient is not judged again. */
+function isNothingNew(claim: Claim | undefined, facts: StudyFacts, { fresh, located, conflicting }: Sorted): boolean {
+  if (fresh.length + located.length > 0) return false;
+  if (!claim) return facts.instances.length + conflicting.length > 0;
+  return isSameAttributes(mergeAttributes(claim, facts.attributes), claim);
+}
+
+const ATTRIBUTES = ['claimed_instances', 'started', 'accession_number', 'description'] as const;
+
+const isSameAttributes = (a: StudyAttributes, b: StudyAttributes): boolean => ATTRIBUTES.every((name) => a[name] === b[name]);
+
+/** Of counts the largest stands, since sources grow; of everything else the least. */
+function mergeAttributes(claim: Claim, given: StudyAttributes): Claim {
+  const { claimed_instances: before, ...rest } = claim;
+  const { claimed_instances: now, ...others } = given;
+  const attributes = leastOf(
+    { started: rest.started, accession_number: rest.accession_number, description: rest.description },
+    others,
+  );
+  return {
+    ...claim,
+    ...attributes,
+    claimed_instances: before === null || now === null ? (before ?? now) : Math.max(before, now),
+  };
+}
+
+/** The hospital's own Patient. A study keeps the Patient that it was claimed for; a part without a number belongs to that one. */
+async function patientOf(
+  tx: Queryable,
+  { custodianId, study }: Submission,
+  claim: Claim | undefined,
+): Promise<{ patientId: string } | { conflict: string }> {
+  const { patient, studyInstanceUid } = study;
+  if (!claim) return ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid });
+  if (patient.patientId?.trim()) {
+    const held = await tx.query(sql`
+      select 1 from patient_identifier
+      where custodian_id = ${custodianId} and patient_id = ${claim.patient_id} and kind = 'hospital' and value = ${patient.patientId.trim()}`);
+    if (held.length === 0) return { conflict: 'The study is known with another patient number.' };
+    return ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid });
+  }
+  const row = await findResource(tx, 'Patient', claim.patient_id);
+  const against = row && contradiction(demographicsOfRow(row), demographicsOfDescription(patient));
+  return against ? { conflict: `The study is known with another ${against}.` } : { patientId: claim.patient_id };
+}
+
+/** The claim with what the submission adds to it, under lock. Who loses the race for a new study goes on as if he had come later. */
+async function claimFor(
+  tx: Queryable,
+  custodianId: string,
+  claim: Claim | undefined,
+  { studyInstanceUid, attributes }: StudyFacts,
+  patientId: string,
+): Promise<Claim> {
+  if (!claim) {
+    const wanted = { study_instance_uid: studyInstanceUid, patient_id: patientId, study_id: newId(), pushed: [], ...attributes };
+    const [made] = await claimStudies(tx, custodianId, [wanted]);
+    if (made) return made;
+  }
+  const locked = claim ?? (await lockClaim(tx, custodianId, studyInstanceUid));
+  if (!locked || locked.patient_id !== patientId) throw lostRace();
+  const merged = mergeAttributes(locked, attributes);
+  if (!isSameAttributes(merged, locked)) await updateClaim(tx, custodianId, merged);
+  return merged;
+}
+
+/** SQLSTATE 40001: `db.transaction` begins again, and then finds the claim. */
+const lostRace = (): Error => Object.assign(new Error('the study was claimed for another patient meanwhile'), { code: '40001' });
+
+/** Instances that another transaction stored meanwhile are compared with what it stored. */
+async function resort(
+  tx: Queryable,
+  submission: Submission,
+  facts: StudyFacts,
+  sorted: Sorted,
+  late: StudyFacts['instances'],
+): Promise<Sorted> {
+  const again = await sortInstances(tx, submission.custodianId, submission.connectorId ?? null, {
+    ...facts,
+    instances: late,
+    repeated: [],
+  });
+  const isLate = new Set(late.map((i) => i.sop_instance_uid));
+  return {
+    fresh: sorted.fresh.filter((i) => !isLate.has(i.sop_instance_uid)),
+    located: [...sorted.located, ...again.located],
+    known: [...sorted.known, ...again.known],
+    conflicting: [...sorted.conflicting, ...again.conflicting],
+  };
+}
+
+interface Outcome {
+  facts: StudyFacts;
+  sorted: Sorted;
+  conflicts: UnreadableItem[];
+  claim?: Claim;
+  stored?: StoredStudy;
+}
+
+/** Quarantine, Provenance, audit, and what follows from a changed study. */
+async function settle(
+  tx: Queryable,
+  deps: IngestDeps,
+  submission: Submission,
+  { facts, sorted, conflicts, claim, stored }: Outcome,
+): Promise<Submitted> {
+  const { studyInstanceUid } = facts;
+  const quarantined = [
+    ...conflicts,
+    ...asItems(
+      sorted.conflicting,
+      studyInstanceUid,
+      'sop-instance-conflict',
+      'Another object with this SOP Instance UID was taken before.',
+    ),
+  ];
+  await quarantineItems(tx, deps.audit, submission, quarantined);
+  const refused = new Set(quarantined.map((item) => item.locator));
+  const taken = [...sorted.fresh, ...sorted.located, ...sorted.known].flatMap((i) => i.locator ?? []);
+  await resolveItems(
+    tx,
+    submission,
+    taken.filter((locator) => !refused.has(locator)),
+  );
+  if (stored?.changed) await record(tx, deps, submission, stored, sorted.fresh.length);
+  const known = claim ?? (await lockClaim(tx, submission.custodianId, studyInstanceUid));
+  return {
+    studyId: known?.study_id,
+    patientId: known?.patient_id,
+    created: stored?.created ?? false,
+    changed: stored?.changed ?? false,
+    quarantined,
+  };
+}
+
+async function record(
+  tx: Queryable,
+  deps: IngestDeps,
+  submission: Submission,
+  { row, created }: StoredStudy,
+  added: number,
+): Promise<void> {
+  const { custodianId, connectorId, requestId } = submission;
+  await createResources(tx, [
+    {
+      resource: provenanceOf(row, connectorId),
+      custodianId,
+      scope: { modality: row.modality, bodySite: row.body_site, ...(row.date_from ? { started: row.date_from } : {}) },
+    },
+  ]);
+  await deps.audit.append(tx, [
+    {
+      type: 'ingest',
+      subtype: 'submit',
+      action: created ? 'C' : 'U',
+      outcome: 0,
+      agent: agentOfSource(connectorId),
+      organizationId: custodianId,
+      patientId: row.patient_id,
+      custodianId,
+      entity: [`ImagingStudy/${row.id}`],
+      detail: `${added} instances`,
+      requestId,
+    },
+  ]);
+  await deps.scheduleAutomatic?.(tx, { studyRow: row });
+}
+
+/** FHIR Provenance of one version of a study: the custodian's archive said so, the hub's connector took it down. */
+function provenanceOf(row: ResourceRow, connectorId: string | undefined) {
+  const custodian = { reference: `Organization/${row.custodian_id}` };
+  const participant = (code: string) => ({ coding: [{ system: systems.provenanceParticipantType, code }] });
+  return {
+    resourceType: 'Provenance',
+    id: newId(),
+    target: [{ reference: `ImagingStudy/${row.id}/_history/${row.version}` }],
+    recorded: row.last_updated.toISOString(),
+    activity: {
+      coding: [
+        { system: 'http://terminology.hl7.org/CodeSystem/v3-DataOperation', code: row.version === 1 ? 'CREATE' : 'UPDATE' },
+      ],
+    },
+    agent: [
+      { type: participant('custodian'), who: custodian },
+      {
+        type: participant('assembler'),
+        who: { display: connectorId ? `connector ${connectorId}` : 'hub' },
+        onBehalfOf: custodian,
+      },
+    ],
+  };
+}
