@@ -1,122 +1,180 @@
-/** The access policy: rules as data, decided by casbin. Facts are the hub's; this folder never imports it. */
-import { readFileSync } from 'node:fs';
-import { type Enforcer, newEnforcer, newModelFromString } from 'casbin';
-import type { DefaultRoleManager } from 'casbin';
+import { readdirSync, readFileSync } from 'node:fs';
+import { z } from 'zod';
 
-/** What the rules may speak of. The hub hands in its own vocabulary, so that a rule can't name what nothing checks. */
+/** The words that rules may use; whoever enforces the policy gives them. */
 export interface Vocabulary {
   roles: readonly string[];
   purposes: readonly string[];
   actions: readonly string[];
+  /** Kinds of record: FHIR resource types. */
+  objects: readonly string[];
+  /** Conditions that a rule can rest on. */
   bases: readonly string[];
-  /** Bases that must stand in deny rules: without them the policy is refused. */
-  mandatoryDenies: readonly string[];
+  /** Denies without which the policy is refused: each of these bases, for every role, object and purpose, on each of these actions. */
+  mandatoryDenies: { bases: readonly string[]; actions: readonly string[] };
 }
 
+/** One `p` row. `role`, `action`, `object` and `purpose` are words of the vocabulary or groups of them. */
 export interface Rule {
   id: string;
   role: string;
   action: string;
+  object: string;
   purpose: string;
   basis: string;
   eft: 'allow' | 'deny';
 }
 
-/** The rules that concern one role, purpose and action, and casbin's word on them. */
-export interface Judge {
+/** A request that the policy must permit or deny, as the region's people review it. */
+export interface Example {
+  /** File name. */
+  name: string;
+  permit: boolean;
+  description: string;
+  subject: { role: string; purpose: string };
+  /** Bases that hold. */
+  facts: string[];
+  action: string;
+  object: string;
+  /** Id of the rule that decides; '' where none matches. */
+  rule: string;
+}
+
+/** `g`, `g2`, `g3`, `g4`: member and group. */
+export type Groups = Readonly<Record<'g' | 'g2' | 'g3' | 'g4', readonly (readonly [member: string, group: string])[]>>;
+
+export interface PolicySource {
+  /** Text of the casbin model. */
+  model: string;
   rules: readonly Rule[];
-  /** @param holds says whether a basis holds for the record. Anything but an explicit allow is a denial; a thrown error too. */
-  decide(holds: (basis: string) => boolean): { allowed: boolean; rule: string };
+  groups: Groups;
+  examples: readonly Example[];
 }
 
-/** An immutable policy: to change it, another one is loaded and the reference swapped. */
-export interface Policy {
-  rules: readonly Rule[];
-  judge(role: string, purpose: string, action: string): Judge;
+const DENY_WINS = /^e = some\(where \(p\.eft == allow\)\) && !some\(where \(p\.eft == deny\)\)$/m;
+const here = new URL('./', import.meta.url);
+
+/** Reads and checks the policy of a folder. @throws Error that names each fault: a policy with a fault is no policy. */
+export function loadPolicy(vocabulary: Vocabulary, folder: URL = here): PolicySource {
+  const model = readFileSync(new URL('access-model.conf', folder), 'utf8');
+  const table = readFileSync(new URL('access-policy.csv', folder), 'utf8');
+  if (!DENY_WINS.test(model))
+    throw new Error('policy: the effect of the model must be that an allow is needed and any deny wins');
+  return { model, ...parsePolicy(table, vocabulary), examples: loadExamples(folder) };
 }
 
-const read = (name: string): string => readFileSync(new URL(`./${name}`, import.meta.url), 'utf8');
-
-/** Loads the policy of this folder. @throws Error that says what is wrong: a broken policy never decides. */
-export async function loadPolicy(vocabulary: Vocabulary, table = read('access-policy.csv'), model = read('access-model.conf')): Promise<Policy> {
-  const lines = parseTable(table);
-  const rules = lines.filter((line) => line[0] === 'p').map(toRule);
-  const groups = lines.filter((line) => line[0] !== 'p');
-  assertRules(rules, groups, vocabulary);
-  const enforcer = await newEnforcer(newModelFromString(model));
-  for (const [type = '', ...values] of groups) await enforcer.addNamedGroupingPolicy(type, ...values);
-  const judges = await makeJudges(enforcer, model, rules, vocabulary);
-  return { rules, judge: (role, purpose, action) => judges.get(`${role} ${purpose} ${action}`) ?? NOBODY };
+/** The rules and groups of a table. @throws Error that names each fault. */
+export function parsePolicy(table: string, vocabulary: Vocabulary): Pick<PolicySource, 'rules' | 'groups'> {
+  const faults: string[] = [];
+  const rules: Rule[] = [];
+  const groups = { g: [], g2: [], g3: [], g4: [] } as Record<keyof Groups, [string, string][]>;
+  for (const [i, line] of table.split(/\r?\n/).entries()) {
+    if (line.trim() === '' || line.startsWith('#')) continue;
+    const [kind = '', ...cells] = line.split(',').map((cell) => cell.trim());
+    const fault = (message: string): number => faults.push(`line ${i + 1}: ${message}`);
+    if (cells.some((cell) => !/^[A-Za-z0-9-]+$/.test(cell))) fault('a cell is empty or has characters that are not allowed');
+    else if (kind === 'p') addRule(cells, rules, fault);
+    else if (kind in groups && cells.length === 2) groups[kind as keyof Groups].push(cells as [string, string]);
+    else fault(`'${kind}' with ${cells.length} cells is neither a rule nor a group`);
+  }
+  faults.push(...faultsOfGroups(groups, vocabulary), ...faultsOfRules(rules, groups, vocabulary));
+  if (faults.length === 0) faults.push(...missingDenies(rules, groups, vocabulary));
+  if (faults.length > 0) throw new Error(`policy: ${faults.join('; ')}`);
+  return { rules, groups };
 }
 
-const NOBODY: Judge = { rules: [], decide: () => ({ allowed: false, rule: 'default-deny' }) };
+// casbin takes a rule whose effect is missing or mis-cased for an allow: nothing but these two words passes.
+const EFFECTS = ['allow', 'deny'];
 
-function parseTable(table: string): string[][] {
-  const lines = table.split('\n').map((line) => line.trim()).filter((line) => line && !line.startsWith('#'));
-  return lines.map((line) => line.split(',').map((cell) => cell.trim()));
+function addRule(cells: string[], rules: Rule[], fault: (message: string) => void): void {
+  const [id = '', role = '', action = '', object = '', purpose = '', basis = '', eft = ''] = cells;
+  if (cells.length !== 7) fault(`a rule has 7 cells, this one ${cells.length}`);
+  else if (!EFFECTS.includes(eft)) fault(`effect '${eft}' is neither allow nor deny`);
+  else if (rules.some((rule) => rule.id === id)) fault(`the id '${id}' is taken`);
+  else rules.push({ id, role, action, object, purpose, basis, eft: eft as Rule['eft'] });
 }
 
-function toRule(line: readonly string[]): Rule {
-  const [, id = '', role = '', action = '', purpose = '', basis = '', eft = ''] = line;
-  if (line.length !== 7) throw new Error(`policy: rule '${id}' must have six fields`);
-  if (eft !== 'allow' && eft !== 'deny') throw new Error(`policy: rule '${id}': effect '${eft}' is neither allow nor deny`);
-  return { id, role, action, purpose, basis, eft };
+const DIMENSIONS = [
+  { column: 'role', group: 'g', words: 'roles' },
+  { column: 'purpose', group: 'g2', words: 'purposes' },
+  { column: 'action', group: 'g3', words: 'actions' },
+  { column: 'object', group: 'g4', words: 'objects' },
+] as const;
+
+/** A group's name is no word of the vocabulary (nobody becomes a group by his role), and each member is a word or a group. */
+function faultsOfGroups(groups: Groups, vocabulary: Vocabulary): string[] {
+  return DIMENSIONS.flatMap(({ group, words }) => {
+    const known = new Set([...vocabulary[words], ...groups[group].map(([, name]) => name)]);
+    return groups[group].flatMap(([member, name]) => [
+      ...(known.has(member) ? [] : [`${group}: '${member}' is unknown`]),
+      ...(vocabulary[words].includes(name) ? [`${group}: '${name}' can't be a group`] : []),
+      ...(isCircular(groups[group], name) ? [`${group}: '${name}' contains itself`] : []),
+    ]);
+  });
 }
 
-/** A rule that names something unknown would never hold, or hold by accident: neither is let in. */
-function assertRules(rules: readonly Rule[], groups: readonly string[][], vocabulary: Vocabulary): void {
-  if (rules.length === 0) throw new Error('policy: there is no rule');
-  const known = (type: string, leaves: readonly string[]): Set<string> => new Set([...leaves, ...groups.filter((g) => g[0] === type).map((g) => g[2] ?? '')]);
-  const sets = { role: known('g', vocabulary.roles), purpose: known('g2', vocabulary.purposes), action: known('g3', vocabulary.actions), basis: new Set(vocabulary.bases) };
+function isCircular(pairs: Groups['g'], start: string): boolean {
   const seen = new Set<string>();
-  for (const rule of rules) {
-    if (!rule.id || seen.has(rule.id)) throw new Error(`policy: the rule id '${rule.id}' is missing or there twice`);
-    seen.add(rule.id);
-    for (const field of ['role', 'purpose', 'action', 'basis'] as const) {
-      if (!sets[field].has(rule[field])) throw new Error(`policy: rule '${rule.id}': unknown ${field} '${rule[field]}'`);
+  const reach = (name: string): void => {
+    for (const [member, group] of pairs) {
+      if (member !== name || seen.has(group)) continue;
+      seen.add(group);
+      reach(group);
     }
-  }
-  for (const [type, member = '', group] of groups) {
-    const names = type === 'g' ? sets.role : type === 'g2' ? sets.purpose : type === 'g3' ? sets.action : undefined;
-    if (!names?.has(member) || !group) throw new Error(`policy: unknown member '${member}' of '${group}'`);
-  }
-  for (const basis of vocabulary.mandatoryDenies) {
-    if (!rules.some((rule) => rule.basis === basis && rule.eft === 'deny')) throw new Error(`policy: the mandatory deny '${basis}' is missing`);
-  }
-}
-
-/** One enforcer for each role, purpose and action that any rule concerns: casbin then has only the basis left to match, and stays fast. */
-async function makeJudges(enforcer: Enforcer, model: string, rules: readonly Rule[], vocabulary: Vocabulary): Promise<Map<string, Judge>> {
-  const judges = new Map<string, Judge>();
-  const inGroup = (type: string, name: string, group: string): boolean =>
-    name === group || (enforcer.getNamedRoleManager(type) as unknown as DefaultRoleManager).syncedHasLink(name, group);
-  const narrowed = model.replace(/\nm = .*/, '\nm = basis(r.record, p.basis)');
-  for (const role of vocabulary.roles) {
-    for (const purpose of vocabulary.purposes) {
-      for (const action of vocabulary.actions) {
-        const concerned = rules.filter((r) => inGroup('g', role, r.role) && inGroup('g2', purpose, r.purpose) && inGroup('g3', action, r.action));
-        if (concerned.some((r) => r.eft === 'allow')) judges.set(`${role} ${purpose} ${action}`, await makeJudge(narrowed, concerned, [role, purpose, action]));
-      }
-    }
-  }
-  return judges;
-}
-
-async function makeJudge(model: string, rules: readonly Rule[], [role, purpose, action]: [string, string, string]): Promise<Judge> {
-  const enforcer = await newEnforcer(newModelFromString(model));
-  enforcer.addFunction('basis', (record: (basis: string) => boolean, basis: string) => record(basis));
-  for (const r of rules) await enforcer.addNamedPolicy('p', r.id, r.role, r.action, r.purpose, r.basis, r.eft);
-  return {
-    rules,
-    decide(holds) {
-      try {
-        const answer = enforcer.enforceExSync(role, purpose, action, (basis: string) => holds(basis) === true) as [boolean, string[]];
-        const rule = answer[1]?.[0];
-        if (answer[0] === true && rule) return { allowed: true, rule };
-        return { allowed: false, rule: rule ?? 'default-deny' };
-      } catch {
-        return { allowed: false, rule: 'error' };
-      }
-    },
   };
+  reach(start);
+  return seen.has(start);
+}
+
+function faultsOfRules(rules: readonly Rule[], groups: Groups, vocabulary: Vocabulary): string[] {
+  if (!rules.some((rule) => rule.eft === 'allow')) return ['the table has no rule that allows'];
+  return rules.flatMap((rule) => [
+    ...DIMENSIONS.filter(({ column, group, words }) => expand(rule[column], groups[group], vocabulary[words]).length === 0).map(
+      ({ column }) => `rule '${rule.id}': ${column} '${rule[column]}' is unknown`,
+    ),
+    ...(vocabulary.bases.includes(rule.basis) ? [] : [`rule '${rule.id}': basis '${rule.basis}' is unknown`]),
+  ]);
+}
+
+/** The words that a word or group stands for. */
+export function expand(name: string, pairs: Groups['g'], words: readonly string[]): string[] {
+  if (words.includes(name)) return [name];
+  return [...new Set(pairs.filter(([, group]) => group === name).flatMap(([member]) => expand(member, pairs, words)))];
+}
+
+function missingDenies(rules: readonly Rule[], groups: Groups, vocabulary: Vocabulary): string[] {
+  const covers = (rule: Rule, action: string): boolean =>
+    DIMENSIONS.every(({ column, group, words }) => {
+      const needed = column === 'action' ? [action] : vocabulary[words];
+      const given = expand(rule[column], groups[group], vocabulary[words]);
+      return needed.every((word) => given.includes(word));
+    });
+  const { bases, actions } = vocabulary.mandatoryDenies;
+  return bases.flatMap((basis) =>
+    actions
+      .filter((action) => !rules.some((rule) => rule.eft === 'deny' && rule.basis === basis && covers(rule, action)))
+      .map((action) => `the mandatory deny '${basis}' on '${action}' is missing`),
+  );
+}
+
+const exampleSchema = z.strictObject({
+  description: z.string().min(1),
+  subject: z.strictObject({ role: z.string(), purpose: z.string() }),
+  facts: z.array(z.string()),
+  action: z.string(),
+  object: z.string(),
+  rule: z.string(),
+});
+
+function loadExamples(folder: URL): Example[] {
+  const examples = (['permit', 'deny'] as const).flatMap((kind) => {
+    const files = readdirSync(new URL(`examples/${kind}/`, folder)).filter((file) => file.endsWith('.json'));
+    return files.sort().map((file) => ({
+      name: `${kind}/${file}`,
+      permit: kind === 'permit',
+      ...exampleSchema.parse(JSON.parse(readFileSync(new URL(`examples/${kind}/${file}`, folder), 'utf8'))),
+    }));
+  });
+  if (!examples.some((e) => e.permit) || !examples.some((e) => !e.permit)) throw new Error('policy: there are no examples');
+  return examples;
 }

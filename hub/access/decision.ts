@@ -4,7 +4,8 @@ import type { Sql } from '../store/sql.js';
 import type { Action, Caller } from './caller.js';
 
 /** Why an access is allowed. The first eight are the design's; `party` is the requester or performer of a Task, ServiceRequest or report;
- *  `directory` is registry data (organizations, practitioners, endpoints, devices) that every authenticated caller may read. */
+ *  `directory` is registry data (organizations, practitioners, endpoints, devices) that every authenticated caller may read; `registered`
+ *  (the patient is registered with the caller's organization) opens only that the record exists. */
 export type Basis =
   | 'own'
   | 'consortium'
@@ -15,7 +16,8 @@ export type Basis =
   | 'oversight'
   | 'audit'
   | 'party'
-  | 'directory';
+  | 'directory'
+  | 'registered';
 
 /** Reason classes that a caller who may know of a record is told, with what would change the answer. */
 export type DenialReason = 'no-basis' | 'consent' | 'purpose' | 'label' | 'suspended' | 'quarantine';
@@ -49,8 +51,9 @@ export type RowWithEvidence = ResourceRow & { evidence: unknown };
  * Both are for alias `r` of table `resource`.
  */
 export interface RequestAccess {
-  /** Condition on `r` that is true exactly for rows that the caller may know of / read / retrieve / score ... Constant false when no rule can allow. */
-  filter(action: Action): Sql;
+  /** Condition on `r` that is true exactly for rows that the caller may know of / read / retrieve / score ... Constant false when no rule can allow.
+   *  With `type` the condition is for rows of that type only, and shorter. */
+  filter(action: Action, type?: string): Sql;
   /** One json column expression named `evidence`, e.g. `(...) as evidence`: what `decide` needs to know about the row. */
   readonly evidence: Sql;
   /** The same decision by casbin, with reasons. Fails closed on anything unexpected. */

@@ -1,0 +1,163 @@
+import type { Action, Caller } from '../caller.js';
+import { PURPOSES } from '../caller.js';
+import type { Basis, Decision, DenialReason, Evidence, RequestAccess, RowWithEvidence } from '../decision.js';
+import { or, type Sql } from '../../store/sql.js';
+import type { CallerFacts } from './caller-facts.sql.js';
+import type { Facts, PolicySet, Question, Verdict } from './policy-set.js';
+import { rowEvidence, seenOf } from './row-evidence.sql.js';
+import { all, any, kindIn, not, type Seen, type Term } from './terms.js';
+import { type Condition, OBJECTS, REASON_OF_DENY } from './vocabulary.js';
+
+type Terms = Readonly<Record<Condition, Term>>;
+
+/** Actions that open content: who may do one of these may know of the record. */
+const OPENING: Action = 'read';
+
+/** What an action that needs no record is about, when its caller does not say. */
+const OBJECT_OF_ACTION: Readonly<Partial<Record<Action, string>>> = {
+  'audit-read': 'AuditEvent',
+  report: 'MeasureReport',
+  link: 'Patient',
+  administer: 'Endpoint',
+};
+
+/** What would change a denial, for a person. */
+const WOULD_CHANGE: Readonly<Record<DenialReason, readonly string[]>> = {
+  'no-basis': [
+    'send a release request to the custodian',
+    'a consultation, a sharing agreement or a consortium that covers the record',
+  ],
+  consent: ['ask the patient for consent'],
+  purpose: ['another purpose of use'],
+  label: ['a clearance for the label of the record'],
+  suspended: ['the end of the suspension'],
+  quarantine: ['the custodian resolves the conflict'],
+};
+
+const FAILED: Decision = { allowed: false, mayKnow: false, rule: 'failure', evidence: [], reason: 'no-basis' };
+
+/** The conditions on one row, each looked at once and only when casbin asks. */
+class FactsOfRow implements Facts {
+  private readonly found = new Map<Condition, Evidence[] | undefined>();
+
+  constructor(
+    private readonly terms: Terms,
+    private readonly seen: Seen,
+  ) {}
+
+  holds(condition: Condition): boolean {
+    return this.look(condition) !== undefined;
+  }
+
+  evidenceOf(condition: Condition | undefined): Evidence[] {
+    return (condition && this.look(condition)) ?? [];
+  }
+
+  private look(condition: Condition): Evidence[] | undefined {
+    if (!this.found.has(condition)) this.found.set(condition, this.terms[condition].test(this.seen));
+    return this.found.get(condition);
+  }
+}
+
+/** The policy for one caller at one instant (see `RequestAccess`). */
+export class CallerAccess implements RequestAccess {
+  readonly evidence: Sql;
+  private readonly filters = new Map<string, Sql>();
+
+  constructor(
+    private readonly policy: PolicySet,
+    private readonly caller: Caller,
+    private readonly facts: CallerFacts,
+    private readonly terms: Terms,
+    private readonly onFailure: (error: unknown) => void,
+  ) {
+    this.evidence = rowEvidence(caller.organizationId);
+  }
+
+  filter(action: Action, type?: string): Sql {
+    const key = `${action} ${type ?? ''}`;
+    const known = this.filters.get(key);
+    if (known) return known;
+    const term = this.termOf(action, type === undefined ? OBJECTS : [type]);
+    const filter = action === 'know' ? or([term.sql, this.filter(OPENING, type)]) : term.sql;
+    this.filters.set(key, filter);
+    return filter;
+  }
+
+  decide(action: Action, row: RowWithEvidence): Decision {
+    try {
+      return this.decided(action, row.type, seenOf(row));
+    } catch (error) {
+      this.onFailure(error);
+      return FAILED;
+    }
+  }
+
+  decideGeneral(action: Action, resourceType?: string): Decision {
+    try {
+      const question = this.question(action, resourceType ?? OBJECT_OF_ACTION[action] ?? '');
+      const verdict = this.policy.decide(question, { holds: (condition) => this.holdsInGeneral(condition) });
+      return { mayKnow: verdict.allowed, evidence: [], ...this.outcome(verdict, question) };
+    } catch (error) {
+      this.onFailure(error);
+      return FAILED;
+    }
+  }
+
+  /** For what is not there yet: the caller's organization or the patient would be the ones that answer for it. */
+  private holdsInGeneral(condition: Condition): boolean {
+    if (condition === 'own') return this.caller.organizationId !== '';
+    if (condition === 'patient') return this.caller.role === 'patient' && this.facts.patients.length > 0;
+    if (condition === 'suspended') return this.caller.organizationId !== '' && !this.facts.active;
+    return condition === 'directory' || condition === 'oversight' || condition === 'audit';
+  }
+
+  private question(action: Action, object: string): Question {
+    return { role: this.caller.role, purpose: this.caller.purposeOfUse, action, object };
+  }
+
+  private decided(action: Action, object: string, seen: Seen): Decision {
+    const facts = new FactsOfRow(this.terms, seen);
+    const question = this.question(action, object);
+    const verdict = this.policy.decide(question, facts);
+    const reading = action === OPENING ? verdict : this.policy.decide(this.question(OPENING, object), facts);
+    const effective = action === 'know' && !verdict.allowed ? reading : verdict;
+    const mayKnow = effective.allowed || reading.allowed || this.policy.decide(this.question('know', object), facts).allowed;
+    return {
+      mayKnow,
+      evidence: facts.evidenceOf(effective.rule?.basis as Condition | undefined),
+      ...this.outcome(effective, question),
+    };
+  }
+
+  private outcome({ allowed, rule }: Verdict, question: Question): Omit<Decision, 'mayKnow' | 'evidence'> {
+    if (allowed && rule) return { allowed: true, rule: rule.id, basis: rule.basis as Basis };
+    const reason =
+      (rule && REASON_OF_DENY[rule.basis as Condition]) ?? (this.wouldAnotherPurposeDo(question) ? 'purpose' : 'no-basis');
+    return { allowed: false, rule: rule?.id ?? '', reason, wouldChange: [...WOULD_CHANGE[reason]] };
+  }
+
+  /** Nothing can allow this for the purpose, but something could for another. */
+  private wouldAnotherPurposeDo(question: Question): boolean {
+    const canAllow = (purpose: string): boolean => this.policy.outcomes({ ...question, purpose }).allow.length > 0;
+    return !canAllow(question.purpose) && PURPOSES.some(canAllow);
+  }
+
+  /** The rules as one condition: something allows and nothing denies, for each kind of record by its own rules. */
+  private termOf(action: Action, objects: readonly string[]): Term {
+    const groups = new Map<string, { objects: string[]; term: Term }>();
+    for (const object of objects) {
+      const { allow, deny } = this.policy.outcomes(this.question(action, object));
+      if (allow.length === 0) continue;
+      const key = `${allow} ${deny}`;
+      const group = groups.get(key) ?? { objects: [], term: this.allowedAndNotDenied(allow, deny) };
+      groups.set(key, group);
+      group.objects.push(object);
+    }
+    return any(...[...groups.values()].map((group) => all(kindIn(group.objects), group.term)));
+  }
+
+  private allowedAndNotDenied(allow: readonly Condition[], deny: readonly Condition[]): Term {
+    return all(any(...allow.map((c) => this.terms[c])), not(any(...deny.map((c) => this.terms[c]))));
+  }
+}

@@ -1,0 +1,111 @@
+import { systems } from '../../../fhir-profiles/codes.js';
+import type { Config } from '../../config.js';
+import type { Caller } from '../caller.js';
+import type { CallerFacts } from './caller-facts.sql.js';
+import {
+  aboutOwnPatientOf,
+  aboutPatient,
+  all,
+  always,
+  any,
+  consentSays,
+  coveredBy,
+  granted,
+  heldBy,
+  heldByOneOf,
+  kindIn,
+  labelled,
+  never,
+  not,
+  partyTo,
+  registeredWith,
+  type Term,
+} from './terms.js';
+import { type Condition, DIRECTORY } from './vocabulary.js';
+
+type Terms = Readonly<Record<Condition, Term>>;
+
+/** Purposes of care: at the hospital that holds the record they never wait for a consent. */
+const CARE: readonly string[] = ['TREAT', 'ETREAT', 'BTG'];
+
+/** HL7 v3 Confidentiality: restricted, very restricted. */
+const RESTRICTED = ['R', 'V'].map((code) => `${systems.confidentiality}|${code}`);
+
+/** What each condition of the policy means for this caller at this instant. A condition without facts is constantly false. */
+export function conditionsFor(caller: Caller, facts: CallerFacts, config: Pick<Config, 'consentRequiredFor'>): Terms {
+  const organization = caller.organizationId;
+  const own = heldBy(organization);
+  const patient = caller.role === 'patient' ? aboutPatient(facts.patients) : never;
+  // consent and suspension are about what crosses between organizations, and about a patient's data: a Task says who asked whom
+  const crosses = all(not(own), not(patient), not(kindIn(DIRECTORY)));
+  const disclosed = all(crosses, not(kindIn(['Task'])), not(aboutOwnPatientOf(organization)));
+  const denied = consentSays('deny', consentCaller(caller), facts.now);
+  const permitted = consentSays('permit', consentCaller(caller), facts.now);
+  const needsPermit = config.consentRequiredFor.includes(caller.purposeOfUse);
+  const bound = CARE.includes(caller.purposeOfUse) ? disclosed : all(not(patient), not(kindIn(DIRECTORY)));
+  return {
+    own,
+    consortium: consortium(caller, facts),
+    agreement: agreement(caller, facts),
+    grant: granted(facts.grants),
+    patient,
+    party: partyTo(organization),
+    directory: kindIn(DIRECTORY),
+    // no record by itself is held for oversight or audit: these are for the audit and for figures
+    oversight: never,
+    audit: never,
+    registered: registeredWith(organization),
+    suspended: all(crosses, suspended(caller, facts)),
+    consent: all(disclosed, denied),
+    label: all(disclosed, labelled(RESTRICTED)),
+    'opt-in': needsPermit ? all(bound, not(all(permitted, not(denied)))) : never,
+  };
+}
+
+const consentCaller = (caller: Caller) => ({
+  actors: [
+    ...(caller.organizationId ? [`Organization/${caller.organizationId}`] : []),
+    ...(caller.practitionerId ? [`Practitioner/${caller.practitionerId}`] : []),
+  ],
+  purpose: caller.purposeOfUse,
+});
+
+/** The custodian shares within a common consortium, and the patient is registered here: nobody trawls strangers. */
+function consortium(caller: Caller, facts: CallerFacts): Term {
+  const groups = groupBy(facts.consortia, ({ charter, terms }) => JSON.stringify([charter, terms]));
+  const shared = groups.map((members) => {
+    const { charter, terms } = members[0]!;
+    const custodians = heldByOneOf(
+      members.map((m) => m.custodian),
+      (id) => members.filter((m) => m.custodian === id).map((m) => ({ kind: 'consortium', id: m.consortium })),
+    );
+    return all(custodians, coveredBy(charter, caller.purposeOfUse, facts.now), coveredBy(terms, caller.purposeOfUse, facts.now));
+  });
+  return all(any(...shared), registeredWith(caller.organizationId));
+}
+
+/** A sharing agreement from the custodian to the caller's organization covers the record. */
+function agreement(caller: Caller, facts: CallerFacts): Term {
+  const groups = groupBy(facts.agreements, ({ scope }) => JSON.stringify(scope));
+  return any(
+    ...groups.map((agreements) => {
+      const custodians = heldByOneOf(
+        agreements.map((a) => a.custodian),
+        (id) => agreements.filter((a) => a.custodian === id).map((a) => ({ kind: 'agreement', id: a.id })),
+      );
+      return all(custodians, coveredBy(agreements[0]!.scope, caller.purposeOfUse, facts.now));
+    }),
+  );
+}
+
+/** The caller's organization is suspended (or unknown), or the custodian's is. */
+function suspended(caller: Caller, facts: CallerFacts): Term {
+  if (caller.organizationId !== '' && !facts.active) return always;
+  return heldByOneOf(facts.suspended, (id) => [{ kind: 'organization', id }]);
+}
+
+function groupBy<T>(items: readonly T[], key: (item: T) => string): T[][] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+  return [...groups.values()];
+}

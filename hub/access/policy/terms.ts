@@ -1,0 +1,251 @@
+import type { Evidence, RowWithEvidence } from '../decision.js';
+import { and, or, raw, type Sql, sql } from '../../store/sql.js';
+
+/** A rule of a consent, as far as it may matter here. Times are microseconds since 1970; null: without bound. */
+export interface ConsentRule {
+  id: string;
+  version: number;
+  provision: string;
+  decision: 'permit' | 'deny';
+  /** `Organization/x` or `Practitioner/x`; null: whoever. */
+  actor: string[] | null;
+  /** null: whatever for. */
+  purpose: string[] | null;
+  from: number | null;
+  until: number | null;
+}
+
+/** A row and what stands about it in the fact tables. */
+export interface Seen {
+  row: RowWithEvidence;
+  /** null: the patient is not registered with the caller's organization; true: the record is of its own Patient; false: of one linked to it. */
+  registered: boolean | null;
+  consents: readonly ConsentRule[];
+}
+
+/**
+ * One condition on a record in its two forms: SQL over alias `r` of table `resource`, true or false and never null; and the same in
+ * JavaScript, which names the evidence when it holds. Terms are only ever made in pairs, here, so that the forms can't drift apart.
+ */
+export interface Term {
+  readonly sql: Sql;
+  /** The evidence when the condition holds, undefined when not. */
+  test(seen: Seen): Evidence[] | undefined;
+}
+
+const when = (holds: boolean, ...evidence: Evidence[]): Evidence[] | undefined => (holds ? evidence : undefined);
+
+export const always: Term = { sql: raw('true'), test: () => [] };
+export const never: Term = { sql: raw('false'), test: () => undefined };
+
+/** All hold. No condition: true. */
+export function all(...terms: readonly Term[]): Term {
+  if (terms.includes(never)) return never;
+  const needed = terms.filter((term) => term !== always);
+  if (needed.length === 1) return needed[0]!;
+  return {
+    sql: and(needed.map((term) => term.sql)),
+    test: (seen) => {
+      const evidence: Evidence[] = [];
+      for (const term of needed) {
+        const found = term.test(seen);
+        if (!found) return undefined;
+        evidence.push(...found);
+      }
+      return evidence;
+    },
+  };
+}
+
+/** One holds; the first that does is the evidence. None: false. */
+export function any(...terms: readonly Term[]): Term {
+  if (terms.includes(always)) return always;
+  const possible = terms.filter((term) => term !== never);
+  if (possible.length === 0) return never;
+  if (possible.length === 1) return possible[0]!;
+  return {
+    sql: or(possible.map((term) => term.sql)),
+    test: (seen) => {
+      for (const term of possible) {
+        const found = term.test(seen);
+        if (found) return found;
+      }
+      return undefined;
+    },
+  };
+}
+
+export function not(term: Term): Term {
+  if (term === always) return never;
+  if (term === never) return always;
+  return { sql: sql`not ${term.sql}`, test: (seen) => when(term.test(seen) === undefined) };
+}
+
+/** The record is held by this organization. */
+export const heldBy = (organizationId: string): Term =>
+  organizationId === ''
+    ? never
+    : {
+        sql: sql`r.custodian_id = ${organizationId}`,
+        test: ({ row }) => when(row.custodian_id === organizationId, { kind: 'organization', id: organizationId }),
+      };
+
+/** The record is held by one of these; `evidence` says what that rests on. */
+export function heldByOneOf(organizationIds: readonly string[], evidence: (custodianId: string) => Evidence[]): Term {
+  const ids = new Set(organizationIds.filter(Boolean));
+  if (ids.size === 0) return never;
+  return {
+    sql: sql`r.custodian_id = any(${[...ids]}::text[])`,
+    test: ({ row }) => (ids.has(row.custodian_id) ? evidence(row.custodian_id) : undefined),
+  };
+}
+
+/** The record is of one of these kinds. */
+export function kindIn(types: readonly string[]): Term {
+  if (types.length === 0) return never;
+  return { sql: sql`r.type = any(${types}::text[])`, test: ({ row }) => when(types.includes(row.type)) };
+}
+
+/** The record carries one of these sensitivity labels, `system|code`. */
+export const labelled = (labels: readonly string[]): Term => ({
+  sql: sql`r.labels && ${labels}::text[]`,
+  test: ({ row }) => when(row.labels.some((label) => labels.includes(label))),
+});
+
+/** The record is about one of these Patients. */
+export function aboutPatient(patientIds: readonly string[]): Term {
+  const ids = patientIds.filter(Boolean);
+  if (ids.length === 0) return never;
+  return {
+    sql: sql`r.patient_id = any(${ids}::text[])`,
+    test: ({ row }) => when(ids.includes(row.patient_id), { kind: 'patient', id: row.patient_id }),
+  };
+}
+
+/** The organization is a party to the record: requester, owner, performer. */
+export const partyTo = (organizationId: string): Term =>
+  organizationId === ''
+    ? never
+    : {
+        sql: sql`r.parties @> array[${organizationId}]::text[]`,
+        test: ({ row }) => when(row.parties.includes(organizationId), { kind: 'party', id: organizationId }),
+      };
+
+/** The patient of the record, or a Patient linked with it, is registered with the organization: a treatment relationship. */
+export const registeredWith = (organizationId: string): Term =>
+  organizationId === ''
+    ? never
+    : {
+        sql: sql`exists (select from patient_registration g where g.organization_id = ${organizationId} and g.patient_id = r.patient_id)`,
+        test: ({ row, registered }) => when(registered !== null, { kind: 'registration', id: row.patient_id }),
+      };
+
+/** The record is about the organization's own Patient. */
+export const aboutOwnPatientOf = (organizationId: string): Term =>
+  organizationId === ''
+    ? never
+    : {
+        sql: sql`exists (select from patient_registration g where g.organization_id = ${organizationId} and g.patient_id = r.patient_id and g.own)`,
+        test: ({ registered }) => when(registered === true),
+      };
+
+/** Limits of an agreement or charter, which hold together; null limits nothing. */
+export interface Scope {
+  modality: string[] | null;
+  body_site: string[] | null;
+  purpose: string[] | null;
+  not_older_than_days: number | null;
+}
+
+/** An instant of the database, as text for SQL and in microseconds for JavaScript. */
+export interface Instant {
+  text: string;
+  micros: number;
+}
+
+const MICROS_PER_DAY = 86_400_000_000;
+
+/** The scope covers the record. What is unknown about a record lies outside a scope that limits it; of several values each must be inside. */
+export function coveredBy(scope: Scope, purposeOfUse: string, now: Instant): Term {
+  if (scope.purpose && !scope.purpose.includes(purposeOfUse)) return never;
+  return all(
+    within('modality', scope.modality),
+    within('body_site', scope.body_site),
+    notOlderThan(scope.not_older_than_days, now),
+  );
+}
+
+function within(column: 'modality' | 'body_site', limit: string[] | null): Term {
+  if (limit === null) return always;
+  if (limit.length === 0) return never;
+  const values = raw(`r.${column}`);
+  return {
+    sql: sql`(${values} <> '{}' and ${values} <@ ${limit}::text[])`,
+    test: ({ row }) => when(row[column].length > 0 && row[column].every((value) => limit.includes(value))),
+  };
+}
+
+/** Days are 24 hours, so that no time zone of a session matters. */
+function notOlderThan(days: number | null, now: Instant): Term {
+  if (days === null) return always;
+  const oldest = now.micros - days * MICROS_PER_DAY;
+  return {
+    sql: sql`(r.date_from is not null and r.date_from >= ${now.text}::timestamptz - make_interval(hours => ${24 * days}))`,
+    test: ({ row }) => when(row.date_from !== null && row.date_from.getTime() * 1000 >= oldest),
+  };
+}
+
+/** Exactly these records, `Type/id` under their custodian, with the grant that each rests on. */
+export function granted(grants: readonly { id: string; custodian: string; resources: readonly string[] }[]): Term {
+  const byRecord = new Map(grants.flatMap((g) => g.resources.map((record) => [`${record} ${g.custodian}`, g.id] as const)));
+  if (byRecord.size === 0) return never;
+  const idsOf = new Map<string, { type: string; custodian: string; ids: Set<string> }>();
+  for (const { custodian, resources } of grants)
+    for (const record of resources) {
+      const [type = '', id = ''] = record.split('/');
+      const group = idsOf.get(`${type} ${custodian}`) ?? { type, custodian, ids: new Set() };
+      idsOf.set(`${type} ${custodian}`, group);
+      group.ids.add(id);
+    }
+  return {
+    sql: or(
+      [...idsOf.values()].map(
+        ({ type, custodian, ids }) =>
+          sql`(r.type = ${type} and r.id = any(${[...ids]}::text[]) and r.custodian_id = ${custodian})`,
+      ),
+    ),
+    test: ({ row }) => {
+      const grant = byRecord.get(`${row.type}/${row.id} ${row.custodian_id}`);
+      return when(grant !== undefined, { kind: 'grant', id: grant ?? '' });
+    },
+  };
+}
+
+/** A consent of the patient in force says this about the caller and the purpose. */
+export function consentSays(
+  decision: 'permit' | 'deny',
+  caller: { actors: readonly string[]; purpose: string },
+  now: Instant,
+): Term {
+  const applies = (c: ConsentRule): boolean =>
+    c.decision === decision &&
+    (c.actor === null || c.actor.some((actor) => caller.actors.includes(actor))) &&
+    (c.purpose === null || c.purpose.includes(caller.purpose)) &&
+    (c.from === null || c.from <= now.micros) &&
+    (c.until === null || now.micros < c.until);
+  return {
+    sql: sql`exists (
+      select from consent_rule c
+      where c.patient_id = r.patient_id and c.decision = ${decision}
+        and (c.actor is null or c.actor && ${caller.actors}::text[])
+        and (c.purpose is null or ${caller.purpose} = any(c.purpose))
+        and c.valid_from <= ${now.text}::timestamptz and ${now.text}::timestamptz < c.valid_until)`,
+    test: ({ consents }) => {
+      const found = consents.filter(applies);
+      return when(
+        found.length > 0,
+        ...found.map((c) => ({ kind: 'consent', id: c.id, version: c.version, provision: c.provision })),
+      );
+    },
+  };
+}
