@@ -16,20 +16,25 @@ export interface StoredStudy {
 
 /**
  * Renders a claimed study from its rows and stores the resource when it differs from what stands. The claim must be locked.
- * @param overlay elements that a hospital system pushed, which replace those of the version before.
+ * @param baseOf the elements that the rows don't give, from the version before; by default that version's own.
  */
 export async function storeStudy(
   tx: Queryable,
   custodianId: string,
   claim: Claim,
-  overlay: Partial<FhirResource> = {},
+  baseOf: (before: FhirResource) => FhirResource = (before) => before,
 ): Promise<StoredStudy> {
   const current = await findResource(tx, 'ImagingStudy', claim.study_id);
   const before = current ? toResource(current) : undefined;
   const { series, instances } = await studyRows(tx, custodianId, claim.study_instance_uid);
   const endpoints = await endpointsOf(tx, custodianId);
-  const base = { resourceType: 'ImagingStudy', ...before, ...overlay };
-  const resource = renderStudy(base, { custodianId, claim, series, instances, endpoints });
+  const resource = renderStudy(baseOf({ resourceType: 'ImagingStudy', ...before }), {
+    custodianId,
+    claim,
+    series,
+    instances,
+    endpoints,
+  });
   if (!current) {
     const [row] = await createResources(tx, [{ resource, custodianId }]);
     if (!row) throw new Error('a study was not stored');
@@ -45,11 +50,11 @@ function plain(resource: FhirResource | undefined): unknown {
   return JSON.parse(JSON.stringify({ ...resource, meta }));
 }
 
-/** References of the custodian's active endpoints for retrieval. */
+/** References of the custodian's active endpoints for retrieval. Found by type among the few resources of no patient: the token index would intersect with all that is active. */
 export async function endpointsOf(tx: Queryable, custodianId: string): Promise<string[]> {
   const rows = await tx.query<{ id: string }>(sql`
-    select id from resource where type = 'Endpoint' and not deleted
-      and tokens @> ${[`organization=Organization/${custodianId}`, 'status=active']}::text[] order by id limit 10`);
+    select id from resource where type = 'Endpoint' and patient_id = '' and not deleted
+      and ${`organization=Organization/${custodianId}`} = any(tokens) and 'status=active' = any(tokens) order by id limit 10`);
   return rows.map((r) => `Endpoint/${r.id}`);
 }
 

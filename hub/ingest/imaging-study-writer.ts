@@ -1,0 +1,167 @@
+import type { ResourceWriter, WriteRequest } from '../access/write-request.js';
+import { nowhere, refused } from '../access/write-rules.js';
+import { conflict } from '../outcomes.js';
+import type { Queryable } from '../store/database.js';
+import { idOf } from '../store/fhir-elements.js';
+import { createResources, newId, type ResourceRow, toResource } from '../store/resources.js';
+import type { FhirResource } from '../store/search-keys.js';
+import { sql } from '../store/sql.js';
+import { isAccessionNumber, renderStudy } from './render-study.js';
+import { sortInstances } from './sort-instances.js';
+import { addRows, endpointsOf, storeStudy } from './store-study.js';
+import { factsOfResource, type StudyFacts, studyInstanceUidOf } from './study-facts.js';
+import { addInstances, addSeries, type Claim, claimStudies, lockClaim, updateClaim } from './study-rows.sql.js';
+
+/** A pushed study taken apart. */
+interface Pushed {
+  resource: FhirResource;
+  custodianId: string;
+  patientId: string;
+  facts: StudyFacts;
+  /** What its claim says when it is new. */
+  claim: Claim;
+}
+
+/**
+ * Writer for ImagingStudy: what a hospital's system pushes goes through the same tables and the same merge as what connectors find.
+ * The caller's organization is the custodian. Elements that images don't give (reason, note, procedure, ...) stay as pushed.
+ */
+export const imagingStudyWriter: ResourceWriter = { create, update };
+
+/** New studies take a few statements, however many; a study that the custodian has already is merged into. */
+async function create(tx: Queryable, requests: readonly WriteRequest[]): Promise<ResourceRow[]> {
+  const all = requests.map(takeApart);
+  const custodianId = all[0]?.custodianId ?? '';
+  await assertOwnPatients(tx, custodianId, all);
+  const first = [...new Map([...all].reverse().map((p) => [p.claim.study_instance_uid, p])).values()];
+  const made = new Set(
+    (
+      await claimStudies(
+        tx,
+        custodianId,
+        first.map((p) => p.claim),
+      )
+    ).map((c) => c.study_id),
+  );
+  const fresh = all.filter((p) => made.has(p.claim.study_id));
+  const rows = new Map((await storeNew(tx, custodianId, fresh)).map((row) => [row.id, row]));
+  const results: ResourceRow[] = [];
+  for (const pushed of all) results.push(rows.get(pushed.claim.study_id) ?? (await mergeIn(tx, pushed)));
+  return results;
+}
+
+/** Replaces what was pushed; series and instances are added, and those that the index holds stay. */
+async function update(tx: Queryable, request: WriteRequest & { current: ResourceRow }): Promise<ResourceRow> {
+  const { current } = request;
+  const pushed = takeApart(request);
+  const before = toResource(current);
+  if (pushed.facts.studyInstanceUid !== studyInstanceUidOf(before))
+    throw refused('The Study Instance UID does not change.', 'ImagingStudy.identifier');
+  if (pushed.patientId !== current.patient_id) throw refused('The patient of a study does not change.', 'ImagingStudy.subject');
+  const claim = await lockClaim(tx, current.custodian_id, pushed.facts.studyInstanceUid);
+  if (claim?.study_id !== current.id) throw refused('The study is not this organization’s.', 'ImagingStudy.identifier');
+  const { accession_number, pushed: elements } = pushed.claim;
+  const next = {
+    ...withLargerCount(claim, pushed.claim),
+    accession_number: accession_number ?? claim.accession_number,
+    pushed: elements,
+  };
+  return merge(tx, pushed, next, () => pushed.resource);
+}
+
+function takeApart({ caller, resource }: WriteRequest): Pushed {
+  const facts = factsOfResource(resource);
+  const patientId = idOf(resource.subject, 'Patient');
+  if (!patientId) throw refused('The subject is a Patient.', 'ImagingStudy.subject');
+  if (facts.repeated.length > 0) throw conflict('An instance is listed twice.', 'ImagingStudy.series.instance');
+  const claim: Claim = {
+    ...facts.attributes,
+    study_instance_uid: facts.studyInstanceUid,
+    patient_id: patientId,
+    study_id: resource.id ?? newId(),
+    accession_number: ((resource.identifier ?? []) as FhirResource[]).find(isAccessionNumber)?.value ?? null,
+    pushed: ['started', 'description', 'modality'].filter((name) => resource[name] !== undefined),
+  };
+  return { resource, custodianId: caller.organizationId, patientId, facts, claim };
+}
+
+/** @throws Refusal 422 when a subject is not a Patient of the custodian. */
+async function assertOwnPatients(tx: Queryable, custodianId: string, all: readonly Pushed[]): Promise<void> {
+  const wanted = [...new Set(all.map((p) => p.patientId))];
+  const own = await tx.query(sql`
+    select 1 from resource where type = 'Patient' and patient_id = any(${wanted}::text[]) and id = patient_id and custodian_id = ${custodianId} and not deleted`);
+  if (custodianId === '' || own.length < wanted.length) throw nowhere('ImagingStudy.subject');
+}
+
+const ofStudy = <T extends object>(rows: readonly T[], study_instance_uid: string) =>
+  rows.map((row) => ({ ...row, study_instance_uid }));
+
+/** Studies that the custodian has claimed just now: nothing of them is stored yet, so nothing is read back. */
+async function storeNew(tx: Queryable, custodianId: string, fresh: readonly Pushed[]): Promise<ResourceRow[]> {
+  if (fresh.length === 0) return [];
+  const instances = fresh.flatMap(({ facts }) => ofStudy(facts.instances, facts.studyInstanceUid));
+  await addSeries(
+    tx,
+    custodianId,
+    fresh.flatMap(({ facts }) => ofStudy(facts.series, facts.studyInstanceUid)),
+  );
+  const inOrder = instances.sort((a, b) => (a.sop_instance_uid < b.sop_instance_uid ? -1 : 1));
+  const added = await addInstances(tx, custodianId, null, inOrder);
+  if (added.size < instances.length) throw instanceConflict();
+  const endpoints = await endpointsOf(tx, custodianId);
+  const resources = fresh.map(({ resource, claim, facts }) =>
+    renderStudy(resource, { custodianId, claim, endpoints, series: facts.series, instances: facts.instances }),
+  );
+  return createResources(
+    tx,
+    resources.map((resource) => ({ resource, custodianId })),
+  );
+}
+
+const instanceConflict = () =>
+  conflict('A SOP Instance UID is known in another study, series or class of this organization.', 'ImagingStudy.series.instance');
+
+/** A study that the custodian has: the push adds to it. */
+async function mergeIn(tx: Queryable, pushed: Pushed): Promise<ResourceRow> {
+  const claim = await lockClaim(tx, pushed.custodianId, pushed.facts.studyInstanceUid);
+  if (!claim) throw new Error('a study that is claimed has no claim');
+  if (claim.patient_id !== pushed.patientId) throw conflict('The study is known with another patient.', 'ImagingStudy.subject');
+  const accession = claim.accession_number ?? pushed.claim.accession_number;
+  const elements = [...new Set([...claim.pushed, ...pushed.claim.pushed])].sort();
+  const next = { ...withLargerCount(claim, pushed.claim), accession_number: accession, pushed: elements };
+  return merge(tx, pushed, next, (before) => overlaid(before, pushed.resource));
+}
+
+async function merge(
+  tx: Queryable,
+  { custodianId, facts }: Pushed,
+  next: Claim,
+  baseOf: (before: FhirResource) => FhirResource,
+): Promise<ResourceRow> {
+  const { fresh, conflicting } = await sortInstances(tx, custodianId, null, facts);
+  if (conflicting.length > 0) throw instanceConflict();
+  const late = await addRows(tx, custodianId, null, facts, fresh);
+  if (late.length > 0) throw instanceConflict();
+  await updateClaim(tx, custodianId, next);
+  return (await storeStudy(tx, custodianId, next, baseOf)).row;
+}
+
+const withLargerCount = (claim: Claim, { claimed_instances }: Claim): Claim =>
+  claimed_instances === null ? claim : { ...claim, claimed_instances: Math.max(claim.claimed_instances ?? 0, claimed_instances) };
+
+/** The version before, with what is pushed in its place; identifiers and series are joined. */
+function overlaid(before: FhirResource, pushed: FhirResource): FhirResource {
+  return {
+    ...before,
+    ...pushed,
+    meta: { ...before.meta, ...pushed.meta },
+    extension: joined([...(pushed.extension ?? []), ...(before.extension ?? [])], (e) => e.url),
+    identifier: joined([...(pushed.identifier ?? []), ...(before.identifier ?? [])], (i) => `${i.system ?? ''}|${i.value ?? ''}`),
+    series: joined([...(pushed.series ?? []), ...(before.series ?? [])], (s) => s.uid),
+  };
+}
+
+/** The first of each key. */
+function joined(elements: readonly FhirResource[], key: (element: FhirResource) => string): FhirResource[] {
+  return [...new Map([...elements].reverse().map((element) => [key(element), element])).values()].reverse();
+}
