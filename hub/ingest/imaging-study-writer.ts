@@ -8,7 +8,7 @@ import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import { isAccessionNumber, renderStudy } from './render-study.js';
 import { sortInstances } from './sort-instances.js';
-import { addRows, endpointsOf, storeStudy } from './store-study.js';
+import { addRows, endpointIds, storeStudy } from './store-study.js';
 import { factsOfResource, type StudyFacts, studyInstanceUidOf } from './study-facts.js';
 import { addInstances, addSeries, type Claim, claimStudies, lockClaim, updateClaim } from './study-rows.sql.js';
 
@@ -32,7 +32,7 @@ export const imagingStudyWriter: ResourceWriter = { create, update };
 async function create(tx: Queryable, requests: readonly WriteRequest[]): Promise<ResourceRow[]> {
   const all = requests.map(takeApart);
   const custodianId = all[0]?.custodianId ?? '';
-  await assertOwnPatients(tx, custodianId, all);
+  const endpoints = await endpointsOfOwner(tx, custodianId, all);
   const first = [...new Map([...all].reverse().map((p) => [p.claim.study_instance_uid, p])).values()];
   const made = new Set(
     (
@@ -44,7 +44,7 @@ async function create(tx: Queryable, requests: readonly WriteRequest[]): Promise
     ).map((c) => c.study_id),
   );
   const fresh = all.filter((p) => made.has(p.claim.study_id));
-  const rows = new Map((await storeNew(tx, custodianId, fresh)).map((row) => [row.id, row]));
+  const rows = new Map((await storeNew(tx, custodianId, fresh, endpoints)).map((row) => [row.id, row]));
   const results: ResourceRow[] = [];
   for (const pushed of all) results.push(rows.get(pushed.claim.study_id) ?? (await mergeIn(tx, pushed)));
   return results;
@@ -85,19 +85,26 @@ function takeApart({ caller, resource }: WriteRequest): Pushed {
   return { resource, custodianId: caller.organizationId, patientId, facts, claim };
 }
 
-/** @throws Refusal 422 when a subject is not a Patient of the custodian. */
-async function assertOwnPatients(tx: Queryable, custodianId: string, all: readonly Pushed[]): Promise<void> {
+/** What new studies need to know of their custodian, in one statement. @throws Refusal 422 when a subject is not a Patient of the custodian. */
+async function endpointsOfOwner(tx: Queryable, custodianId: string, all: readonly Pushed[]): Promise<string[]> {
   const wanted = [...new Set(all.map((p) => p.patientId))];
-  const own = await tx.query(sql`
-    select 1 from resource where type = 'Patient' and patient_id = any(${wanted}::text[]) and id = patient_id and custodian_id = ${custodianId} and not deleted`);
-  if (custodianId === '' || own.length < wanted.length) throw nowhere('ImagingStudy.subject');
+  const [found] = await tx.query<{ own: number; endpoints: string[] }>(sql`
+    select (select count(*) from resource where type = 'Patient' and patient_id = any(${wanted}::text[]) and id = patient_id
+      and custodian_id = ${custodianId} and not deleted) as own, ${endpointIds(custodianId)} as endpoints`);
+  if (custodianId === '' || !found || found.own < wanted.length) throw nowhere('ImagingStudy.subject');
+  return found.endpoints.map((id) => `Endpoint/${id}`);
 }
 
 const ofStudy = <T extends object>(rows: readonly T[], study_instance_uid: string) =>
   rows.map((row) => ({ ...row, study_instance_uid }));
 
 /** Studies that the custodian has claimed just now: nothing of them is stored yet, so nothing is read back. */
-async function storeNew(tx: Queryable, custodianId: string, fresh: readonly Pushed[]): Promise<ResourceRow[]> {
+async function storeNew(
+  tx: Queryable,
+  custodianId: string,
+  fresh: readonly Pushed[],
+  endpoints: readonly string[],
+): Promise<ResourceRow[]> {
   if (fresh.length === 0) return [];
   const instances = fresh.flatMap(({ facts }) => ofStudy(facts.instances, facts.studyInstanceUid));
   await addSeries(
@@ -108,7 +115,6 @@ async function storeNew(tx: Queryable, custodianId: string, fresh: readonly Push
   const inOrder = instances.sort((a, b) => (a.sop_instance_uid < b.sop_instance_uid ? -1 : 1));
   const added = await addInstances(tx, custodianId, null, inOrder);
   if (added.size < instances.length) throw instanceConflict();
-  const endpoints = await endpointsOf(tx, custodianId);
   const resources = fresh.map(({ resource, claim, facts }) =>
     renderStudy(resource, { custodianId, claim, endpoints, series: facts.series, instances: facts.instances }),
   );

@@ -99,7 +99,6 @@ create table study_claim (
   pushed text[] not null default '{}',
   primary key (custodian_id, study_instance_uid)
 );
-create index study_claim_by_study on study_claim (study_id);
 create index study_claim_by_uid on study_claim (study_instance_uid);
 
 create table imaging_series (
@@ -141,6 +140,7 @@ create table connector (
   secrets bytea,
   enabled boolean not null default true,
   cursor text,
+  reset integer not null default 0,
   last_success timestamptz,
   last_error text,
   last_error_at timestamptz,

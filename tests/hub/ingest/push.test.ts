@@ -115,6 +115,20 @@ describe('a pushed study', () => {
     expect(row?.custodian_id).toBe('A');
   });
 
+  it('names the endpoints of its custodian, and of nobody else', async () => {
+    const endpoint = (id: string, organization: string, status = 'active') => ({
+      resource: { resourceType: 'Endpoint', id, status, managingOrganization: { reference: `Organization/${organization}` } },
+      custodianId: '',
+    });
+    await createResources(at.db, [endpoint('of-a', 'A'), endpoint('old', 'A', 'off'), endpoint('of-b', 'B')]);
+    const [row] = await push([pushed(uid())]);
+    const submitted = await at.submit(study(uid(), [series(uid(), [instance(uid())])]));
+    expect([toResource(row!), await storedStudy(at, submitted)].map((s) => s.endpoint)).toEqual([
+      [{ reference: 'Endpoint/of-a' }],
+      [{ reference: 'Endpoint/of-a' }],
+    ]);
+  });
+
   it('that lists no instances keeps the counts that it states', async () => {
     const [row] = await push([
       pushed(uid(), {

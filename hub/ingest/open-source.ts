@@ -1,0 +1,36 @@
+import type { Connector } from '../../connectors/connector.js';
+import { type ConnectorKind, connectorSettings, createConnector } from '../../connectors/index.js';
+import type { Outbound } from '../../connectors/outbound.js';
+import type { Config } from '../config.js';
+import { invalid } from '../outcomes.js';
+import { openSettings, type StoredSettings } from './credentials.js';
+
+/** A source as its record says it. */
+export interface SourceRecord extends StoredSettings {
+  id: string;
+  organization_id: string;
+  kind: string;
+}
+
+export interface OpenDeps {
+  config: Pick<Config, 'secret' | 'utcOffset'>;
+  outbound: Outbound;
+}
+
+/** The connector of a source. @throws Error when its kind, settings or credentials are not usable. */
+export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored }: SourceRecord): Connector {
+  const { autoScore: _, ...settings } = openSettings(config.secret, id, stored);
+  return createConnector(knownKind(kind), { defaultUtcOffset: config.utcOffset, ...settings }, { outbound });
+}
+
+/** Settings as a person gives them, checked. @throws Refusal 400 that names the elements that are wrong, never their values. */
+export function checkSettings(kind: string, settings: Record<string, unknown>): void {
+  const result = connectorSettings[knownKind(kind)].safeParse(settings);
+  if (result.success) return;
+  throw invalid(result.error.issues.map((i) => `settings${i.path.map((p) => `.${String(p)}`).join('')}: ${i.message}`).join('; '));
+}
+
+function knownKind(kind: string): ConnectorKind {
+  if (Object.hasOwn(connectorSettings, kind)) return kind as ConnectorKind;
+  throw invalid(`kind: one of ${Object.keys(connectorSettings).join(', ')}`);
+}

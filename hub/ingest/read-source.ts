@@ -1,0 +1,69 @@
+import { type Connector, SourceError } from '../../connectors/connector.js';
+import type { Database } from '../store/database.js';
+import { newId } from '../store/resources.js';
+import { sql } from '../store/sql.js';
+import { type TakeDeps, takeChange } from './take-change.js';
+
+export interface ReadDeps extends TakeDeps {
+  /** Told after each step that was committed. */
+  onProgress?: (step: { connectorId: string; kind: 'study' | 'unreadable' | 'checkpoint' }) => void;
+  /** Whether this process still has the source to itself. */
+  holds: () => boolean;
+}
+
+export interface ReadSource {
+  connectorId: string;
+  custodianId: string;
+  connector: Connector;
+}
+
+/**
+ * Reads what is new at a source to the end, once. The cursor is stored after the commit of what it covers: whatever happens in between,
+ * something is read again and nothing is missed. A source that was reset meanwhile is read again from the beginning.
+ * `connector.last_success` becomes the moment at which the reading began: everything that the source had by then is indexed.
+ */
+export async function readSource(deps: ReadDeps, source: ReadSource, signal: AbortSignal): Promise<void> {
+  const origin = { custodianId: source.custodianId, connectorId: source.connectorId, requestId: newId() };
+  const at = await positionOf(deps.db, source.connectorId);
+  if (!at) return;
+  for await (const change of source.connector.changes(at.cursor ?? undefined, signal)) {
+    signal.throwIfAborted();
+    if (!deps.holds()) throw new SourceError('unreachable', 'The reading was interrupted.');
+    await takeChange(deps, origin, change);
+    deps.onProgress?.({ connectorId: source.connectorId, kind: change.kind });
+    if (change.cursor !== undefined && !(await storeCursor(deps.db, source.connectorId, change.cursor, at.reset)))
+      return readSource(deps, source, signal);
+  }
+  const done = await deps.db.query(sql`
+    update connector set last_success = ${at.began}::timestamptz, last_error = null
+    where id = ${source.connectorId} and reset = ${at.reset} returning 1`);
+  if (done.length === 0) return readSource(deps, source, signal);
+}
+
+interface Position {
+  cursor: string | null;
+  /** How often the source was told to be read from the beginning. */
+  reset: number;
+  /** The database's time, with its microseconds. */
+  began: string;
+}
+
+async function positionOf(db: Database, connectorId: string): Promise<Position | undefined> {
+  const [row] = await db.query<Position & Record<string, unknown>>(
+    sql`select cursor, reset, clock_timestamp()::text as began from connector where id = ${connectorId} and enabled`,
+  );
+  return row;
+}
+
+async function storeCursor(db: Database, connectorId: string, cursor: string, reset: number): Promise<boolean> {
+  const rows = await db.query(
+    sql`update connector set cursor = ${cursor} where id = ${connectorId} and reset = ${reset} and enabled returning 1`,
+  );
+  return rows.length > 0;
+}
+
+/** Notes why a source could not be read. What a source says of itself is for its administrator; a defect of the hub is only named. */
+export async function noteFailure(db: Database, connectorId: string, error: unknown): Promise<void> {
+  const said = error instanceof SourceError ? `${error.code}: ${error.message}` : 'internal: the hub could not take what the source gave';
+  await db.query(sql`update connector set last_error = ${said.slice(0, 500)}, last_error_at = clock_timestamp() where id = ${connectorId}`);
+}
