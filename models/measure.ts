@@ -1,6 +1,6 @@
 /**
  * Measures a detector of pulmonary nodules on computed phantoms: `node <build>/models/measure.js [--cases 20] [--seed 101] [--nodules 5]
- * [--slices 100] [--rows 256]`. Prints sensitivity and false positives a case over operating points, by size and place, with times.
+ * [--slices 100] [--spacing 2.5] [--rows 256]`. Prints sensitivity and false positives a case over operating points, by size and place, with times.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -30,6 +30,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '101' },
     nodules: { type: 'string', default: '5' },
     slices: { type: 'string', default: '100' },
+    spacing: { type: 'string', default: '2.5' },
     rows: { type: 'string', default: '256' },
   },
 });
@@ -43,7 +44,7 @@ async function main(): Promise<void> {
   const { name, version, thresholds } = loaded.value.manifest;
   const operating = thresholds['score']!;
   console.log(
-    `${name} ${version} at ${operating}, phantoms with seeds ${first} to ${first + count - 1}, ${values.slices} slices of ${values.rows} x ${values.rows}`,
+    `${name} ${version} at ${operating}, phantoms with seeds ${first} to ${first + count - 1}, ${values.slices} slices of ${values.spacing} mm, ${values.rows} x ${values.rows}`,
   );
   console.table([0.4, 0.45, 0.5, 0.53, 0.55, 0.575, 0.6, 0.65, 0.7].map((threshold) => operatingPoint(cases, threshold)));
   console.table(groups.map(([group, belongs]) => subgroup(cases, group, belongs, operating)));
@@ -60,6 +61,7 @@ async function scorePhantom(seed: number): Promise<Case> {
       seed,
       nodules: Number(values.nodules),
       slices: Number(values.slices),
+      sliceSpacingMm: Number(values.spacing),
       rows: Number(values.rows),
     });
     const scored = await scoreStudy({ model: 'pulmonary-nodule', folder, thresholds: { score: 0.3, mostFindings: 200 } });

@@ -92,7 +92,10 @@ async function readPlane({ path, header }: CtImage, plane: Int16Array): Promise<
   if (!decoded.ok) return decoded;
   const { rescaleSlope: slope, rescaleIntercept: intercept } = header;
   const stored = decoded.value;
-  for (let i = 0; i < plane.length; i++) plane[i] = Math.min(32767, Math.max(air, stored[i]! * slope + intercept));
+  for (let i = 0; i < plane.length; i++) {
+    const hounsfield = stored[i]! * slope + intercept;
+    plane[i] = hounsfield < air ? air : hounsfield > 32767 ? 32767 : hounsfield;
+  }
   return success({ sopInstanceUid: header.sopInstanceUid, sha256: createHash('sha256').update(bytes).digest('hex') });
 }
 

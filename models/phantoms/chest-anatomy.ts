@@ -1,24 +1,27 @@
 import { add, lengthOf, normalized, type PhantomVolume, paintSolid, type Vector } from './volume.js';
 import { between } from './random.js';
 
+// Called for every voxel: a look-up of the global each time would cost more than the arithmetic in a sandboxed context.
+const { abs, cos, hypot, max, min, sqrt } = Math;
+
 /** Half the height of the lungs, mm, for a scan of that height: the lungs always lie inside the scan. */
-export const lungHalfHeight = (scanHeight: number): number => Math.min(125, 0.46 * scanHeight);
+export const lungHalfHeight = (scanHeight: number): number => min(125, 0.46 * scanHeight);
 
 /**
  * Whether a point lies in a lung: inside the rib cage, which narrows to the apex, above the domes of the diaphragm, and beside the
  * mediastinum and the heart.
  */
 export function inLung([x, y, z]: Vector, halfHeight: number): boolean {
-  const narrowing = z > 0 ? Math.sqrt(Math.max(0, 1 - (z / halfHeight) ** 2)) : 1;
+  const narrowing = z > 0 ? sqrt(max(0, 1 - (z / halfHeight) ** 2)) : 1;
   if ((x / (138 * narrowing)) ** 2 + (y / (92 * narrowing)) ** 2 > 1) return false;
-  const dome = 1 - ((Math.abs(x) - 70) / 75) ** 2 - (y / 100) ** 2;
-  if (z < -halfHeight + 40 * Math.max(0, dome)) return false;
+  const dome = 1 - ((abs(x) - 70) / 75) ** 2 - (y / 100) ** 2;
+  if (z < -halfHeight + 40 * max(0, dome)) return false;
   return !inMediastinum(x, y, z, halfHeight);
 }
 
 function inMediastinum(x: number, y: number, z: number, halfHeight: number): boolean {
-  const widening = 26 + 8 * Math.cos(z / 23) + (y > 40 ? 10 : 0);
-  if (Math.abs(x) < widening) return true;
+  const widening = 26 + 8 * cos(z / 23) + (y > 40 ? 10 : 0);
+  if (abs(x) < widening) return true;
   return ((x - 30) / 52) ** 2 + ((y + 22) / 48) ** 2 + ((z + 0.4 * halfHeight) / 55) ** 2 < 1;
 }
 
@@ -26,7 +29,7 @@ function inMediastinum(x: number, y: number, z: number, halfHeight: number): boo
 export function chestTissue(halfHeight: number): (x: number, y: number, z: number) => number {
   return (x, y, z) => {
     const skin = (x / 172) ** 2 + (y / 122) ** 2;
-    if (skin > 1) return y > 124 && y < 130 && Math.abs(x) < 180 ? -150 : -1000;
+    if (skin > 1) return y > 124 && y < 130 && abs(x) < 180 ? -150 : -1000;
     if (inLung([x, y, z], halfHeight)) return -850 + 0.35 * y;
     if (inSpine(x, y)) return (x / 7) ** 2 + ((y - 84) / 7) ** 2 < 1 ? 20 : 250;
     if (skin > 0.86) return -100;
@@ -55,7 +58,7 @@ export function paintVessels(volume: PhantomVolume, halfHeight: number, random: 
     const to = firstInside(from, direction, length, halfHeight, random);
     if (!to) return;
     const end = radius * between(random, 0.8, 0.92);
-    paintCapsule(volume, from, to, radius, end, 35, Math.max);
+    paintCapsule(volume, from, to, radius, end, 35, max);
     const onward = normalized(add(to, from, -1));
     grow(to, turned(onward, 0.3, random), end * 0.95);
     grow(to, turned(onward, 0.9, random), end * between(random, 0.5, 0.8));
@@ -99,14 +102,14 @@ function paintCapsule(
 ): void {
   const axis = add(to, from, -1);
   const squared = lengthOf(axis) ** 2;
-  const widest = Math.max(startRadius, endRadius);
-  const low = [0, 1, 2].map((i) => Math.min(from[i]!, to[i]!) - widest) as unknown as Vector;
-  const high = [0, 1, 2].map((i) => Math.max(from[i]!, to[i]!) + widest) as unknown as Vector;
+  const widest = max(startRadius, endRadius);
+  const low = [0, 1, 2].map((i) => min(from[i]!, to[i]!) - widest) as unknown as Vector;
+  const high = [0, 1, 2].map((i) => max(from[i]!, to[i]!) + widest) as unknown as Vector;
   const distance = (x: number, y: number, z: number) => {
     const along = ((x - from[0]) * axis[0] + (y - from[1]) * axis[1] + (z - from[2]) * axis[2]) / squared;
-    const t = Math.min(1, Math.max(0, along));
+    const t = min(1, max(0, along));
     const radius = startRadius + t * (endRadius - startRadius);
-    return Math.hypot(x - from[0] - t * axis[0], y - from[1] - t * axis[1], z - from[2] - t * axis[2]) - radius;
+    return hypot(x - from[0] - t * axis[0], y - from[1] - t * axis[1], z - from[2] - t * axis[2]) - radius;
   };
   paintSolid(volume, { low, high }, distance, hounsfield, combine);
 }

@@ -2,6 +2,9 @@ import { noiseTile, randomStream } from './random.js';
 import { addNoise, blurPlanes, type PhantomVolume, paintSolid, paintVolume, type Vector } from './volume.js';
 import { type PhantomFile, type PhantomRequest, writeCtSeries, writeLocalizer } from './write-ct-series.js';
 
+// Called for every voxel: a look-up of the global each time would cost more than the arithmetic in a sandboxed context.
+const { PI, abs, hypot, min, sin, sqrt } = Math;
+
 /** Fresh blood in the brain: an ellipsoid. */
 export interface Haemorrhage {
   /** Centre in the patient's space, mm. */
@@ -48,7 +51,7 @@ export async function writeHeadCt(request: HeadCtRequest): Promise<HeadCt> {
 
 function truthOf({ centreMm, halfAxesMm, hounsfield = 68 }: Haemorrhage) {
   const [a, b, c] = halfAxesMm;
-  return { centreMm, hounsfield, volumeMl: ((4 / 3) * Math.PI * a * b * c) / 1000 };
+  return { centreMm, hounsfield, volumeMl: ((4 / 3) * PI * a * b * c) / 1000 };
 }
 
 /** The same phantom in memory, in Hounsfield units. */
@@ -66,14 +69,14 @@ export function headVolume(request: Omit<HeadCtRequest, keyof PhantomRequest> & 
 
 /** Scalp, skull, a film of fluid, brain with grey bark, ventricles and falx, from the outside in. */
 function headTissue(x: number, y: number, z: number): number {
-  const shell = Math.sqrt((x / 78) ** 2 + (y / 96) ** 2 + (z / 92) ** 2);
-  if (shell > 1) return y > 100 && y < 106 && Math.abs(x) < 70 ? -120 : -1000;
+  const shell = sqrt((x / 78) ** 2 + (y / 96) ** 2 + (z / 92) ** 2);
+  if (shell > 1) return y > 100 && y < 106 && abs(x) < 70 ? -120 : -1000;
   if (shell > 0.95) return 20;
   if (shell > 0.87) return shell > 0.93 || shell < 0.89 ? 1100 : 600;
   if (shell > 0.85) return 10;
-  if (inVentricle(Math.abs(x), y, z)) return 6;
-  if (Math.abs(x) < 1 && Math.abs(y) > 35) return 55;
-  return shell > 0.78 || Math.sin(x / 6) * Math.sin(y / 7) * Math.sin(z / 8) > 0.45 ? 38 : 29;
+  if (inVentricle(abs(x), y, z)) return 6;
+  if (abs(x) < 1 && abs(y) > 35) return 55;
+  return shell > 0.78 || sin(x / 6) * sin(y / 7) * sin(z / 8) > 0.45 ? 38 : 29;
 }
 
 const inVentricle = (x: number, y: number, z: number): boolean =>
@@ -84,8 +87,8 @@ function paintHaemorrhage(
   { centreMm: [cx, cy, cz], halfAxesMm: [a, b, c], hounsfield = 68 }: Haemorrhage,
 ): void {
   const distance = (x: number, y: number, z: number) => {
-    const relative = Math.hypot((x - cx) / a, (y - cy) / b, (z - cz) / c);
-    return (relative - 1) * Math.min(a, b, c);
+    const relative = hypot((x - cx) / a, (y - cy) / b, (z - cz) / c);
+    return (relative - 1) * min(a, b, c);
   };
   const bounds = { low: [cx - a, cy - b, cz - c], high: [cx + a, cy + b, cz + c] } as const;
   paintSolid(volume, bounds, distance, hounsfield);

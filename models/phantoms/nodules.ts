@@ -2,6 +2,9 @@ import { inLung } from './chest-anatomy.js';
 import { between } from './random.js';
 import { add, lengthOf, normalized, type PhantomVolume, paintSolid, type Vector } from './volume.js';
 
+// Called for every voxel: a look-up of the global each time would cost more than the arithmetic in a sandboxed context.
+const { PI, acos, cos, max, min, round, sin, sqrt } = Math;
+
 /** A nodule to plant. Without a centre it is placed at random in a lung. */
 export interface PlantedNodule {
   diameterMm: number;
@@ -23,8 +26,8 @@ export interface NoduleTruth {
 /** `count` nodules of 5 to 20 mm, two in three free in the lung, the others at its wall. */
 export function randomNodules(count: number, random: () => number): PlantedNodule[] {
   return Array.from({ length: count }, (_, i) => ({
-    diameterMm: Math.round(between(random, 5, 20) * 10) / 10,
-    hounsfield: Math.round(between(random, 0, 60)),
+    diameterMm: round(between(random, 5, 20) * 10) / 10,
+    hounsfield: round(between(random, 0, 60)),
     place: i % 3 === 2 ? ('wall' as const) : ('free' as const),
   }));
 }
@@ -68,8 +71,8 @@ function findRoom(
 function sphere(count: number): Vector[] {
   return Array.from({ length: count }, (_, i) => {
     const z = 1 - (2 * i + 1) / count;
-    const angle = i * Math.PI * (3 - Math.sqrt(5));
-    return [Math.sqrt(1 - z * z) * Math.cos(angle), Math.sqrt(1 - z * z) * Math.sin(angle), z] as const;
+    const angle = i * PI * (3 - sqrt(5));
+    return [sqrt(1 - z * z) * cos(angle), sqrt(1 - z * z) * sin(angle), z] as const;
   });
 }
 
@@ -81,7 +84,7 @@ function paintBall(volume: PhantomVolume, centre: Vector, radius: number, hounsf
     const offset: Vector = [x - centre[0], y - centre[1], z - centre[2]];
     const length = lengthOf(offset) || 1e-6;
     const cosine = (offset[0] * lobe[0] + offset[1] * lobe[1] + offset[2] * lobe[2]) / length;
-    return length - radius * (1 + 0.08 * Math.cos(3 * Math.acos(Math.min(1, Math.max(-1, cosine)))));
+    return length - radius * (1 + 0.08 * cos(3 * acos(min(1, max(-1, cosine)))));
   };
-  paintSolid(volume, { low: add(centre, margin, -1), high: add(centre, margin) }, distance, hounsfield, Math.max);
+  paintSolid(volume, { low: add(centre, margin, -1), high: add(centre, margin) }, distance, hounsfield, max);
 }

@@ -1,10 +1,13 @@
+// Called for every voxel: a look-up of the global each time would cost more than the arithmetic in a sandboxed context.
+const { PI, cos, imul, log, sqrt } = Math;
+
 /** A repeatable stream of random numbers in [0, 1): the same seed gives the same phantom on every machine (mulberry32). */
 export function randomStream(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    let t = imul(state ^ (state >>> 15), state | 1);
+    t ^= t + imul(t ^ (t >>> 7), t | 61);
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
 }
@@ -13,7 +16,7 @@ export const between = (random: () => number, low: number, high: number): number
 
 /** Standard normal deviate (Box-Muller). */
 export function gaussian(random: () => number): number {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  return sqrt(-2 * log(1 - random())) * cos(2 * PI * random());
 }
 
 export const noiseTileSize = 256;
@@ -25,7 +28,7 @@ export const noiseTileSize = 256;
 export function noiseTile(random: () => number, standardDeviation: number, blurs: number): Float32Array {
   let tile = Float32Array.from({ length: noiseTileSize * noiseTileSize }, () => gaussian(random));
   for (let i = 0; i < blurs; i++) tile = blurWrapped(tile);
-  const measured = Math.sqrt(tile.reduce((sum, value) => sum + value * value, 0) / tile.length);
+  const measured = sqrt(tile.reduce((sum, value) => sum + value * value, 0) / tile.length);
   return tile.map((value) => (value / measured) * standardDeviation);
 }
 

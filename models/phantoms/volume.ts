@@ -1,5 +1,8 @@
 import { type noiseTile, noiseTileSize } from './random.js';
 
+// Called for every voxel: a look-up of the global each time would cost more than the arithmetic in a sandboxed context.
+const { ceil, floor, hypot, max, min, round } = Math;
+
 /** A point or extent in the patient's space in millimetres: x to the left, y to the back, z to the head (PS3.3 C.7.6.2). */
 export type Vector = readonly [x: number, y: number, z: number];
 
@@ -70,15 +73,15 @@ export function paintSolid(
 ): void {
   const { pixelSpacing, sliceSpacing, columns, rows, slices, origin } = volume;
   const range = (axis: 0 | 1 | 2, spacing: number, count: number) => ({
-    from: Math.max(0, Math.floor((bounds.low[axis] - origin[axis]) / spacing) - 1),
-    to: Math.min(count - 1, Math.ceil((bounds.high[axis] - origin[axis]) / spacing) + 1),
+    from: max(0, floor((bounds.low[axis] - origin[axis]) / spacing) - 1),
+    to: min(count - 1, ceil((bounds.high[axis] - origin[axis]) / spacing) + 1),
   });
   const [xs, ys, zs] = [range(0, pixelSpacing, columns), range(1, pixelSpacing, rows), range(2, sliceSpacing, slices)];
   for (let k = zs.from; k <= zs.to; k++) {
     for (let j = ys.from; j <= ys.to; j++) {
       for (let i = xs.from; i <= xs.to; i++) {
         const d = distance(origin[0] + i * pixelSpacing, origin[1] + j * pixelSpacing, origin[2] + k * sliceSpacing);
-        const share = Math.min(1, Math.max(0, 0.5 - d / pixelSpacing));
+        const share = min(1, max(0, 0.5 - d / pixelSpacing));
         if (share === 0) continue;
         const at = (k * rows + j) * columns + i;
         const there = volume.hounsfield[at]!;
@@ -98,17 +101,17 @@ export function addNoise(
   const { columns, rows, slices, hounsfield } = volume;
   const mask = noiseTileSize - 1;
   for (let slice = 0, at = 0; slice < slices; slice++) {
-    const [dx, dy] = [Math.floor(random() * noiseTileSize), Math.floor(random() * noiseTileSize)];
+    const [dx, dy] = [floor(random() * noiseTileSize), floor(random() * noiseTileSize)];
     for (let row = 0; row < rows; row++) {
       const line = ((row + dy) & mask) * noiseTileSize;
       for (let column = 0; column < columns; column++, at++) {
         const value = hounsfield[at]!;
-        if (where(value)) hounsfield[at] = Math.max(-1024, Math.round(value + tile[line + ((column + dx) & mask)]!));
+        if (where(value)) hounsfield[at] = max(-1024, round(value + tile[line + ((column + dx) & mask)]!));
       }
     }
   }
 }
 
 export const add = (a: Vector, b: Vector, scale = 1): Vector => [a[0] + scale * b[0], a[1] + scale * b[1], a[2] + scale * b[2]];
-export const lengthOf = (a: Vector): number => Math.hypot(a[0], a[1], a[2]);
+export const lengthOf = (a: Vector): number => hypot(a[0], a[1], a[2]);
 export const normalized = (a: Vector): Vector => add([0, 0, 0], a, 1 / (lengthOf(a) || 1));

@@ -145,12 +145,15 @@ async function writePlanes(request: PhantomRequest, series: PhantomSeries, plane
 async function encodePlane(request: PhantomRequest, series: PhantomSeries, plane: Plane, file: PhantomFile): Promise<Buffer> {
   const { transferSyntax: syntax = transferSyntax.explicitLittleEndian, characterSet = 'ISO_IR 192' } = request;
   const { hounsfield, columns, rows } = plane;
-  const pixels = Uint16Array.from(hounsfield, (value) => Math.min(4095, Math.max(0, value - intercept)));
+  const pixels = new Uint16Array(hounsfield.length);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = clampTo12Bits(hounsfield[i]! - intercept);
   const pixelData = await encodeFrame({ pixels, columns, rows, bitsStored: 12 }, syntax);
   const elements = [...studyElements(request, characterSet), ...seriesElements(request, series, file), ...planeElements(plane)];
   const vr = syntax === transferSyntax.implicitLittleEndian || pixelData instanceof Uint8Array ? 'OW' : 'OB';
   return writePart10([...elements, [0x7fe00010, vr, pixelData] as Element], { transferSyntaxUid: syntax, characterSet });
 }
+
+const clampTo12Bits = (value: number): number => (value < 0 ? 0 : value > 4095 ? 4095 : value);
 
 /** Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1). */
 function studyElements({ patient, study }: PhantomRequest, characterSet: CharacterSet): Element[] {

@@ -22,7 +22,7 @@ export function closedLungMask(grid: Grid, voxel: number, closingMm: number): Lu
   const { lungs, count } = airInsideBody(grid, leastPocketMl / (voxel ** 3 / 1000));
   if (count === 0) return undefined;
   const reach = Math.ceil(closingMm / voxel);
-  const box = evenBox(boundingBox(lungs, grid, reach + 2), grid);
+  const box = evenBox(boundingBox(lungs, grid, 2), grid);
   const cropped = crop(lungs, grid, box);
   const closed = close(cropped, sizes(box), reach);
   return { closed, box, airMl: (count * voxel ** 3) / 1000 };
@@ -90,14 +90,18 @@ function boundingBox(mask: Uint8Array, { planes, rows, columns }: Grid, margin: 
     [planes, rows, columns],
     [0, 0, 0],
   ];
-  for (let i = 0; i < mask.length; i++) {
-    if (mask[i] === 0) continue;
-    const column = i % columns;
-    const line = (i - column) / columns;
-    [Math.floor(line / rows), line % rows, column].forEach((value, axis) => {
-      if (value < low[axis]!) low[axis] = value;
-      if (value > high[axis]!) high[axis] = value;
-    });
+  for (let plane = 0, at = 0; plane < planes; plane++) {
+    for (let row = 0; row < rows; row++, at += columns) {
+      const first = mask.subarray(at, at + columns).indexOf(1);
+      if (first < 0) continue;
+      const last = mask.subarray(at, at + columns).lastIndexOf(1);
+      [plane, row, first].forEach((value, axis) => {
+        low[axis] = Math.min(low[axis]!, value);
+      });
+      [plane, row, last].forEach((value, axis) => {
+        high[axis] = Math.max(high[axis]!, value);
+      });
+    }
   }
   const limits = [planes, rows, columns];
   return {
@@ -115,25 +119,38 @@ function evenBox({ low, high }: Box, { planes, rows, columns }: Grid): Box {
   return { low, high: even as Box['high'] };
 }
 
-export const sizes = ({ low, high }: Box): [planes: number, rows: number, columns: number] => [
-  high[0] - low[0] + 1,
-  high[1] - low[1] + 1,
-  high[2] - low[2] + 1,
-];
+type Shape = [planes: number, rows: number, columns: number];
 
-/** Morphological closing with a ball: dilation, then erosion. The edge of the grid does not erode. */
-function close(mask: Uint8Array, shape: [number, number, number], radius: number): Uint8Array {
-  const dilated = within(mask, shape, radius);
-  const eroded = within(
-    dilated.map((value) => 1 - value),
-    shape,
-    radius,
-  );
-  return mask.map((value, i) => (value === 1 || eroded[i] === 0 ? 1 : 0));
+export const sizes = ({ low, high }: Box): Shape => [high[0] - low[0] + 1, high[1] - low[1] + 1, high[2] - low[2] + 1];
+
+/**
+ * Morphological closing with a ball: dilation, then erosion. Beyond the mask there is nothing: without that margin the end of the scan
+ * would not erode, and tissue below the lungs would count as lung.
+ */
+function close(mask: Uint8Array, shape: Shape, radius: number): Uint8Array {
+  const wide = shape.map((size) => size + 2 * radius) as Shape;
+  const padded = new Uint8Array(wide[0] * wide[1] * wide[2]);
+  eachLine(shape, wide, radius, (from, to) => padded.set(mask.subarray(from, from + shape[2]), to));
+  const outside = within(padded, wide, radius).map((value) => 1 - value);
+  const eroded = within(outside, wide, radius);
+  const closed = mask.slice();
+  eachLine(shape, wide, radius, (from, to) => {
+    for (let i = 0; i < shape[2]; i++) if (eroded[to + i] === 0) closed[from + i] = 1;
+  });
+  return closed;
+}
+
+/** Visits every row of columns with its place in the grid, and in the grid with a margin all round. */
+function eachLine([planes, rows, columns]: Shape, wide: Shape, margin: number, visit: (from: number, to: number) => void): void {
+  for (let plane = 0; plane < planes; plane++) {
+    for (let row = 0; row < rows; row++) {
+      visit((plane * rows + row) * columns, ((plane + margin) * wide[1] + row + margin) * wide[2] + margin);
+    }
+  }
 }
 
 /** 1 where a voxel of the mask lies within `radius` voxels: squared distances, one axis after the other. */
-function within(mask: Uint8Array, [planes, rows, columns]: [number, number, number], radius: number): Uint8Array {
+function within(mask: Uint8Array, [planes, rows, columns]: Shape, radius: number): Uint8Array {
   const far = 255;
   let distances: Uint8Array<ArrayBufferLike> = mask.map((value) => (value === 1 ? 0 : far));
   for (const [count, step] of [
@@ -154,7 +171,9 @@ function nearestAlong(distances: Uint8Array, count: number, step: number, radius
     for (let block = 0; block < distances.length; block += count * step) {
       const end = block + count * step;
       for (let i = block; i < end - shift; i++) {
-        const [here, there] = [distances[i]!, distances[i + shift]!];
+        const here = distances[i]!;
+        const there = distances[i + shift]!;
+        if (here === there) continue;
         if (there < far && there + cost < out[i]!) out[i] = there + cost;
         if (here < far && here + cost < out[i + shift]!) out[i + shift] = here + cost;
       }

@@ -1,6 +1,6 @@
 """Writes model.onnx: a multi-scale blob response inside the closed lung. Nothing is trained; every number is below.
 
-    pip install onnx==1.23.2 && python generate.py ../model.onnx
+    pip install -r requirements.txt && python generate.py ../model.onnx
 
 The file is the same byte for byte on every run. Lengths are in millimetres, the grid has 1.5 mm voxels.
 
@@ -25,6 +25,8 @@ AIR, SOFT = -900.0, 50.0
 FINE_SCALES = [1.5, 2.1, 3.0]
 COARSE_SCALES = [4.2, 6.0, 8.0]
 PEAKS = 128
+# Share of an ideal ball's curvature that is lost where the scale is one voxel, measured on sampled balls; it falls with the square.
+GRID_LOSS = 0.28
 # Response of an ideal ball at its best scale, s = r / sqrt(3): curvature 0.925 / 3.
 IDEAL = 4 * math.pi * 3 * math.sqrt(3) / (2 * math.pi) ** 1.5 * math.exp(-1.5) / 3
 
@@ -67,8 +69,9 @@ def gaussian(source, scale, voxel, prefix):
 
 
 def hessian(source, scale, voxel, prefix):
-    """zz, yy, xx, zy, zx, yx: second differences times -scale^2."""
-    factor = -((scale / voxel) ** 2)
+    """zz, yy, xx, zy, zx, yx: second differences times -scale^2, and times what the grid takes off the curvature of a ball."""
+    sigma = scale / voxel
+    factor = -(sigma**2) / (1 - GRID_LOSS / sigma**2)
     kernels = []
     for a, b in [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]:
         kernel = [0.0] * 27
