@@ -14,11 +14,16 @@ export async function withDatabase<T>(work: (db: Database, config: Config) => Pr
 }
 
 /** The database that the configuration names, or the embedded one. */
-export async function openStore(config: Config, progress: (line: string) => void): Promise<{ db: Database; close(): Promise<void> }> {
+export async function openStore(
+  config: Config,
+  progress: (line: string) => void,
+): Promise<{ db: Database; url: string; close(): Promise<void> }> {
   const embedded = config.databaseUrl ? undefined : await startEmbeddedPostgres({ dataDir: config.dataDir, log: progress });
-  const db = await openDatabase(config.databaseUrl ?? embedded?.url ?? '');
+  const url = config.databaseUrl ?? embedded?.url ?? '';
+  const db = await openDatabase(url);
   return {
     db,
+    url,
     close: async () => {
       await db.close();
       await embedded?.stop();
@@ -31,10 +36,21 @@ export function table(rows: readonly Record<string, unknown>[]): string {
   const names = Object.keys(rows[0] ?? {});
   const cells = [names, ...rows.map((row) => names.map((name) => String(row[name] ?? '')))];
   const width = names.map((_, i) => Math.max(...cells.map((line) => displayWidth(line[i] ?? ''))));
-  return cells.map((line) => line.map((cell, i) => cell + ' '.repeat((width[i] ?? 0) - displayWidth(cell))).join('  ').trimEnd()).join('\n');
+  return cells
+    .map((line) =>
+      line
+        .map((cell, i) => cell + ' '.repeat((width[i] ?? 0) - displayWidth(cell)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** Chinese characters take two columns of a terminal. */
 function displayWidth(text: string): number {
-  return [...text].reduce((sum, c) => sum + (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]/.test(c) ? 2 : 1), 0);
+  return [...text].reduce(
+    (sum, c) =>
+      sum + (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]/.test(c) ? 2 : 1),
+    0,
+  );
 }

@@ -29,8 +29,18 @@ async function writeStudy(folder: string, study: DemoStudy): Promise<void> {
   if (!patient) throw new Error(`no demonstration patient ${study.patient}`);
   const common = {
     folder,
-    patient: { id: patient.numbers[study.hospital] ?? '', name: patient.dicomName, birthDate: patient.birthDate, sex: patient.sex },
-    study: { uid: `${UID_ROOT}.${study.seed}`, started: study.started, accessionNumber: `A${20_000 + study.seed}`, description: study.description },
+    patient: {
+      id: patient.numbers[study.hospital] ?? '',
+      name: patient.dicomName,
+      birthDate: patient.birthDate,
+      sex: patient.sex,
+    },
+    study: {
+      uid: `${UID_ROOT}.${study.seed}`,
+      started: study.started,
+      accessionNumber: `A${20_000 + study.seed}`,
+      description: study.description,
+    },
     characterSet: study.characterSet,
     transferSyntax: study.transferSyntax,
     seed: study.seed,

@@ -62,7 +62,13 @@ export const memberships: readonly { consortium: string; member: string }[] = [
 ];
 
 /** One restricted agreement: the first hospital shows its MRs of the last five years to the west hospital, for treatment. */
-export const agreement = { id: 'first-to-west', custodian: 'first-hospital', recipient: 'west-hospital', modality: 'MR', years: 5 } as const;
+export const agreement = {
+  id: 'first-to-west',
+  custodian: 'first-hospital',
+  recipient: 'west-hospital',
+  modality: 'MR',
+  years: 5,
+} as const;
 
 export const people: readonly DemoPerson[] = [
   { username: 'li.wei', name: '李伟', roles: ['physician'], organizationId: 'first-hospital' },
@@ -130,12 +136,84 @@ export const patients: readonly DemoPatient[] = [
 ];
 
 export const studies: readonly DemoStudy[] = [
-  { hospital: 'first-hospital', patient: 'wang', kind: 'chest', started: '2026-06-02T09:20', description: '胸部CT平扫', transferSyntax: '1.2.840.10008.1.2.1', characterSet: 'GB18030', seed: 11 },
-  { hospital: 'first-hospital', patient: 'liu', kind: 'head', started: '2026-07-15T22:41', description: '头颅CT平扫', transferSyntax: '1.2.840.10008.1.2.5', characterSet: 'ISO_IR 192', seed: 12 },
-  { hospital: 'first-hospital', patient: 'chen', kind: 'chest', started: '2025-11-20T14:05', description: '胸部CT平扫', transferSyntax: '1.2.840.10008.1.2', characterSet: 'GB18030', seed: 13 },
-  { hospital: 'county-hospital', patient: 'wang', kind: 'chest', started: '2024-02-29T10:12', description: '胸部CT平扫', transferSyntax: '1.2.840.10008.1.2.4.80', characterSet: 'GB18030', seed: 14 },
-  { hospital: 'county-hospital', patient: 'zhang', kind: 'chest', started: '2026-03-08T08:30', description: '胸部CT平扫', transferSyntax: '1.2.840.10008.1.2.1.99', characterSet: 'ISO_IR 192', seed: 15 },
-  { hospital: 'cancer-hospital', patient: 'zhang', kind: 'chest', started: '2026-04-11T11:48', description: '胸部CT增强', transferSyntax: '1.2.840.10008.1.2.1', characterSet: 'GB18030', seed: 16 },
-  { hospital: 'cancer-hospital', patient: 'yang', kind: 'chest', started: '2026-09-01T15:00', description: '胸部CT平扫', transferSyntax: '1.2.840.10008.1.2.5', characterSet: 'GB18030', seed: 17 },
-  { hospital: 'west-hospital', patient: 'chen', kind: 'chest', started: '2026-08-19T09:55', description: '胸部CT平扫', transferSyntax: '1.2.840.10008.1.2.4.80', characterSet: 'GB18030', seed: 18 },
+  {
+    hospital: 'first-hospital',
+    patient: 'wang',
+    kind: 'chest',
+    started: '2026-06-02T09:20',
+    description: '胸部CT平扫',
+    transferSyntax: '1.2.840.10008.1.2.1',
+    characterSet: 'GB18030',
+    seed: 11,
+  },
+  {
+    hospital: 'first-hospital',
+    patient: 'liu',
+    kind: 'head',
+    started: '2026-07-15T22:41',
+    description: '头颅CT平扫',
+    transferSyntax: '1.2.840.10008.1.2.5',
+    characterSet: 'ISO_IR 192',
+    seed: 12,
+  },
+  {
+    hospital: 'first-hospital',
+    patient: 'chen',
+    kind: 'chest',
+    started: '2025-11-20T14:05',
+    description: '胸部CT平扫',
+    transferSyntax: '1.2.840.10008.1.2',
+    characterSet: 'GB18030',
+    seed: 13,
+  },
+  {
+    hospital: 'county-hospital',
+    patient: 'wang',
+    kind: 'chest',
+    started: '2024-02-29T10:12',
+    description: '胸部CT平扫',
+    transferSyntax: '1.2.840.10008.1.2.4.80',
+    characterSet: 'GB18030',
+    seed: 14,
+  },
+  {
+    hospital: 'county-hospital',
+    patient: 'zhang',
+    kind: 'chest',
+    started: '2026-03-08T08:30',
+    description: '胸部CT平扫',
+    transferSyntax: '1.2.840.10008.1.2.1.99',
+    characterSet: 'ISO_IR 192',
+    seed: 15,
+  },
+  {
+    hospital: 'cancer-hospital',
+    patient: 'zhang',
+    kind: 'chest',
+    started: '2026-04-11T11:48',
+    description: '胸部CT增强',
+    transferSyntax: '1.2.840.10008.1.2.1',
+    characterSet: 'GB18030',
+    seed: 16,
+  },
+  {
+    hospital: 'cancer-hospital',
+    patient: 'yang',
+    kind: 'chest',
+    started: '2026-09-01T15:00',
+    description: '胸部CT平扫',
+    transferSyntax: '1.2.840.10008.1.2.5',
+    characterSet: 'GB18030',
+    seed: 17,
+  },
+  {
+    hospital: 'west-hospital',
+    patient: 'chen',
+    kind: 'chest',
+    started: '2026-08-19T09:55',
+    description: '胸部CT平扫',
+    transferSyntax: '1.2.840.10008.1.2.4.80',
+    characterSet: 'GB18030',
+    seed: 18,
+  },
 ];

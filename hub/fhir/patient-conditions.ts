@@ -21,7 +21,7 @@ export async function resolvePatients(tx: Queryable, access: RequestAccess, cond
 async function clusters(tx: Queryable, access: RequestAccess, condition: PatientCondition): Promise<string[]> {
   const rows = await tx.query<{ id: string }>(sql`
     with named as (
-      select r.id from resource r where ${and([raw("r.type = 'Patient'"), raw('not r.deleted'), namedBy(condition), access.filter('know')])}
+      select r.id from resource r where ${and([raw("r.type = 'Patient'"), raw('not r.deleted'), namedBy(condition), access.filter('know', 'Patient')])}
     )
     select id from named
     union

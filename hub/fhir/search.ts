@@ -54,7 +54,7 @@ function bindingOf(request: FhirRequest, query: SearchQuery): string {
 
 async function readPage(tx: Queryable, access: RequestAccess, query: SearchQuery, after: Position | undefined): Promise<Page> {
   const conditions = conditionsSql(query, await resolvePatients(tx, access, query.conditions));
-  const where = and([conditions, access.filter('read')]);
+  const where = and([conditions, access.filter('read', query.type)]);
   const found = query.countOnly ? [] : await tx.query<SearchRow>(pageStatement(query, sql`${columns}, ${access.evidence}`, where, after));
   const checked = found.slice(0, query.count).map((row) => ({ row, decision: access.decide('read', row) }));
   const kept = checked.filter(({ decision }) => decision.allowed);
@@ -140,7 +140,7 @@ export async function matchOwn(tx: Queryable, access: RequestAccess, type: strin
     throw invalid('Conditional writes are offered by identifier.', 'identifier');
   }
   const query = parseSearch(type, parameters, { strict: true, maxPage: 2, utcOffset });
-  const where = and([conditionsSql(query, []), custodianId ? sql`r.custodian_id = ${custodianId}` : raw('true'), access.filter('read')]);
+  const where = and([conditionsSql(query, []), custodianId ? sql`r.custodian_id = ${custodianId}` : raw('true'), access.filter('read', type)]);
   return tx.query<RowWithEvidence>(sql`select ${columns}, ${access.evidence} from resource r where ${where} order by r.id limit 2`);
 }
 

@@ -17,7 +17,7 @@ export async function withheldOf(tx: Queryable, access: RequestAccess, search: S
   if (search.type !== 'ImagingStudy' || !namesPatient || search.countOnly) return [];
   const rows = await tx.query<RowWithEvidence>(sql`
     select ${columns}, ${access.evidence} from resource r
-    where ${and([conditions, access.filter('know'), sql`not ${access.filter('read')}`])}
+    where ${and([conditions, access.filter('know', search.type), sql`not ${access.filter('read', search.type)}`])}
     order by r.id limit ${MAX_WITHHELD}`);
   return rows
     .map((row) => ({ row, decision: access.decide('read', row) }))

@@ -6,13 +6,20 @@ export interface DateRange {
   until: Date | undefined;
 }
 
+/** Offset of dates that state none: the region's, set once when the program is put together. */
+let regionOffset = '+08:00';
+
+export function setRegionOffset(offset: string): void {
+  regionOffset = offset;
+}
+
 const FORM = /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?$/;
 
 /**
  * Range of a FHIR date value (R4 2.24.0.1): `2024` covers that year, `2024-02-29` that day, a time its second or millisecond.
- * Dates without an offset are taken at `offset`. Undefined when the value is none, or not a real date (2024-02-30).
+ * Dates without an offset are taken at `offset`, the region's. Undefined when the value is none, or not a real date (2024-02-30).
  */
-export function dateRange(value: unknown, offset = 'Z'): DateRange | undefined {
+export function dateRange(value: unknown, offset = regionOffset): DateRange | undefined {
   if (typeof value === 'string') return rangeOfText(value, offset);
   const period = value as { start?: string; end?: string } | undefined;
   if (!period || typeof period !== 'object' || (!period.start && !period.end)) return undefined;

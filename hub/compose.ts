@@ -1,0 +1,133 @@
+import type { Server } from '@hapi/hapi';
+import type { Logger } from 'pino';
+import { createOutbound } from '../connectors/outbound.js';
+import { registerAuthentication } from './access/authentication/register-authentication.js';
+import { createAccess } from './access/policy/create-access.js';
+import { consentWriter } from './access/policy/consents.js';
+import { affiliationWriter, organizationWriter } from './access/policy/registry-writers.js';
+import type { ResourceWriter } from './access/write-request.js';
+import { registerExplain } from './api/explain.js';
+import { registerHealth } from './api/health.js';
+import { registerIdentityLinks } from './api/identity-links.js';
+import { registerQuarantine } from './api/quarantine.js';
+import { registerReports } from './api/reports.js';
+import { type AuditWriter, openAudit } from './audit/record.js';
+import type { Config } from './config.js';
+import { registerFrontPage } from './console/front-page.js';
+import { registerWadoRs } from './dicomweb/wado-rs.js';
+import { createCursorSigner } from './fhir/cursor.js';
+import type { FhirDeps } from './fhir/exchange.js';
+import { registerFhir } from './fhir/register.js';
+import { patientWriter } from './identity/patient-writer.js';
+import { retrieveSeries } from './imaging/retrieve.js';
+import { imagingStudyWriter } from './ingest/imaging-study-writer.js';
+import { type Sources, startSources } from './ingest/watch-sources.js';
+import { clinicalWriter } from './referral/clinical-writer.js';
+import { consultation } from './referral/consultation.js';
+import { closeOverdue, createGrantReevaluation } from './referral/overdue.js';
+import { referralWriter } from './referral/referral-writer.js';
+import { release } from './referral/release.js';
+import { serviceRequestWriter } from './referral/service-request-writer.js';
+import { createTaskWriter } from './referral/task-writer.js';
+import { createAutomaticScoring } from './scoring/automatic.js';
+import { loadModels, type Models } from './scoring/models.js';
+import { scoringTaskWriter } from './scoring/task-writer.js';
+import { startScoringWorkers } from './scoring/worker.js';
+import { createHttpServer } from './server.js';
+import type { Database } from './store/database.js';
+import { setRegionOffset } from './store/fhir-date.js';
+
+export interface Hub {
+  server: Server;
+  db: Database;
+  audit: AuditWriter;
+  sources: Sources;
+  models: Models;
+  fhir: FhirDeps;
+  /** Stops taking work, lets running requests and jobs end, closes everything. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+export interface HubOptions {
+  log: Logger;
+  db: Database;
+  /** Address of the database: the audit commits on a connection of its own. */
+  databaseUrl: string;
+  /** Registers what only this start has (the demonstration's identity provider). */
+  extend?: (server: Server) => Promise<void>;
+}
+
+/** Puts the hub together: policy and audit first, then who is calling, what is offered, and the work behind it. Nothing listens yet. */
+export async function composeHub(config: Config, { log, db, databaseUrl, extend }: HubOptions): Promise<Hub> {
+  setRegionOffset(config.utcOffset);
+  const audit = await openAudit(db, databaseUrl, { onFailure: (err) => log.error({ err }, 'audit not written') });
+  const access = await createAccess(config, { onFailure: (err) => log.error({ err }, 'a decision failed and was a denial') });
+  const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
+  const models = await loadModels();
+  const sources = startSources({ db, audit, config, outbound, log, scheduleAutomatic: createAutomaticScoring(models, audit) });
+  const workers = startScoringWorkers({
+    db,
+    audit,
+    config,
+    models,
+    log,
+    count: config.workers,
+    retrieve: retrieveSeries({ db, connectorFor: sources.connectorFor }),
+  });
+  const cursors = createCursorSigner(config.secret);
+  const fhir: FhirDeps = {
+    db,
+    access,
+    audit,
+    config,
+    cursors,
+    writers: writersOf(config, audit, models),
+  };
+
+  const server = createHttpServer(config, log);
+  await registerAuthentication(server, { config, db, audit, log });
+  registerFrontPage(server, { db, config });
+  registerHealth(server, { db, audit });
+  registerFhir(server, fhir);
+  registerWadoRs(server, { db, access, audit, config, connectorFor: sources.connectorFor });
+  registerExplain(server, { db, access, audit, config });
+  registerQuarantine(server, { db, access, audit, config, sources });
+  registerIdentityLinks(server, { db, access, audit, config });
+  registerReports(server, { db, access, audit, config });
+  await extend?.(server);
+
+  const overdue = every(60_000, () => closeOverdue(db, audit), (err) => log.error({ err }, 'overdue referrals not closed'));
+
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    clearInterval(overdue);
+    await server.stop({ timeout: 10_000 });
+    await Promise.all([sources.stop(), workers.stop()]);
+    await audit.close();
+    await outbound.close();
+  };
+  return { server, db, audit, sources, models, fhir, stop: () => (stopped ??= stop()) };
+}
+
+function every(milliseconds: number, work: () => Promise<unknown>, failed: (error: unknown) => void): NodeJS.Timeout {
+  return setInterval(() => void work().catch(failed), milliseconds).unref();
+}
+
+/** Who writes what: the domain's rules by resource type. */
+function writersOf(config: Config, audit: AuditWriter, models: Models): Record<string, ResourceWriter> {
+  return {
+    Organization: organizationWriter,
+    OrganizationAffiliation: affiliationWriter(config.utcOffset),
+    Patient: patientWriter({ audit, reevaluateGrants: createGrantReevaluation(audit) }),
+    ImagingStudy: imagingStudyWriter,
+    Consent: consentWriter(config.utcOffset),
+    DiagnosticReport: clinicalWriter,
+    Observation: clinicalWriter,
+    ServiceRequest: serviceRequestWriter,
+    Task: createTaskWriter({
+      'consultation-request': referralWriter(consultation, audit),
+      'release-request': referralWriter(release, audit),
+      'scoring-request': scoringTaskWriter(models, audit),
+    }),
+  };
+}
