@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,11 +17,16 @@ export const modelsFolder = fileURLToPath(new URL('.', import.meta.url));
 
 const largestGraph = 2 * 1024 ** 3;
 
+/** Names of the folders that hold a manifest, whether it is right or wrong. */
+export async function modelNames(root = modelsFolder): Promise<string[]> {
+  const entries = await readdir(root, { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory() && existsSync(join(root, entry.name, 'manifest.json')));
+  return folders.map((entry) => entry.name).sort();
+}
+
 /** Every model whose folder loads, by name. */
 export async function listModels(root = modelsFolder): Promise<ModelPackage[]> {
-  const entries = await readdir(root, { withFileTypes: true });
-  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  const loaded = await Promise.all(names.sort().map((name) => loadModelPackage(name, root)));
+  const loaded = await Promise.all((await modelNames(root)).map((name) => loadModelPackage(name, root)));
   return loaded.flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
 }
 

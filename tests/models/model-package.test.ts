@@ -1,7 +1,7 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { listModels, loadModelPackage, modelsFolder } from '../../models/model-package.js';
+import { listModels, loadModelPackage, modelNames, modelsFolder } from '../../models/model-package.js';
 import { checkModelPackage, scoreStudy } from '../../models/runtime.js';
 import { withFolder } from './support.js';
 
@@ -56,6 +56,7 @@ describe('a model folder', () => {
         code: 'invalid-model',
       });
       expect(await listModels(root)).toEqual([]);
+      expect(await modelNames(root)).toEqual([name]);
     });
   });
 
