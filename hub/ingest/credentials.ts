@@ -10,7 +10,11 @@ export interface StoredSettings {
 }
 
 /** Parts settings and encrypts what is secret of them for this connector alone. @throws Error when there is a secret and no key. */
-export function sealSettings(rootSecret: string | undefined, connectorId: string, given: Record<string, unknown>): StoredSettings {
+export function sealSettings(
+  rootSecret: string | undefined,
+  connectorId: string,
+  given: Record<string, unknown>,
+): StoredSettings {
   const isSecret = (name: string): boolean => (SECRET_SETTINGS as readonly string[]).includes(name);
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   const secret = entries.filter(([name]) => isSecret(name));
@@ -22,7 +26,11 @@ export function sealSettings(rootSecret: string | undefined, connectorId: string
 }
 
 /** The settings together again. @throws Error when they were sealed under another secret or for another connector. */
-export function openSettings(rootSecret: string, connectorId: string, { settings, secrets }: StoredSettings): Record<string, unknown> {
+export function openSettings(
+  rootSecret: string,
+  connectorId: string,
+  { settings, secrets }: StoredSettings,
+): Record<string, unknown> {
   if (!secrets) return settings;
   return { ...settings, ...JSON.parse(unseal(rootSecret, nameOf(connectorId), secrets.toString('base64'))) };
 }

@@ -27,7 +27,9 @@ export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored
 export function checkSettings(kind: string, settings: Record<string, unknown>): void {
   const result = connectorSettings[knownKind(kind)].safeParse(settings);
   if (result.success) return;
-  throw invalid(result.error.issues.map((i) => `settings${i.path.map((p) => `.${String(p)}`).join('')}: ${i.message}`).join('; '));
+  throw invalid(
+    result.error.issues.map((i) => `settings${i.path.map((p) => `.${String(p)}`).join('')}: ${i.message}`).join('; '),
+  );
 }
 
 function knownKind(kind: string): ConnectorKind {

@@ -64,6 +64,9 @@ async function storeCursor(db: Database, connectorId: string, cursor: string, re
 
 /** Notes why a source could not be read. What a source says of itself is for its administrator; a defect of the hub is only named. */
 export async function noteFailure(db: Database, connectorId: string, error: unknown): Promise<void> {
-  const said = error instanceof SourceError ? `${error.code}: ${error.message}` : 'internal: the hub could not take what the source gave';
-  await db.query(sql`update connector set last_error = ${said.slice(0, 500)}, last_error_at = clock_timestamp() where id = ${connectorId}`);
+  const said =
+    error instanceof SourceError ? `${error.code}: ${error.message}` : 'internal: the hub could not take what the source gave';
+  await db.query(
+    sql`update connector set last_error = ${said.slice(0, 500)}, last_error_at = clock_timestamp() where id = ${connectorId}`,
+  );
 }

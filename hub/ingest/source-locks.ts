@@ -38,7 +38,10 @@ export function createSourceLocks(options: pg.ClientConfig): SourceLocks {
   const ask = (statement: string, connectorId: string): Promise<boolean> => {
     const answer = last.then(async () => {
       client ??= connect();
-      const { rows } = await (await client).query<{ done: boolean }>(`select ${statement}($1, hashtext($2)) as done`, [SOURCES, connectorId]);
+      const { rows } = await (await client).query<{ done: boolean }>(`select ${statement}($1, hashtext($2)) as done`, [
+        SOURCES,
+        connectorId,
+      ]);
       return rows[0]?.done ?? false;
     });
     last = answer.catch(() => undefined);

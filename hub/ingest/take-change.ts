@@ -48,11 +48,11 @@ function itemsOf({ studyInstanceUid, series }: Extract<Change, { kind: 'study' }
   );
 }
 
-/** SQLSTATE classes of data (22) and integrity (23), and a program's own errors, will fail again; everything else passes. */
+/** SQLSTATE classes of data (22), integrity (23) and limits (54), and a program's own errors, will fail again; everything else passes. */
 function isOutage(error: unknown): boolean {
   if (error instanceof Refusal) return error.status >= 500;
   if (error instanceof TypeError || error instanceof RangeError) return false;
-  return !/^2[23]...$/.test(codeOf(error));
+  return !/^(22|23|54)...$/.test(codeOf(error));
 }
 
 const codeOf = (error: unknown): string => (error as { code?: string }).code ?? (error as Error).name;

@@ -1,0 +1,77 @@
+import type { SourceHealth } from '../../connectors/connector.js';
+import { notFound } from '../outcomes.js';
+import type { Database } from '../store/database.js';
+import { sql } from '../store/sql.js';
+import { type OpenDeps, openSource, type SourceRecord } from './open-source.js';
+
+/** A source as its record stands. */
+export interface SourceState {
+  id: string;
+  kind: string;
+  enabled: boolean;
+  /** Everything that the source had at this moment is indexed. */
+  lastSuccess: Date | null;
+  /** Seconds since then; null before the first complete reading. */
+  lagSeconds: number | null;
+  /** Why the last reading failed; null when it did not. */
+  lastError: string | null;
+}
+
+export interface HospitalState {
+  id: string;
+  name: string;
+  active: boolean;
+  sources: SourceState[];
+  studies: number;
+  /** Items in the quarantine that nobody has dealt with. */
+  held: number;
+}
+
+/** The hospitals of the region, or one of them, with their sources and figures. */
+export async function listHospitals(db: Database, id?: string): Promise<HospitalState[]> {
+  const only = sql`(${id ?? null}::text is null or o.id = ${id ?? null})`;
+  const hospitals = await db.query<Omit<HospitalState, 'sources'> & Record<string, unknown>>(sql`
+    select o.id, o.name, o.active,
+      (select count(*) from study_claim s where s.custodian_id = o.id) as studies,
+      (select count(*) from quarantine q where q.custodian_id = o.id and q.state = 'held') as held
+    from organization o where o.kind = 'hospital' and ${only} order by o.id`);
+  const sources = await db.query<SourceState & { organizationId: string } & Record<string, unknown>>(sql`
+    select c.id, c.kind, c.enabled, c.last_success as "lastSuccess", c.last_error as "lastError", c.organization_id as "organizationId",
+      floor(extract(epoch from now() - c.last_success))::integer as "lagSeconds"
+    from connector c join organization o on o.id = c.organization_id where ${only} order by c.id`);
+  return hospitals.map((hospital) => ({
+    ...hospital,
+    sources: sources.filter((s) => s.organizationId === hospital.id).map(({ organizationId: _, ...source }) => source),
+  }));
+}
+
+export interface CheckedHospital extends HospitalState {
+  sources: (SourceState & { health: SourceHealth })[];
+}
+
+const LONGEST_CHECK_MS = 15_000;
+
+/** Asks each source of a hospital whether it answers. @throws Refusal 404 for a hospital that is not there. */
+export async function checkHospital(db: Database, id: string, deps: OpenDeps): Promise<CheckedHospital> {
+  const [hospital] = await listHospitals(db, id);
+  if (!hospital) throw notFound();
+  const records = await db.query<SourceRecord & Record<string, unknown>>(
+    sql`select id, organization_id, kind, settings, secrets from connector where organization_id = ${id}`,
+  );
+  const health = new Map(await Promise.all(records.map(async (r) => [r.id, await healthOf(deps, r)] as const)));
+  const unknown: SourceHealth = { reachable: false, detail: 'The source was removed meanwhile.' };
+  return { ...hospital, sources: hospital.sources.map((s) => ({ ...s, health: health.get(s.id) ?? unknown })) };
+}
+
+async function healthOf(deps: OpenDeps, record: SourceRecord): Promise<SourceHealth> {
+  try {
+    const connector = openSource(deps, record);
+    return await connector.health(AbortSignal.timeout(LONGEST_CHECK_MS)).finally(() => connector.close());
+  } catch (error) {
+    const late = (error as Error).name === 'TimeoutError';
+    return {
+      reachable: false,
+      detail: late ? 'The source does not answer in time.' : 'The settings of the source can not be used.',
+    };
+  }
+}

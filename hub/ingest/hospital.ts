@@ -1,0 +1,195 @@
+import { z } from 'zod';
+import { extensions, systems } from '../../fhir-profiles/codes.js';
+import { registerClient } from '../access/authentication/accounts.js';
+import type { RequestAccess } from '../access/decision.js';
+import { affiliationWriter, organizationWriter } from '../access/policy/registry-writers.js';
+import type { ResourceWriter } from '../access/write-request.js';
+import { insertEntries } from '../audit/insert-entries.sql.js';
+import { conflict, invalid } from '../outcomes.js';
+import type { Database, Queryable } from '../store/database.js';
+import { findResource, toResource } from '../store/resources.js';
+import type { FhirResource } from '../store/search-keys.js';
+import { raw, sql } from '../store/sql.js';
+import { sealSettings } from './credentials.js';
+import { checkSettings } from './open-source.js';
+
+const id = z.string().regex(/^[A-Za-z0-9.-]{1,64}$/, 'must be a FHIR id');
+
+const source = z.strictObject({
+  id: id.optional(),
+  kind: z.string(),
+  /** Of its kind, see `connectorSettings`; `auth` is stored encrypted. */
+  settings: z.record(z.string(), z.unknown()),
+  /** Names of models that score each fitting study of the hospital without being asked. */
+  autoScore: z.array(z.string().min(1).max(64)).max(20).optional(),
+});
+
+const hospital = z.strictObject({
+  id,
+  name: z.string().trim().min(1).max(200),
+  /** Id of the consortium's Organization, which must exist. */
+  consortium: id.optional(),
+  /** System (URI) of the hospital's own patient numbers. */
+  assigner: z.url().max(500),
+  sources: z.array(source).max(20).default([]),
+  /** The hospital's system that pushes records: client id, and its public keys or their address. */
+  client: z
+    .strictObject({
+      id: z.string(),
+      jwks: z.unknown().optional(),
+      jwksUri: z.string().optional(),
+      roles: z.array(z.string()).default(['hospital-system']),
+      scope: z.string().default('system/*.cruds'),
+    })
+    .optional(),
+  autoScore: source.shape.autoScore,
+});
+
+/** A hospital's record, as `hub hospital add` takes it. */
+export type HospitalRecord = z.input<typeof hospital>;
+
+export interface HospitalConfig {
+  /** Root secret that credentials of sources are encrypted under. */
+  secret: string;
+  utcOffset: string;
+}
+
+/**
+ * Joins a hospital, or brings its record up to date: Organization, membership, sources and client in one transaction. Running it twice changes
+ * nothing more; sources that the record leaves out stay as they are. @throws Refusal 400, 409 or 422 that names what is wrong.
+ */
+export async function addHospital(db: Database, given: HospitalRecord, config: HospitalConfig): Promise<void> {
+  const record = parsed(hospital, given);
+  await db.transaction(async (tx) => {
+    await put(tx, organizationWriter, await organizationOf(tx, record));
+    if (record.consortium) await put(tx, affiliationWriter(config.utcOffset), membershipOf(record.id, record.consortium));
+    for (const [i, one] of record.sources.entries())
+      await putSource(
+        tx,
+        { autoScore: record.autoScore, ...one, id: one.id ?? `${record.id}.${i + 1}`, organizationId: record.id },
+        config.secret,
+      );
+    if (record.client)
+      await registerClient(tx, { ...record.client, name: record.name, organizationId: record.id } as Parameters<
+        typeof registerClient
+      >[1]);
+    await recordAct(tx, 'hospital-add', record.id, [`Organization/${record.id}`]);
+  });
+}
+
+export interface NewSource extends z.input<typeof source> {
+  id: string;
+  organizationId: string;
+}
+
+/**
+ * Adds a source of a hospital, or changes its settings; running hubs begin to read it within seconds.
+ * @param secret the configured secret; needed when the settings hold credentials.
+ * @throws Refusal 400 that names what is wrong, 409 when the id is another hospital's.
+ */
+export async function addSource(db: Database, { organizationId, ...given }: NewSource, secret?: string): Promise<void> {
+  const checked = parsed(source.required({ id: true }), given);
+  await db.transaction(async (tx) => {
+    await putSource(tx, { ...checked, organizationId }, secret);
+    await recordAct(tx, 'source-add', organizationId, [`Connector/${checked.id}`]);
+  });
+}
+
+async function putSource(
+  tx: Queryable,
+  { id, organizationId, kind, settings, autoScore }: NewSource,
+  secret?: string,
+): Promise<void> {
+  checkSettings(kind, settings);
+  const stored = sealSettings(secret, id, settings);
+  const known = await tx.query(sql`select 1 from organization where id = ${organizationId}`);
+  if (known.length === 0) throw invalid('There is no such organization.', 'organizationId');
+  const rows = await tx.query(sql`
+    insert into connector as c (id, organization_id, kind, settings, secrets)
+    values (${id}, ${organizationId}, ${kind}, ${JSON.stringify({ ...stored.settings, ...(autoScore ? { autoScore } : {}) })}, ${stored.secrets})
+    on conflict (id) do update set kind = excluded.kind, settings = excluded.settings, secrets = excluded.secrets, enabled = true
+    where c.organization_id = excluded.organization_id returning 1`);
+  if (rows.length === 0) throw conflict(`The source ${id} is another hospital's.`);
+}
+
+/** The Organization that stands, with what the record says. */
+async function organizationOf(
+  tx: Queryable,
+  { id, name, assigner }: z.output<typeof hospital>,
+): Promise<FhirResource & { id: string }> {
+  const current = await findResource(tx, 'Organization', id);
+  const before: FhirResource = current && !current.deleted ? toResource(current) : { resourceType: 'Organization' };
+  const others = ((before.extension ?? []) as { url: string }[]).filter((e) => e.url !== extensions.patientAssigner);
+  return {
+    ...before,
+    id,
+    active: true,
+    name,
+    type: [{ coding: [{ system: systems.organizationKind, code: 'hospital' }] }],
+    extension: [...others, { url: extensions.patientAssigner, valueUri: assigner }],
+  };
+}
+
+const membershipOf = (hospitalId: string, consortiumId: string): FhirResource & { id: string } => ({
+  resourceType: 'OrganizationAffiliation',
+  id: `${consortiumId}.${hospitalId}`.slice(0, 64),
+  active: true,
+  organization: { reference: `Organization/${consortiumId}` },
+  participatingOrganization: { reference: `Organization/${hospitalId}` },
+  code: [{ coding: [{ system: systems.affiliationKind, code: 'consortium-membership' }] }],
+});
+
+/** Writes a registry entry by its writer, which keeps the policy's facts in step. The operator's command line asks no policy. */
+async function put(tx: Queryable, writer: ResourceWriter, resource: FhirResource & { id: string }): Promise<void> {
+  const current = await findResource(tx, resource.resourceType, resource.id);
+  const request = { caller: OPERATOR, context: { requestId: 'operator', address: '' }, access: NOTHING, resource };
+  if (current) await writer.update(tx, { ...request, current });
+  else await writer.create(tx, [request]);
+}
+
+const OPERATOR = {
+  id: 'Account/operator',
+  kind: 'person',
+  name: 'operator',
+  organizationId: '',
+  role: 'hub-administrator',
+  purposeOfUse: 'HOPERAT',
+  clientId: 'command-line',
+  scope: '',
+  authenticatedAt: 0,
+} as const;
+
+const refusal = { allowed: false, mayKnow: false, rule: 'operator', evidence: [] };
+const NOTHING: RequestAccess = {
+  filter: () => raw('false'),
+  evidence: raw('null as evidence'),
+  decide: () => refusal,
+  decideGeneral: () => refusal,
+};
+
+async function recordAct(tx: Queryable, subtype: string, organizationId: string, entity: string[]): Promise<void> {
+  const { id: agent, name: agentName, role } = OPERATOR;
+  await tx.query(
+    insertEntries([
+      {
+        type: 'ingest',
+        subtype,
+        action: 'C',
+        outcome: 0,
+        agent,
+        agentName,
+        role,
+        organizationId,
+        custodianId: organizationId,
+        entity,
+        requestId: 'operator',
+      },
+    ]),
+  );
+}
+
+function parsed<T extends z.ZodType>(schema: T, given: unknown): z.output<T> {
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  throw invalid(result.error.issues.map((i) => [i.path.join('.'), i.message].filter(Boolean).join(': ')).join('; '));
+}
