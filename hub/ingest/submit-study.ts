@@ -1,12 +1,12 @@
-import { systems } from '../../fhir-profiles/index.js';
 import type { StudyDescription, UnreadableItem } from '../../connectors/connector.js';
 import type { Audit } from '../audit/vocabulary.js';
 import { ensureCustodianPatient } from '../identity/custodian-patient.js';
 import { contradiction, demographicsOfDescription, demographicsOfRow } from '../identity/demographics.js';
 import type { Queryable } from '../store/database.js';
-import { createResources, findResource, newId, type ResourceRow } from '../store/resources.js';
+import { findResource, newId, type ResourceRow } from '../store/resources.js';
 import { sql } from '../store/sql.js';
-import { agentOfSource, type Origin, quarantineItems, resolveItems } from './quarantine.js';
+import { type Origin, quarantineItems, resolveItems } from './quarantine.js';
+import { recordSubmission } from './record-submission.js';
 import { asItems, type Sorted, sortInstances } from './sort-instances.js';
 import { addRows, type StoredStudy, storeStudy } from './store-study.js';
 import { factsOfStudy, leastOf, type StudyAttributes, type StudyFacts } from './study-facts.js';
@@ -183,7 +183,10 @@ async function settle(
     submission,
     taken.filter((locator) => !refused.has(locator)),
   );
-  if (stored?.changed) await record(tx, deps, submission, stored, sorted.fresh.length);
+  if (stored?.changed) {
+    await recordSubmission(tx, deps.audit, submission, stored, sorted.fresh.length);
+    await deps.scheduleAutomatic?.(tx, { studyRow: stored.row });
+  }
   const known = claim ?? (await lockClaim(tx, submission.custodianId, studyInstanceUid));
   return {
     studyId: known?.study_id,
@@ -191,63 +194,5 @@ async function settle(
     created: stored?.created ?? false,
     changed: stored?.changed ?? false,
     quarantined,
-  };
-}
-
-async function record(
-  tx: Queryable,
-  deps: IngestDeps,
-  submission: Submission,
-  { row, created }: StoredStudy,
-  added: number,
-): Promise<void> {
-  const { custodianId, connectorId, requestId } = submission;
-  await createResources(tx, [
-    {
-      resource: provenanceOf(row, connectorId),
-      custodianId,
-      scope: { modality: row.modality, bodySite: row.body_site, ...(row.date_from ? { started: row.date_from } : {}) },
-    },
-  ]);
-  await deps.audit.append(tx, [
-    {
-      type: 'ingest',
-      subtype: 'submit',
-      action: created ? 'C' : 'U',
-      outcome: 0,
-      agent: agentOfSource(connectorId),
-      organizationId: custodianId,
-      patientId: row.patient_id,
-      custodianId,
-      entity: [`ImagingStudy/${row.id}`],
-      detail: `${added} instances`,
-      requestId,
-    },
-  ]);
-  await deps.scheduleAutomatic?.(tx, { studyRow: row });
-}
-
-/** FHIR Provenance of one version of a study: the custodian's archive said so, the hub's connector took it down. */
-function provenanceOf(row: ResourceRow, connectorId: string | undefined) {
-  const custodian = { reference: `Organization/${row.custodian_id}` };
-  const participant = (code: string) => ({ coding: [{ system: systems.provenanceParticipantType, code }] });
-  return {
-    resourceType: 'Provenance',
-    id: newId(),
-    target: [{ reference: `ImagingStudy/${row.id}/_history/${row.version}` }],
-    recorded: row.last_updated.toISOString(),
-    activity: {
-      coding: [
-        { system: 'http://terminology.hl7.org/CodeSystem/v3-DataOperation', code: row.version === 1 ? 'CREATE' : 'UPDATE' },
-      ],
-    },
-    agent: [
-      { type: participant('custodian'), who: custodian },
-      {
-        type: participant('assembler'),
-        who: { display: connectorId ? `connector ${connectorId}` : 'hub' },
-        onBehalfOf: custodian,
-      },
-    ],
   };
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { StudyDescription } from '../../../connectors/connector.js';
 import { extensions, validateResource } from '../../../fhir-profiles/index.js';
 import { findResource, toResource } from '../../../hub/store/resources.js';
+import { submitStudy } from '../../../hub/ingest/submit-study.js';
 import { sql } from '../../../hub/store/sql.js';
 import { assigner, count, instance, type Region, region, series, storedStudy, study, WANG } from './studies.js';
 
@@ -11,6 +12,8 @@ beforeAll(async () => {
   at = await region();
 });
 afterAll(() => at?.close());
+
+const TABLES = ['study_claim', 'imaging_series', 'imaging_instance', 'patients', 'provenances'] as const;
 
 let next = 0;
 const uid = (): string => `2.25.7${++next}`;
@@ -138,6 +141,43 @@ describe('a study that a source states', () => {
         .valueCode;
     expect(await state(part(a))).toBe('partial');
     expect(await state(part(b))).toBe('complete');
+  });
+
+  it('is measured by the largest count that its source claimed, in whatever order the counts come', async () => {
+    const s = uid();
+    for (const claimedInstances of [3, 1]) {
+      const stored = await storedStudy(
+        at,
+        await at.submit(study(s, [series(`${s}.1`, [instance(uid())])], { claimedInstances })),
+      );
+      expect(stored.extension).toContainEqual({ url: extensions.completeness, valueCode: 'partial' });
+    }
+  });
+
+  it('lands whole or not at all: without its audit entry nothing is stored', async () => {
+    const s = uid();
+    const before = await Promise.all(TABLES.map((table) => count(at, table)));
+    const failing = { ...at.audit, append: () => Promise.reject(new Error('no audit')) };
+    const part = study(s, [series(`${s}.1`, [instance(uid())])], { patient: { patientId: `p-${s}` } });
+    const submitted = at.db.transaction((tx) =>
+      submitStudy(tx, { audit: failing }, { custodianId: 'A', study: part, requestId: 'test' }),
+    );
+    await expect(submitted).rejects.toThrow('no audit');
+    expect(await Promise.all(TABLES.map((table) => count(at, table)))).toEqual(before);
+  });
+
+  it('is handed on for scoring in the same transaction, only when it changed', async () => {
+    const s = uid();
+    const handed: string[] = [];
+    const deps = {
+      audit: at.audit,
+      scheduleAutomatic: async (_: unknown, { studyRow }: { studyRow: { id: string } }) => handed.push(studyRow.id),
+    };
+    const part = study(s, [series(`${s}.1`, [instance(uid())])]);
+    const submit = () => at.db.transaction((tx) => submitStudy(tx, deps, { custodianId: 'A', study: part, requestId: 'test' }));
+    const { studyId } = await submit();
+    await submit();
+    expect(handed).toEqual([studyId]);
   });
 
   it('is taken in statements of bounded size when it is big', async () => {
