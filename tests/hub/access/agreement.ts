@@ -1,0 +1,49 @@
+import type { Action } from '../../../hub/access/caller.js';
+import type { Access, RowWithEvidence } from '../../../hub/access/decision.js';
+import type { Queryable } from '../../../hub/store/database.js';
+import { columns } from '../../../hub/store/resources.js';
+import { sql } from '../../../hub/store/sql.js';
+import { oracle } from './oracle.js';
+import { askers, callerOf, type World } from './world.js';
+import { idOf } from './world-database.js';
+
+export const actions: readonly Action[] = ['know', 'read', 'retrieve', 'score', 'disclose', 'write'];
+
+/** What the three say of each caller, action and record: those where they are not of one mind, and how many were asked and allowed. */
+export interface Comparison {
+  asked: number;
+  allowed: number;
+  differences: string[];
+}
+
+/** Asks the oracle, casbin and the SQL about every record of a world that stands in the database. */
+export async function compare(tx: Queryable, access: Access, world: World): Promise<Comparison> {
+  const result: Comparison = { asked: 0, allowed: 0, differences: [] };
+  const patients = new Set<string>();
+  const records = world.records.filter(
+    (r) => r.type !== 'Patient' || (!patients.has(idOf(world, r)) && patients.add(idOf(world, r))),
+  );
+  for (const asker of askers) {
+    const request = await access.forCaller(tx, callerOf(asker));
+    const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${request.evidence} from resource r`);
+    const bySql = await tx.query<Record<string, boolean | string>>(sql`
+      select r.type, r.id, ${request.filter('know')} as know, ${request.filter('read')} as read, ${request.filter('retrieve')} as retrieve,
+        ${request.filter('score')} as score, ${request.filter('disclose')} as disclose, ${request.filter('write')} as write from resource r`);
+    for (const record of records) {
+      const isRecord = (row: { type?: unknown; id?: unknown }) => row.type === record.type && row.id === idOf(world, record);
+      const row = rows.find(isRecord)!;
+      const selected = bySql.find(isRecord)!;
+      for (const action of actions) {
+        const decision = request.decide(action, row);
+        const expected = oracle(world, asker, action, record);
+        result.asked++;
+        if (expected) result.allowed++;
+        if (decision.allowed !== expected || selected[action] !== expected)
+          result.differences.push(
+            `${JSON.stringify(asker)} ${action} ${JSON.stringify(record)}: oracle ${expected}, casbin ${decision.allowed} (${decision.rule}), sql ${selected[action]}`,
+          );
+      }
+    }
+  }
+  return result;
+}

@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { createAccess, type PolicyAccess } from '../../../hub/access/policy/create-access.js';
+import type { Queryable } from '../../../hub/store/database.js';
+import { Sql } from '../../../hub/store/sql.js';
+import { type TestDatabase, testDatabase } from '../../support/test-database.js';
+import { compare } from './agreement.js';
+import { CONSENT_REQUIRED, worlds } from './world.js';
+import { inWorld, openInstant } from './world-database.js';
+
+let database: TestDatabase;
+let instant: Awaited<ReturnType<typeof openInstant>>;
+let access: PolicyAccess;
+const failures: unknown[] = [];
+
+beforeAll(async () => {
+  database = await testDatabase();
+  instant = await openInstant(database.db);
+  access = await createAccess({ consentRequiredFor: [...CONSENT_REQUIRED] }, { onFailure: (error) => failures.push(error) });
+});
+afterAll(async () => {
+  await instant.close();
+  await database.close();
+});
+
+describe('the policy in its two forms', () => {
+  it('decides each record like the plain reading of the rules, by casbin and by SQL', async () => {
+    let asked = 0;
+    let allowed = 0;
+    await fc.assert(
+      fc.asyncProperty(worlds, async (world) => {
+        const result = await inWorld(instant.tx, world, () => compare(instant.tx, access, world));
+        asked += result.asked;
+        allowed += result.allowed;
+        expect(result.differences).toEqual([]);
+      }),
+      { numRuns: 40 },
+    );
+    // worlds in which nobody may do anything would agree about everything
+    expect(allowed).toBeGreaterThan(asked / 50);
+    expect(failures).toEqual([]);
+  });
+
+  const mutants: [name: string, from: string | RegExp, to: string][] = [
+    ['an agreement that has ended is still valid at its last instant', 'now() < a.valid_until', 'now() <= a.valid_until'],
+    ['an agreement begins after its first instant', 'a.valid_from <= now()', 'a.valid_from < now()'],
+    ['an agreement works in the other direction', 'a.recipient_id =', 'a.custodian_id ='],
+    ['a membership that has ended is still valid', 'now() < other.valid_until', 'now() <= other.valid_until'],
+    ['a grant outlives its Task', 'and g.ended_at is null', ''],
+    ['a practitioner’s grant is his hospital’s', 'g.practitioner_id is null or', 'true or'],
+    ['a grant is valid at its last instant', 'now() < g.valid_until', 'now() <= g.valid_until'],
+    ['a grant holds under another custodian', /and r\.custodian_id = /, "and '' <> "],
+    ['a date on the boundary is too old', 'r.date_from >= ', 'r.date_from > '],
+    ['what is undated is covered', '(r.date_from is not null and', '(r.date_from is null or'],
+    ['what has no known modality is covered', " <> '{}' and", ' is not null and'],
+    ['one modality of several is enough', ' <@ ', ' && '],
+    ['a stranger is registered', /and g\.patient_id = r\.patient_id\)$/, ')'],
+    ['a linked Patient counts as own', /and g\.own\)/, ')'],
+    ['a consent that has ended still holds', /::timestamptz < c\.valid_until/, '::timestamptz <= c.valid_until'],
+    ['a consent begins after its first instant', 'c.valid_from <= ', 'c.valid_from < '],
+    ['a consent about another purpose holds', '(c.purpose is null or', '(true or'],
+    ['a consent about another actor holds', '(c.actor is null or', '(true or'],
+    ['denies are left out', 'not ', 'null is null or '],
+    ['other members of a consortium count without membership', 'other.consortium_id = k.id and', ''],
+    ['restricted labels are not looked at', 'r.labels && ', "'{}'::text[] && "],
+  ];
+
+  it('is not the same with any of these mistakes in its SQL', async () => {
+    const living = mutants.map(([name, from, to]) => ({ name, mutant: mutatedBy(instant.tx, from, to) }));
+    for (const world of fc.sample(worlds, { numRuns: 400, seed: 20260101 })) {
+      if (living.length === 0) break;
+      await inWorld(instant.tx, world, async () => {
+        for (const one of [...living]) {
+          const { differences } = await compare(one.mutant.tx, access, world);
+          if (differences.length > 0) living.splice(living.indexOf(one), 1);
+        }
+      });
+    }
+    expect(living.map(({ name }) => name)).toEqual([]);
+  });
+});
+
+/** The same statements with one piece of text exchanged. */
+function mutatedBy(tx: Queryable, from: string | RegExp, to: string): { tx: Queryable } {
+  const mutate = (part: Sql): Sql =>
+    new Sql(
+      part.strings.map((text) => text.replaceAll(typeof from === 'string' ? from : new RegExp(from.source, 'g'), to)),
+      part.values.map((value) => (value instanceof Sql ? mutate(value) : value)),
+    );
+  return { tx: { query: (statement) => tx.query(mutate(statement)) } };
+}

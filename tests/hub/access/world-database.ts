@@ -1,0 +1,153 @@
+import type { PoolClient } from 'pg';
+import { refreshConsents } from '../../../hub/access/policy/consents.js';
+import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';
+import type { Database, Queryable } from '../../../hub/store/database.js';
+import { raw, type Sql, sql } from '../../../hub/store/sql.js';
+import type { Limits, RecordOf, Validity, World } from './world.js';
+
+const RESTRICTED = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R';
+
+/**
+ * A transaction whose now() is a whole millisecond, so that a date can stand exactly on a boundary. Worlds come and go inside it.
+ */
+export async function openInstant(db: Database): Promise<{ tx: Queryable; close(): Promise<void> }> {
+  const client = await db.pool.connect();
+  const tx = queryable(client);
+  for (;;) {
+    await client.query('begin');
+    const { rows } = await client.query<{ whole: boolean }>("select now() = date_trunc('milliseconds', now()) as whole");
+    if (rows[0]?.whole) break;
+    await client.query('rollback');
+  }
+  return {
+    tx,
+    close: async () => {
+      await client.query('rollback');
+      client.release();
+    },
+  };
+}
+
+const queryable = (client: PoolClient): Queryable => ({
+  query: async (statement: Sql) => (await client.query(statement.toQuery())).rows,
+});
+
+/** Puts a world into the database, lets `work` look at it, and takes it away. */
+export async function inWorld<T>(tx: Queryable, world: World, work: () => Promise<T>): Promise<T> {
+  await tx.query(raw('savepoint world'));
+  try {
+    await create(tx, world);
+    return await work();
+  } finally {
+    await tx.query(raw('rollback to savepoint world'));
+  }
+}
+
+export const idOf = (world: World, record: RecordOf): string =>
+  record.type === 'Patient' ? patientId(record.person, record.hospital) : `r${world.records.indexOf(record)}`;
+const patientId = (person: number, hospital: number): string => `p${person}-${hospital}`;
+
+async function create(tx: Queryable, world: World): Promise<void> {
+  const organizations = [
+    ...world.suspended.map((suspended, h) => ({ id: `h${h}`, kind: 'hospital', active: !suspended })),
+    ...world.consortia.map(({ active }, k) => ({ id: `k${k}`, kind: 'consortium', active })),
+  ];
+  await insert(
+    tx,
+    raw('organization (id, kind, name, active)'),
+    organizations.map((o) => sql`(${o.id}, ${o.kind}, ${o.id}, ${o.active})`),
+  );
+  await insert(
+    tx,
+    raw('consortium_charter (consortium_id, modality, body_site, purpose, not_older_than_days)'),
+    world.consortia.map(({ charter }, k) => sql`(${`k${k}`}, ${limitsOf(charter)})`),
+  );
+  await insert(
+    tx,
+    raw(
+      'consortium_member (affiliation_id, consortium_id, organization_id, modality, body_site, purpose, not_older_than_days, valid_from, valid_until)',
+    ),
+    world.members.map(
+      (m, i) => sql`(${`m${i}`}, ${`k${m.consortium}`}, ${`h${m.hospital}`}, ${limitsOf(m.terms)}, ${validityOf(m.valid)})`,
+    ),
+  );
+  await insert(
+    tx,
+    raw(
+      'sharing_agreement (id, custodian_id, recipient_id, modality, body_site, purpose, not_older_than_days, valid_from, valid_until)',
+    ),
+    world.agreements.map(
+      (a, i) => sql`(${`a${i}`}, ${`h${a.from}`}, ${`h${a.to}`}, ${limitsOf(a.limits)}, ${validityOf(a.valid)})`,
+    ),
+  );
+  await insert(
+    tx,
+    raw(
+      'access_grant (id, task_id, granted_by, patient_id, custodian_id, recipient_id, practitioner_id, resources, ended_at, valid_from, valid_until)',
+    ),
+    world.grants.map((g, i) => {
+      const record = world.records[g.record]!;
+      const resources = [`${record.type}/${idOf(world, record)}`];
+      return sql`(${`g${i}`}, 'task', 'x', ${patientId(record.person, record.hospital)}, ${`h${g.custodian}`}, ${`h${g.to}`}, ${g.toPractitioner === null ? null : `doctor-${g.toPractitioner}`}, ${resources}::text[], ${raw(g.ended ? 'now()' : 'null::timestamptz')}, ${validityOf(g.valid)})`;
+    }),
+  );
+  await createPersons(tx, world);
+}
+
+async function createPersons(tx: Queryable, world: World): Promise<void> {
+  const patients = world.persons.flatMap(({ at, linked }, p) =>
+    at.flatMap((there, h) => (there ? [{ id: patientId(p, h), person: p, hospital: h, linked }] : [])),
+  );
+  const inRecords = new Map(world.records.filter((r) => r.type === 'Patient').map((r) => [idOf(world, r), r]));
+  const rows = [
+    ...world.records.filter((r) => r.type !== 'Patient').map((r) => resourceOf(r.type, idOf(world, r), r)),
+    ...patients.map(({ id, hospital }) => {
+      const record = inRecords.get(id);
+      return sql`('Patient', ${id}, ${id}, ${`h${hospital}`}, 1, now(), '{}', '{}', null::timestamptz, ${record?.restricted ? [RESTRICTED] : []}::text[], '{}', '{}', '{}')`;
+    }),
+    ...world.consents.map(
+      (c, i) =>
+        sql`('Consent', ${patientId(c.person, c.hospital)}, ${`c${i}`}, ${`h${c.hospital}`}, 1, now(), '{}', '{}', null::timestamptz, '{}', '{}', '{}', '{}')`,
+    ),
+  ];
+  await insert(
+    tx,
+    raw(
+      'resource (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, date_from, labels, parties, tokens, content)',
+    ),
+    rows,
+  );
+  await insert(
+    tx,
+    raw('consent_rule (consent_id, patient_id, consent_version, provision, decision, actor, purpose, valid_from, valid_until)'),
+    world.consents.map(
+      (c, i) =>
+        sql`(${`c${i}`}, ${patientId(c.person, c.hospital)}, 1, 'provision', ${c.decision}, ${c.actor}::text[], ${c.purpose}::text[], ${validityOf(c.valid)})`,
+    ),
+  );
+  await insert(
+    tx,
+    raw('cross_reference (patient_id, cluster_id)'),
+    patients.filter((p) => p.linked).map((p) => sql`(${p.id}, ${`person${p.person}`})`),
+  );
+  const ids = patients.map((p) => p.id);
+  await refreshRegistrations(tx, ids);
+  await refreshConsents(tx, ids);
+}
+
+function resourceOf(type: string, id: string, r: RecordOf): Sql {
+  const started =
+    r.sinceBoundary === null
+      ? raw('null::timestamptz')
+      : sql`now() - interval '720 hours' + ${r.sinceBoundary} * interval '1 millisecond'`;
+  return sql`(${type}, ${patientId(r.person, r.hospital)}, ${id}, ${`h${r.custodian}`}, 1, now(), ${r.modality}::text[], ${r.bodySite}::text[], ${started}, ${r.restricted ? [RESTRICTED] : []}::text[], ${r.parties.map((h) => `h${h}`)}::text[], '{}', '{}')`;
+}
+
+const limitsOf = (l: Limits): Sql => sql`${l.modality}::text[], ${l.bodySite}::text[], ${l.purpose}::text[], ${l.days}::integer`;
+const instant = (micros: number | null, open: string): Sql =>
+  micros === null ? sql`${open}::timestamptz` : sql`now() + ${micros} * interval '1 microsecond'`;
+const validityOf = ({ from, until }: Validity): Sql => sql`${instant(from, '-infinity')}, ${instant(until, 'infinity')}`;
+
+async function insert(tx: Queryable, into: Sql, rows: readonly Sql[]): Promise<void> {
+  for (const row of rows) await tx.query(sql`insert into ${into} values ${row}`);
+}

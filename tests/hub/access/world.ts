@@ -1,0 +1,201 @@
+import fc from 'fast-check';
+import type { Caller, Purpose, Role } from '../../../hub/access/caller.js';
+
+/** A small region. Hospitals are numbers; every date stands on one side of a boundary or on it. */
+export interface World {
+  suspended: boolean[];
+  consortia: { active: boolean; charter: Limits }[];
+  members: { consortium: number; hospital: number; terms: Limits; valid: Validity }[];
+  agreements: { from: number; to: number; limits: Limits; valid: Validity }[];
+  /** At which hospitals a person has a Patient, and whether these are linked. */
+  persons: { at: boolean[]; linked: boolean }[];
+  records: RecordOf[];
+  grants: { record: number; custodian: number; to: number; toPractitioner: number | null; valid: Validity; ended: boolean }[];
+  consents: {
+    person: number;
+    hospital: number;
+    decision: 'permit' | 'deny';
+    actor: string[] | null;
+    purpose: Purpose[] | null;
+    valid: Validity;
+  }[];
+}
+
+export interface RecordOf {
+  type: 'ImagingStudy' | 'DiagnosticReport' | 'Task' | 'Patient';
+  person: number;
+  /** Hospital of the Patient that it is about. */
+  hospital: number;
+  custodian: number;
+  modality: string[];
+  bodySite: string[];
+  /** Milliseconds after the boundary of 30 days ago; null: undated. */
+  sinceBoundary: number | null;
+  restricted: boolean;
+  parties: number[];
+}
+
+export interface Limits {
+  modality: string[] | null;
+  bodySite: string[] | null;
+  purpose: Purpose[] | null;
+  days: 30 | null;
+}
+
+/** Microseconds from now; null: open. */
+export interface Validity {
+  from: number | null;
+  until: number | null;
+}
+
+export const HOSPITALS = 4;
+export const CONSENT_REQUIRED: readonly Purpose[] = ['HRESCH'];
+
+const hospital = fc.integer({ min: 0, max: HOSPITALS - 1 });
+const person = fc.integer({ min: 0, max: 2 });
+const seldom = fc.integer({ min: 0, max: 7 }).map((n) => n === 0);
+const often = seldom.map((b) => !b);
+const edge = (outer: number): fc.Arbitrary<number | null> => fc.constantFrom(null, outer, outer, 0, -1, 1);
+const validity = fc.record<Validity>({ from: edge(-86_400_000_000), until: edge(86_400_000_000) });
+const limit = <T>(...values: T[]): fc.Arbitrary<T[] | null> =>
+  fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 2, arbitrary: fc.subarray(values) });
+const limits = fc.record<Limits>({
+  modality: limit('CT', 'MR'),
+  bodySite: limit('CHEST', 'HEAD'),
+  purpose: limit<Purpose>('TREAT', 'HRESCH'),
+  days: fc.constantFrom(null, null, 30),
+});
+
+const record: fc.Arbitrary<RecordOf> = fc
+  .record({
+    type: fc.constantFrom(
+      'ImagingStudy' as const,
+      'ImagingStudy' as const,
+      'DiagnosticReport' as const,
+      'Task' as const,
+      'Patient' as const,
+    ),
+    person,
+    hospital,
+    author: hospital,
+    modality: fc.subarray(['CT', 'MR']),
+    bodySite: fc.subarray(['CHEST', 'HEAD']),
+    sinceBoundary: fc.constantFrom(null, -1, 0, 1, 86_400_000),
+    restricted: seldom,
+    parties: fc.subarray([0, 1, 2, 3], { maxLength: 2 }),
+  })
+  .map(({ author, ...r }) => ({
+    ...r,
+    custodian: r.type === 'DiagnosticReport' || r.type === 'Task' ? author : r.hospital,
+    // the same Patient may be drawn twice, and must be the same each time
+    ...(r.type === 'Patient'
+      ? { modality: [], bodySite: [], sinceBoundary: null, restricted: r.person === 2 && r.hospital < 2 }
+      : {}),
+    ...(r.type === 'Task' || r.type === 'DiagnosticReport' ? {} : { parties: [] }),
+  }));
+
+const actor = fc.constantFrom<(string[] | null)[]>(
+  null,
+  null,
+  ['Organization/h0'],
+  ['Organization/h1', 'Practitioner/doctor-2'],
+  ['Practitioner/doctor-3'],
+);
+
+export const worlds: fc.Arbitrary<World> = fc
+  .record({
+    suspended: fc.array(seldom, { minLength: HOSPITALS, maxLength: HOSPITALS }),
+    consortia: fc.array(fc.record({ active: often, charter: limits }), { minLength: 2, maxLength: 2 }),
+    members: fc.array(fc.record({ consortium: fc.integer({ min: 0, max: 1 }), hospital, terms: limits, valid: validity }), {
+      minLength: 3,
+      maxLength: 7,
+    }),
+    agreements: fc.array(fc.record({ from: hospital, to: hospital, limits, valid: validity }), { maxLength: 5 }),
+    persons: fc.array(fc.record({ at: fc.array(fc.boolean(), { minLength: HOSPITALS, maxLength: HOSPITALS }), linked: often }), {
+      minLength: 3,
+      maxLength: 3,
+    }),
+    records: fc.array(record, { minLength: 8, maxLength: 14 }),
+    grants: fc.array(
+      fc.record({
+        record: fc.integer({ min: 0, max: 7 }),
+        wrongCustodian: seldom,
+        to: hospital,
+        toPractitioner: fc.constantFrom(null, null, 0, 1, 2, 3),
+        valid: validity,
+        ended: seldom,
+      }),
+      { maxLength: 6 },
+    ),
+    consents: fc.array(
+      fc.record({
+        person,
+        hospital,
+        decision: fc.constantFrom('permit' as const, 'deny' as const),
+        actor,
+        purpose: limit<Purpose>('TREAT', 'HRESCH'),
+        valid: validity,
+      }),
+      { maxLength: 4 },
+    ),
+  })
+  .map((w) => settled(w));
+
+type Draft = Omit<World, 'grants'> & { grants: (Omit<World['grants'][number], 'custodian'> & { wrongCustodian: boolean })[] };
+
+/** Makes a draft consistent: whoever a record or consent is about has a Patient there, and no hospital agrees with itself. */
+function settled(draft: Draft): World {
+  const persons = draft.persons.map((p, i) => ({
+    ...p,
+    at: p.at.map(
+      (there, h) => there || [...draft.records, ...draft.consents].some((about) => about.person === i && about.hospital === h),
+    ),
+  }));
+  const grants = draft.grants.map(({ wrongCustodian, ...g }) => {
+    const { custodian } = draft.records[g.record]!;
+    return { ...g, custodian: wrongCustodian ? (custodian + 1) % HOSPITALS : custodian };
+  });
+  const memberOnce = new Set<string>();
+  const members = draft.members.filter(({ consortium, hospital: h }) => {
+    const key = `${consortium} ${h}`;
+    return !memberOnce.has(key) && memberOnce.add(key);
+  });
+  return { ...draft, persons, grants, members, agreements: draft.agreements.filter((a) => a.from !== a.to) };
+}
+
+/** Who asks, as tests think of callers: a hospital, or a person's Patient at one. */
+export interface Asker {
+  role: Role;
+  purpose: Purpose;
+  hospital: number | null;
+  patient?: { person: number; hospital: number };
+}
+
+export function callerOf({ role, purpose, hospital: h, patient }: Asker): Caller {
+  return {
+    id: 'Account/asker',
+    kind: 'person',
+    name: 'asker',
+    organizationId: h === null ? '' : `h${h}`,
+    role,
+    purposeOfUse: purpose,
+    ...(patient ? { patientId: `p${patient.person}-${patient.hospital}` } : {}),
+    ...(role === 'physician' ? { practitionerId: `doctor-${h}` } : {}),
+    clientId: 'tests',
+    scope: '',
+    authenticatedAt: 0,
+  };
+}
+
+/** Everyone whose answer differs: each hospital's physician for care, some others, and a patient. */
+export const askers: readonly Asker[] = [
+  ...[0, 1, 2, 3].map((h): Asker => ({ role: 'physician', purpose: 'TREAT', hospital: h })),
+  { role: 'physician', purpose: 'HRESCH', hospital: 1 },
+  { role: 'physician', purpose: 'BTG', hospital: 0 },
+  { role: 'hospital-system', purpose: 'ETREAT', hospital: 2 },
+  { role: 'hospital-system', purpose: 'HOPERAT', hospital: 0 },
+  { role: 'hospital-administrator', purpose: 'HOPERAT', hospital: 1 },
+  { role: 'identity-steward', purpose: 'HOPERAT', hospital: 0 },
+  { role: 'auditor', purpose: 'HCOMPL', hospital: 0 },
+  { role: 'patient', purpose: 'PATRQT', hospital: null, patient: { person: 0, hospital: 0 } },
+];
