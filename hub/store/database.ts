@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { createDataSource } from './data-source.js';
+import { PreparedNames } from './prepared.js';
 import type { Sql } from './sql.js';
 
 /** Anything that runs a statement: the pool, or one transaction. */
@@ -18,6 +19,8 @@ export interface Database extends Queryable {
   readonly dataSource: DataSource;
   close(): Promise<void>;
 }
+
+const prepared = new PreparedNames();
 
 const RETRIED = new Set(['40001', '40P01']);
 
@@ -64,7 +67,8 @@ async function migrate(url: string): Promise<DataSource> {
 }
 
 async function run<Row extends pg.QueryResultRow>(on: pg.Pool | pg.PoolClient, statement: Sql): Promise<Row[]> {
-  const result = await on.query<Row>(statement.toQuery());
+  const { text, values } = statement.toQuery();
+  const result = await on.query<Row>({ text, values, name: prepared.nameOf(text) });
   return result.rows;
 }
 

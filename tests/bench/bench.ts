@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   mkdirSync('.data', { recursive: true });
   await removeEmbeddedPostgres(dataDir).catch(() => undefined);
   const postgres = await startEmbeddedPostgres({ dataDir });
-  const hub = await startHubProcess({ databaseUrl: postgres.url, workers: 0 });
+  const hub = await startHubProcess({ databaseUrl: postgres.url, workers: 0, nodeArguments: process.env.BENCH_NODE_ARGUMENTS?.split(' ') });
   const bare = await startBare(postgres.url);
   const pool = new pg.Pool({ connectionString: postgres.url, max: 16 });
   try {

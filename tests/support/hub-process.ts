@@ -21,10 +21,13 @@ export interface TestHub {
 
 const MAIN = fileURLToPath(new URL('../../hub/main.js', import.meta.url));
 
-export async function startHubProcess(options: { databaseUrl: string; workers?: number; environment?: Record<string, string> }): Promise<TestHub> {
+export async function startHubProcess(options: { databaseUrl: string; workers?: number; environment?: Record<string, string>;
+  /** Arguments of Node itself, such as `--cpu-prof`. */
+  nodeArguments?: string[];
+}): Promise<TestHub> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
+  const child = spawn(process.execPath, [...(options.nodeArguments ?? []), MAIN, 'serve'], {
     env: {
       PATH: process.env.PATH,
       DATABASE_URL: options.databaseUrl,

@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { createOutbound } from '../../connectors/outbound.js';
+import { addHospital, type HospitalRecord } from '../ingest/hospital.js';
+import { checkHospital, listHospitals } from '../ingest/hospital-state.js';
+import { table, withDatabase } from './operate.js';
+
+/** `hub hospital add FILE`: joins a hospital, or brings its record up to date. A running hub begins to read its sources within seconds. */
+export async function addHospitalFromFile(file: string): Promise<void> {
+  const record = parse(readFileSync(file, 'utf8')) as HospitalRecord;
+  await withDatabase((db, config) => addHospital(db, record, config));
+  console.log(`${record.id} is joined; see: hub hospital check ${record.id}`);
+}
+
+/** `hub hospital list`. */
+export async function listHospitalsTable(): Promise<void> {
+  const hospitals = await withDatabase((db) => listHospitals(db));
+  if (hospitals.length === 0) return console.log('no hospital has joined yet');
+  console.log(table(hospitals.map(({ sources, ...hospital }) => ({ ...hospital, sources: sources.map((s) => s.id).join(' ') }))));
+}
+
+/** `hub hospital check [ID]`: asks each source whether it answers. Exit status 1 when one does not. */
+export async function checkHospitals(id?: string): Promise<void> {
+  await withDatabase(async (db, config) => {
+    const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
+    try {
+      const ids = id ? [id] : (await listHospitals(db)).map((h) => h.id);
+      for (const each of ids) {
+        const { sources, ...hospital } = await checkHospital(db, each, { config, outbound });
+        console.log(`${table([{ ...hospital }])}\n`);
+        if (sources.length > 0) console.log(`${table(sources.map(({ health, ...s }) => ({ ...s, reachable: health.reachable, detail: health.detail })))}\n`);
+        if (sources.some(({ health }) => !health.reachable)) process.exitCode = 1;
+      }
+    } finally {
+      await outbound.close();
+    }
+  });
+}
