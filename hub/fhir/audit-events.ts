@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { mapInTurn } from '../store/in-turn.js';
 import { clusterOf } from '../identity/cluster.js';
 import { agentOf } from '../access/write-request.js';
 import { toAuditEvent } from '../audit/audit-event.js';
@@ -52,7 +53,7 @@ async function filterFor(deps: FhirDeps, tx: Queryable, { caller, context }: Fhi
 /** A search by one Patient finds what was done to the person's records at every hospital. */
 async function withClusters(tx: Queryable, patients: readonly string[] | undefined): Promise<string[] | undefined> {
   if (!patients) return undefined;
-  const clusters = await Promise.all(patients.slice(0, 100).map((id) => clusterOf(tx, id)));
+  const clusters = await mapInTurn(patients.slice(0, 100), (id) => clusterOf(tx, id));
   return [...new Set(clusters.flat())];
 }
 

@@ -1,6 +1,7 @@
 import type { RequestAccess } from '../access/decision.js';
 import { invalid, notSupported, Refusal } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { mapInTurn } from '../store/in-turn.js';
 import type { FhirResource } from '../store/search-keys.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { assertReferences, keptReferences, replaceReferences } from './references.js';
@@ -46,12 +47,12 @@ async function writeAll(deps: FhirDeps, tx: Queryable, access: RequestAccess, gi
   await assignTargets(deps, tx, access, items, written, targets);
   for (const item of items) replaceReferences(item.resource, targets);
   const ours = new Set(items.map((i) => `${i.resource.resourceType}/${i.resource.id}`));
-  const referring = items.map(async (i) => ({
+  const referring = await mapInTurn(items, async (i) => ({
     resource: i.resource,
     at: `${i.at}.resource`,
     kept: await keptReferences(tx, access, i.resource.resourceType, i.request.method === 'PUT' ? i.request.path[1] : undefined),
   }));
-  await assertReferences(tx, access, await Promise.all(referring), ours);
+  await assertReferences(tx, access, referring, ours);
   for (const type of writeOrder) {
     const ofType = items.filter((i) => i.resource.resourceType === type && !written.has(i));
     await writeType(deps, tx, access, ofType, written);

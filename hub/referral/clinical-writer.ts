@@ -1,4 +1,5 @@
 import type { ResourceWriter, WriteRequest } from '../access/write-request.js';
+import { mapInTurn } from '../store/in-turn.js';
 import { nowhere, refused } from '../access/write-rules.js';
 import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
@@ -15,7 +16,7 @@ const isMachineMade = (resource: FhirResource): boolean => resource.meta?.tag?.s
  * about those that an accepted consultation gave it: then the hospital that asked is a party, and reads the opinion.
  */
 export const clinicalWriter: ResourceWriter = {
-  create: async (tx, requests) => createResources(tx, await Promise.all(requests.map((r) => authored(tx, r)))),
+  create: async (tx, requests) => createResources(tx, await mapInTurn(requests, (r) => authored(tx, r))),
   update: async (tx, { caller, current, resource }) => {
     if (current.custodian_id !== caller.organizationId) throw forbidden('A record is changed by the organization that wrote it.');
     const before = toResource(current);

@@ -1,4 +1,5 @@
 import type { ResourceWriter, WriteRequest } from '../access/write-request.js';
+import { mapInTurn } from '../store/in-turn.js';
 import { nowhere, refused } from '../access/write-rules.js';
 import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
@@ -7,7 +8,7 @@ import { createResources, findResource, toResource, updateResource, type Write }
 
 /** Writer for ServiceRequest: what is asked about one's own patient, in one's own organization's name. The performers it names may read it. */
 export const serviceRequestWriter: ResourceWriter = {
-  create: async (tx, requests) => createResources(tx, await Promise.all(requests.map((r) => place(tx, r)))),
+  create: async (tx, requests) => createResources(tx, await mapInTurn(requests, (r) => place(tx, r))),
   update: async (tx, request) => {
     if (request.current.custodian_id !== request.caller.organizationId)
       throw forbidden('A ServiceRequest is changed by the organization that placed it.');
