@@ -181,7 +181,7 @@ describeWithRealData('The archive of a real hospital', (data) => {
         },
       });
       await sources.idle();
-      await stopped;
+      await (stopped ?? sources.stop());
     }
     await at.start().idle();
     expect(await at.figures()).toEqual(whole);
