@@ -81,6 +81,21 @@ describe('Sources', () => {
     expect(read).toContain('second');
   });
 
+  it('are taken again when the connection that holds their locks breaks', async () => {
+    const { root, put } = await at.archive();
+    await put('one', 1, 1);
+    await at.folder('a', root);
+    const sources = at.start();
+    await sources.idle();
+    const broken = await at.db.query(
+      sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'hub-sources' and datname = current_database()`,
+    );
+    expect(broken).toHaveLength(1);
+    await put('two', 2, 1);
+    await sources.idle();
+    expect(await at.figures()).toMatchObject({ studies: 2 });
+  });
+
   it('that are reset are read from the beginning, even while they are read', async () => {
     const { root, put } = await at.archive();
     await put('one', 1, 1);
