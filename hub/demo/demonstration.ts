@@ -66,7 +66,8 @@ const administrator: Caller = {
   ...base,
   id: 'Account/demonstration',
   name: 'demonstration',
-  organizationId: 'commission',
+  // of no organization: none is registered yet
+  organizationId: '',
   role: 'hub-administrator',
   clientId: 'demonstration',
 };
