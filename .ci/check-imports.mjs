@@ -9,8 +9,10 @@ const kernel = ['hub/access', 'hub/audit'];
 const hub = [
   ['hub/main'],
   ['hub/commands'],
+  ['hub/demo'],
+  ['hub/compose'],
   ['hub/server'],
-  ['hub/fhir', 'hub/dicomweb', 'hub/api', 'hub/demo', 'hub/console'],
+  ['hub/fhir', 'hub/dicomweb', 'hub/api', 'hub/console'],
   domains,
   kernel,
   ['hub/store'],

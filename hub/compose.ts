@@ -96,7 +96,11 @@ export async function composeHub(config: Config, { log, db, databaseUrl, extend 
   registerReports(server, { db, access, audit, config });
   await extend?.(server);
 
-  const overdue = every(60_000, () => closeOverdue(db, audit), (err) => log.error({ err }, 'overdue referrals not closed'));
+  const overdue = every(
+    60_000,
+    () => closeOverdue(db, audit),
+    (err) => log.error({ err }, 'overdue referrals not closed'),
+  );
 
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {

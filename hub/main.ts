@@ -22,7 +22,10 @@ hospital
   .description('join a hospital from a YAML record: id, name, consortium, assigner, sources, client (see README)')
   .action(addHospitalFromFile);
 hospital.command('list').description('hospitals with their sources, studies and quarantine').action(listHospitalsTable);
-hospital.command('check [id]').description('ask each source whether it answers: reachability, lag, backlog, last error').action(checkHospitals);
+hospital
+  .command('check [id]')
+  .description('ask each source whether it answers: reachability, lag, backlog, last error')
+  .action(checkHospitals);
 
 program
   .command('token')
@@ -36,8 +39,16 @@ program
   .option('--url <url>', 'the hub’s address')
   .action(printToken);
 
-program.command('reindex [hospital]').description('read the sources of one hospital, or of all, from the beginning').action(reindex);
-program.command('policy').description('access policy').command('check').description('load the policy and run its examples').action(checkPolicy);
+program
+  .command('reindex [hospital]')
+  .description('read the sources of one hospital, or of all, from the beginning')
+  .action(reindex);
+program
+  .command('policy')
+  .description('access policy')
+  .command('check')
+  .description('load the policy and run its examples')
+  .action(checkPolicy);
 
 const model = program.command('model').description('scoring models');
 model.command('list').description('models with version, hash and licence').action(listModelsTable);

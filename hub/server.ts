@@ -32,7 +32,11 @@ function answer(request: Request, h: ResponseToolkit, log: Logger) {
   const response = request.response;
   if (!(response instanceof Error)) return h.continue;
   const refusal = refusalOf(response, request, log);
-  const reply = h.response(JSON.stringify(outcome(refusal.issues))).code(refusal.status).type(FHIR_JSON).header('cache-control', 'no-store');
+  const reply = h
+    .response(JSON.stringify(outcome(refusal.issues)))
+    .code(refusal.status)
+    .type(FHIR_JSON)
+    .header('cache-control', 'no-store');
   for (const [name, value] of Object.entries(refusal.headers)) reply.header(name, value);
   return reply;
 }
@@ -40,7 +44,11 @@ function answer(request: Request, h: ResponseToolkit, log: Logger) {
 /** Database states that mean "not now": connection lost, shutting down, too many connections, statement cancelled. */
 const OUTAGES = /^(08|53|57)|^ECONN|^EPIPE|^ETIMEDOUT/;
 
-function refusalOf(error: Error & { isBoom?: boolean; output?: { statusCode: number }; code?: string }, request: Request, log: Logger): Refusal {
+function refusalOf(
+  error: Error & { isBoom?: boolean; output?: { statusCode: number }; code?: string },
+  request: Request,
+  log: Logger,
+): Refusal {
   if (error instanceof Refusal) return error;
   const status = error.output?.statusCode ?? 500;
   if (error.isBoom && status < 500) return fromHttp(status);

@@ -24,4 +24,3 @@ export function forbiddenIssue(row: ResourceRow, decision: Decision): Issue {
     details: { coding: [{ system: systems.denialReason, code: decision.reason ?? 'no-basis' }] },
   };
 }
-

@@ -27,7 +27,14 @@ const question = z.strictObject({
   resource: z.string().regex(/^[A-Za-z]{1,64}\/[A-Za-z0-9\-.]{1,64}$/),
   action: z.enum(['know', 'read', 'retrieve', 'write', 'score', 'disclose']),
   subject: z
-    .strictObject({ organization: z.string().regex(/^[A-Za-z0-9\-.]{1,64}$/).optional(), role: z.enum(ROLES).optional(), purpose: z.enum(PURPOSES).optional() })
+    .strictObject({
+      organization: z
+        .string()
+        .regex(/^[A-Za-z0-9\-.]{1,64}$/)
+        .optional(),
+      role: z.enum(ROLES).optional(),
+      purpose: z.enum(PURPOSES).optional(),
+    })
     .optional(),
 });
 
@@ -42,7 +49,8 @@ export function registerExplain(server: Server, deps: ExplainDeps): void {
 async function explain(deps: ExplainDeps, request: Request): Promise<Explanation> {
   const caller = callerOfRequest(request);
   const asked = question.safeParse(request.payload);
-  if (!asked.success) throw invalid(asked.error.issues[0]?.message ?? 'not a question', asked.error.issues[0]?.path.join('.') || undefined);
+  if (!asked.success)
+    throw invalid(asked.error.issues[0]?.message ?? 'not a question', asked.error.issues[0]?.path.join('.') || undefined);
   const { resource, action, subject } = asked.data;
   const asif = subjectOf(caller, subject);
   const seen = await decide(deps, caller, asif, action, resource);
@@ -64,7 +72,13 @@ async function explain(deps: ExplainDeps, request: Request): Promise<Explanation
 }
 
 /** The decision for the subject asked about; undefined when whoever asks may not know of the record. */
-async function decide(deps: ExplainDeps, caller: Caller, asif: Caller, action: Action, resource: string): Promise<{ row: ResourceRow; decision: Decision } | undefined> {
+async function decide(
+  deps: ExplainDeps,
+  caller: Caller,
+  asif: Caller,
+  action: Action,
+  resource: string,
+): Promise<{ row: ResourceRow; decision: Decision } | undefined> {
   const [type = '', id = ''] = resource.split('/');
   return deps.db.snapshot(async (tx) => {
     const own = await deps.access.forCaller(tx, caller);
@@ -85,8 +99,11 @@ function subjectOf(caller: Caller, subject: z.infer<typeof question>['subject'])
   const purposeOfUse: Purpose = subject.purpose ?? caller.purposeOfUse;
   const aboutSelf = role === caller.role && organizationId === caller.organizationId;
   if (!aboutSelf && !mayAskAbout(caller)) throw forbidden('You may ask about yourself only.');
-  if (!PURPOSES_OF_ROLE[role].includes(purposeOfUse)) throw invalid(`The role ${role} does not act for ${purposeOfUse}.`, 'subject.purpose');
-  return aboutSelf ? { ...caller, purposeOfUse } : { ...caller, id: 'Account/what-if', role, organizationId, purposeOfUse, patientId: undefined, practitionerId: undefined };
+  if (!PURPOSES_OF_ROLE[role].includes(purposeOfUse))
+    throw invalid(`The role ${role} does not act for ${purposeOfUse}.`, 'subject.purpose');
+  return aboutSelf
+    ? { ...caller, purposeOfUse }
+    : { ...caller, id: 'Account/what-if', role, organizationId, purposeOfUse, patientId: undefined, practitionerId: undefined };
 }
 
 const mayAskAbout = (caller: Caller): boolean => caller.role === 'auditor' && caller.purposeOfUse === 'HCOMPL';

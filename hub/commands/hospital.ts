@@ -28,7 +28,10 @@ export async function checkHospitals(id?: string): Promise<void> {
       for (const each of ids) {
         const { sources, ...hospital } = await checkHospital(db, each, { config, outbound });
         console.log(`${table([{ ...hospital }])}\n`);
-        if (sources.length > 0) console.log(`${table(sources.map(({ health, ...s }) => ({ ...s, reachable: health.reachable, detail: health.detail })))}\n`);
+        if (sources.length > 0)
+          console.log(
+            `${table(sources.map(({ health, ...s }) => ({ ...s, reachable: health.reachable, detail: health.detail })))}\n`,
+          );
         if (sources.some(({ health }) => !health.reachable)) process.exitCode = 1;
       }
     } finally {

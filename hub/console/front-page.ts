@@ -14,13 +14,14 @@ interface Holdings {
 
 /** `GET /`: what the region holds, in numbers, and how to go on. No patient data, no names of patients; zh-CN or English by Accept-Language. */
 export function registerFrontPage(server: Server, deps: { db: Database; config: Config }): void {
+  const holdings = keptHoldings(deps.db);
   server.route({
     method: 'GET',
     path: '/',
     options: { auth: false },
     handler: async (request, h) => {
       const chinese = !/^en\b/i.test(String(request.headers['accept-language'] ?? 'zh'));
-      const page = render(await holdings(deps.db), deps.config, chinese ? zh : en);
+      const page = render(await holdings(), deps.config, chinese ? zh : en);
       return h
         .response(page)
         .type('text/html; charset=utf-8')
@@ -31,7 +32,21 @@ export function registerFrontPage(server: Server, deps: { db: Database; config: 
   });
 }
 
-async function holdings(db: Database): Promise<Holdings> {
+/** Milliseconds that the numbers stand: anyone may ask for the page, and counting a large region is work. */
+const STANDS_FOR = 60_000;
+
+function keptHoldings(db: Database): () => Promise<Holdings> {
+  let kept: { at: number; value: Promise<Holdings> } | undefined;
+  return () => {
+    if (!kept || Date.now() - kept.at > STANDS_FOR) kept = { at: Date.now(), value: countHoldings(db) };
+    kept.value.catch(() => {
+      kept = undefined;
+    });
+    return kept.value;
+  };
+}
+
+async function countHoldings(db: Database): Promise<Holdings> {
   const [row] = await db.query<Holdings>(sql`
     select (select count(*) from organization where kind = 'hospital' and active) as hospitals,
       (select count(*) from organization where kind = 'consortium' and active) as consortia,
@@ -63,7 +78,8 @@ const zh = {
 const en: typeof zh = {
   lang: 'en',
   title: 'Regional imaging federation hub',
-  intro: 'An index of imaging studies across consortia: access by ownership, agreement and consent, central AI scoring, remote consultation, all of it audited.',
+  intro:
+    'An index of imaging studies across consortia: access by ownership, agreement and consent, central AI scoring, remote consultation, all of it audited.',
   holds: 'The region holds',
   hospitals: 'hospitals',
   consortia: 'consortia',
@@ -79,7 +95,9 @@ const en: typeof zh = {
 
 function render(held: Holdings, config: Config, t: typeof zh): string {
   const count = (value: number, label: string): string => `<li><strong>${value}</strong><span>${label}</span></li>`;
-  const demo = config.demo ? `<p>${t.demo}</p><pre>node dist/hub/main.js token --as li.wei\ncurl -H "Authorization: Bearer $TOKEN" ${config.publicUrl}/fhir/ImagingStudy</pre>` : '';
+  const demo = config.demo
+    ? `<p>${t.demo}</p><pre>TOKEN=$(node dist/hub/main.js token --as li.wei)\ncurl -H "Authorization: Bearer $TOKEN" ${config.publicUrl}/fhir/ImagingStudy</pre>`
+    : '';
   return `<!doctype html>
 <html lang="${t.lang}">
 <head>
@@ -92,7 +110,7 @@ h1{font-size:1.6rem;margin:0 0 .5rem}h2{font-size:1.05rem;margin:2rem 0 .5rem;co
 ul.holds{display:grid;grid-template-columns:repeat(auto-fit,minmax(6.5rem,1fr));gap:.75rem;list-style:none;padding:0;margin:0}
 ul.holds li{background:#fff;border:1px solid #dbe4e8;border-radius:.5rem;padding:.75rem 1rem}
 ul.holds strong{display:block;font-size:1.5rem;line-height:1.2}ul.holds span{color:#546e7a;font-size:.9rem}
-pre{background:#102027;color:#e8f1f5;padding:1rem;border-radius:.5rem;overflow:auto}a{color:#00658a}footer{margin-top:2.5rem;color:#607d8b;font-size:.9rem}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#102027;color:#e8f1f5;padding:1rem;border-radius:.5rem;overflow:auto}a{color:#00658a}footer{margin-top:2.5rem;color:#607d8b;font-size:.9rem}
 </style>
 </head>
 <body><main>

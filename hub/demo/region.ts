@@ -78,6 +78,7 @@ export const people: readonly DemoPerson[] = [
   { username: 'wu.gang', name: '吴刚', roles: ['hospital-administrator'], organizationId: 'first-hospital' },
   { username: 'zheng.jie', name: '郑洁', roles: ['hospital-administrator'], organizationId: 'county-hospital' },
   { username: 'feng.lan', name: '冯兰', roles: ['identity-steward'], organizationId: 'first-hospital' },
+  { username: 'tang.yu', name: '唐宇', roles: ['identity-steward'], organizationId: 'west-hospital' },
   { username: 'he.ping', name: '何平', roles: ['commission-officer'], organizationId: 'commission' },
   { username: 'lin.jing', name: '林静', roles: ['auditor'], organizationId: 'commission' },
   { username: 'admin', name: '周宁', roles: ['hub-administrator'], organizationId: 'commission' },

@@ -30,7 +30,9 @@ async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirRespons
   const { config, cursors } = deps;
   const asked = parseAuditSearch(request.query, { strict: request.strict, maxPage: config.maxPage, utcOffset: config.utcOffset });
   const used = request.query.filter(([name]) => name !== '_cursor' && !asked.ignored.includes(name));
-  const binding = createHash('sha256').update(JSON.stringify([request.caller.id, request.caller.role, 'AuditEvent', used])).digest('base64url');
+  const binding = createHash('sha256')
+    .update(JSON.stringify([request.caller.id, request.caller.role, 'AuditEvent', used]))
+    .digest('base64url');
   const after = asked.cursor === undefined ? undefined : positionOf(cursors.open(asked.cursor, binding).id);
   const page = await deps.db.snapshot(async (tx) => {
     const criteria: AuditCriteria = { ...asked.criteria, patients: await withClusters(tx, asked.criteria.patients), after };
@@ -44,7 +46,17 @@ async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirRespons
 async function filterFor(deps: FhirDeps, tx: Queryable, { caller, context }: FhirRequest) {
   const access = await deps.access.forCaller(tx, caller);
   if (!access.decideGeneral('audit-read', 'AuditEvent').allowed) {
-    await deps.audit.commit([{ ...agentOf(caller, context), type: 'rest', subtype: 'read', action: 'R', outcome: 4, entity: ['AuditEvent'], detail: 'forbidden' }]);
+    await deps.audit.commit([
+      {
+        ...agentOf(caller, context),
+        type: 'rest',
+        subtype: 'read',
+        action: 'R',
+        outcome: 4,
+        entity: ['AuditEvent'],
+        detail: 'forbidden',
+      },
+    ]);
     throw forbidden(`The role ${caller.role} does not read the audit.`);
   }
   return auditFilter(caller, caller.patientId ? await clusterOf(tx, caller.patientId) : []);
@@ -59,20 +71,42 @@ async function withClusters(tx: Queryable, patients: readonly string[] | undefin
 
 async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, patients: readonly string[]): Promise<void> {
   const query = `AuditEvent?${request.query.map(([n, v]) => `${n}=${v}`).join('&')}`.slice(0, 4000);
-  const entry = { ...agentOf(request.caller, request.context), type: 'rest' as const, subtype, action: subtype === 'read' ? ('R' as const) : ('E' as const), outcome: 0 as const, entity: ['AuditEvent'], query };
+  const entry = {
+    ...agentOf(request.caller, request.context),
+    type: 'rest' as const,
+    subtype,
+    action: subtype === 'read' ? ('R' as const) : ('E' as const),
+    outcome: 0 as const,
+    entity: ['AuditEvent'],
+    query,
+  };
   await deps.audit.commit(patients.length > 0 ? patients.map((patientId) => ({ ...entry, patientId })) : [entry]);
 }
 
-const project = (deps: FhirDeps, request: FhirRequest, row: AuditRow) => toAuditEvent(row, { fhirBase: `${deps.config.publicUrl}/fhir`, showQuery: mayReadQuery(request.caller, row) });
+const project = (deps: FhirDeps, request: FhirRequest, row: AuditRow) =>
+  toAuditEvent(row, { fhirBase: `${deps.config.publicUrl}/fhir`, showQuery: mayReadQuery(request.caller, row) });
 
-function bundle(deps: FhirDeps, request: FhirRequest, used: readonly (readonly [string, string])[], page: { rows: AuditRow[]; next?: AuditPosition }, binding: string): string {
+function bundle(
+  deps: FhirDeps,
+  request: FhirRequest,
+  used: readonly (readonly [string, string])[],
+  page: { rows: AuditRow[]; next?: AuditPosition },
+  binding: string,
+): string {
   const base = `${deps.config.publicUrl}/fhir/AuditEvent`;
   const url = (extra: [string, string][]): string => {
     const text = new URLSearchParams([...used.map(([n, v]): [string, string] => [n, v]), ...extra]).toString();
     return text ? `${base}?${text}` : base;
   };
   const links: Link[] = [{ relation: 'self', url: url([]) }];
-  if (page.next) links.push({ relation: 'next', url: url([['_cursor', deps.cursors.sign({ value: '', id: auditEventId(page.next as AuditRow) }, binding)]]) });
-  const entries = page.rows.map((row) => ({ fullUrl: `${base}/${auditEventId(row)}`, resource: JSON.stringify(project(deps, request, row)) }));
+  if (page.next)
+    links.push({
+      relation: 'next',
+      url: url([['_cursor', deps.cursors.sign({ value: '', id: auditEventId(page.next as AuditRow) }, binding)]]),
+    });
+  const entries = page.rows.map((row) => ({
+    fullUrl: `${base}/${auditEventId(row)}`,
+    resource: JSON.stringify(project(deps, request, row)),
+  }));
   return searchset(links, entries, undefined);
 }

@@ -7,11 +7,19 @@ import { type Entry, responseBundle, transaction } from './transaction.js';
 export async function submitBundle(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const bundle = request.body as { resourceType?: string; type?: string; entry?: unknown };
   if (bundle.resourceType !== 'Bundle') throw invalid('A Bundle is expected.', 'resourceType');
-  if (bundle.type !== 'batch' && bundle.type !== 'transaction') throw invalid('The Bundle must be a batch or a transaction.', 'Bundle.type');
+  if (bundle.type !== 'batch' && bundle.type !== 'transaction')
+    throw invalid('The Bundle must be a batch or a transaction.', 'Bundle.type');
   const given = bundle.entry ?? [];
   if (!Array.isArray(given)) throw invalid('Bundle.entry must be a list.', 'Bundle.entry');
-  if (given.length > deps.config.maxBundleEntries) throw tooLarge(`At most ${deps.config.maxBundleEntries} entries are taken at once.`);
-  return bundle.type === 'transaction' ? transaction(deps, request, given.map((e, i) => entryOf(request, e, i))) : batch(deps, request, given);
+  if (given.length > deps.config.maxBundleEntries)
+    throw tooLarge(`At most ${deps.config.maxBundleEntries} entries are taken at once.`);
+  return bundle.type === 'transaction'
+    ? transaction(
+        deps,
+        request,
+        given.map((e, i) => entryOf(request, e, i)),
+      )
+    : batch(deps, request, given);
 }
 
 /** Each entry stands alone: a bad one is answered with its outcome, the rest land. */
@@ -41,11 +49,15 @@ function entryOf(bundle: FhirRequest, raw: unknown, index: number): Entry {
   const at = `Bundle.entry[${index}]`;
   const entry = raw as { fullUrl?: unknown; resource?: unknown; request?: Record<string, unknown> } | null;
   const asked = entry?.request;
-  if (!entry || typeof asked !== 'object' || asked === null) throw unprocessable([{ severity: 'error', code: 'required', diagnostics: 'Each entry needs a request.', expression: [`${at}.request`] }]);
+  if (!entry || typeof asked !== 'object' || asked === null)
+    throw unprocessable([
+      { severity: 'error', code: 'required', diagnostics: 'Each entry needs a request.', expression: [`${at}.request`] },
+    ]);
   const method = METHODS.find((m) => m === asked.method);
   if (!method) throw invalid('The method must be GET, POST or PUT.', `${at}.request.method`);
   const [path = '', search = ''] = String(asked.url ?? '').split('?');
-  if (!/^[A-Za-z]+(\/[A-Za-z0-9\-._/]+)?$/.test(path)) throw invalid('The url must be relative to the base.', `${at}.request.url`);
+  if (!/^[A-Za-z]+(\/[A-Za-z0-9\-._/]+)?$/.test(path))
+    throw invalid('The url must be relative to the base.', `${at}.request.url`);
   const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
   return {
     at,

@@ -11,7 +11,10 @@ export interface Link {
 }
 
 export function searchset(links: readonly Link[], entries: readonly BundleEntry[], total: number | undefined): string {
-  const written = entries.map((e) => `{${e.fullUrl ? `"fullUrl":${JSON.stringify(e.fullUrl)},` : ''}"resource":${e.resource},"search":{"mode":"${e.mode ?? 'match'}"}}`);
+  const written = entries.map(
+    (e) =>
+      `{${e.fullUrl ? `"fullUrl":${JSON.stringify(e.fullUrl)},` : ''}"resource":${e.resource},"search":{"mode":"${e.mode ?? 'match'}"}}`,
+  );
   const head = `"resourceType":"Bundle","type":"searchset"${total === undefined ? '' : `,"total":${total}`},"link":${JSON.stringify(links)}`;
   return written.length > 0 ? `{${head},"entry":[${written.join(',')}]}` : `{${head}}`;
 }

@@ -36,7 +36,8 @@ export function capabilityStatement(config: Config): object {
 function security(config: Config): object {
   return {
     service: [{ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/restful-security-service', code: 'SMART-on-FHIR' }] }],
-    description: 'SMART Backend Services for systems, OpenID Connect for people; role and purpose of use as IHE IUA claims. Every answer is filtered by ownership, sharing and consent.',
+    description:
+      'SMART Backend Services for systems, OpenID Connect for people; role and purpose of use as IHE IUA claims. Every answer is filtered by ownership, sharing and consent.',
     extension: [
       {
         url: 'http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris',
@@ -72,9 +73,20 @@ function resourceCapability(type: string): object {
 function searchParameters(type: string): object[] {
   const own = (searchKeys[type] ?? []).map((key) => {
     const definition = type === 'ImagingStudy' && key.name === 'modality' ? modalitySearchParameter : undefined;
-    const documentation = definition ? canonicalResource('SearchParameter', 'imagingstudy-modality')?.description : key.documentation;
+    const documentation = definition
+      ? canonicalResource('SearchParameter', 'imagingstudy-modality')?.description
+      : key.documentation;
     return { name: key.name, ...(definition ? { definition } : {}), type: key.type, ...(documentation ? { documentation } : {}) };
   });
   const chained = (searchKeys[type] ?? []).some((k) => k.kind === 'patient');
-  return chained ? [...own, { name: 'patient.identifier', type: 'token', documentation: 'The Patient with this identifier, and the Patients of the same person.' }] : own;
+  return chained
+    ? [
+        ...own,
+        {
+          name: 'patient.identifier',
+          type: 'token',
+          documentation: 'The Patient with this identifier, and the Patients of the same person.',
+        },
+      ]
+    : own;
 }

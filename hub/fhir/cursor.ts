@@ -16,7 +16,8 @@ export interface CursorSigner {
 
 export function createCursorSigner(secret: string): CursorSigner {
   const key = Buffer.from(hkdfSync('sha256', secret, '', 'paging-cursor', 32));
-  const mac = (payload: string, binding: string): Buffer => createHmac('sha256', key).update(`${payload}\n${binding}`).digest().subarray(0, 16);
+  const mac = (payload: string, binding: string): Buffer =>
+    createHmac('sha256', key).update(`${payload}\n${binding}`).digest().subarray(0, 16);
   return {
     sign(position, binding) {
       const payload = Buffer.from(JSON.stringify([position.value, position.id])).toString('base64url');

@@ -30,7 +30,8 @@ export async function dispatch(deps: FhirDeps, request: FhirRequest): Promise<Fh
   const interaction = interactions.find((i) => i.method === request.method && i.path.test(path));
   if (!interaction) throw methodNotAllowed(`${request.method} is not offered here.`);
   if (id !== undefined && id !== '_search' && !ID.test(id)) throw notFound();
-  if (!scopeAllows(request.caller.scope, type, interaction.scope)) throw forbidden(`The token's scope does not cover this interaction with ${type}.`);
+  if (!scopeAllows(request.caller.scope, type, interaction.scope))
+    throw forbidden(`The token's scope does not cover this interaction with ${type}.`);
   if (type === 'AuditEvent' && request.method !== 'PUT' && interaction.run !== create) return auditEvents(deps, request);
   if (interaction.run === search && !isSearchable(type)) throw methodNotAllowed(`${type} can't be searched.`);
   return interaction.run(deps, request);

@@ -10,10 +10,15 @@ type PatientCondition = Extract<Condition, { kind: 'patient' | 'patient-identifi
  * the same persons (the cross-reference cluster). A Patient that the caller may not know of resolves to nothing, like one that
  * does not exist.
  */
-export async function resolvePatients(tx: Queryable, access: RequestAccess, conditions: readonly Condition[]): Promise<string[][]> {
+export async function resolvePatients(
+  tx: Queryable,
+  access: RequestAccess,
+  conditions: readonly Condition[],
+): Promise<string[][]> {
   const resolved: string[][] = [];
   for (const condition of conditions) {
-    if (condition.kind === 'patient' || condition.kind === 'patient-identifier') resolved.push(await clusters(tx, access, condition));
+    if (condition.kind === 'patient' || condition.kind === 'patient-identifier')
+      resolved.push(await clusters(tx, access, condition));
   }
   return resolved;
 }
@@ -33,6 +38,8 @@ async function clusters(tx: Queryable, access: RequestAccess, condition: Patient
 
 function namedBy(condition: PatientCondition): Sql {
   if (condition.kind === 'patient') return sql`r.patient_id = any(${condition.ids}::text[])`;
-  const tests = condition.identifiers.map(({ system, value }) => (system === undefined ? sql`i.value = ${value}` : sql`(i.system = ${system} and i.value = ${value})`));
+  const tests = condition.identifiers.map(({ system, value }) =>
+    system === undefined ? sql`i.value = ${value}` : sql`(i.system = ${system} and i.value = ${value})`,
+  );
   return sql`r.patient_id in (select i.patient_id from patient_identifier i where ${or(tests)})`;
 }

@@ -57,7 +57,14 @@ export async function history(deps: FhirDeps, request: FhirRequest): Promise<Fhi
   const shown = rows.slice(0, count);
   const last = rows.length > count ? shown.at(-1) : undefined;
   const next = last ? `${base}/_history?_count=${count}&_before=${last.version}` : undefined;
-  return { status: 200, body: historyBundle(`${base}/_history`, shown.map((row) => historyEntry(base, row)), next) };
+  return {
+    status: 200,
+    body: historyBundle(
+      `${base}/_history`,
+      shown.map((row) => historyEntry(base, row)),
+      next,
+    ),
+  };
 }
 
 function historyPaging(request: FhirRequest): { count: number; before: number } {
@@ -71,7 +78,9 @@ function historyPaging(request: FhirRequest): { count: number; before: number } 
 }
 
 async function decideCurrent(tx: Queryable, access: RequestAccess, type: string, id: string): Promise<Seen> {
-  const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${access.evidence} from resource r where r.type = ${type} and r.id = ${id}`);
+  const rows = await tx.query<RowWithEvidence>(
+    sql`select ${columns}, ${access.evidence} from resource r where r.type = ${type} and r.id = ${id}`,
+  );
   return decided(access, rows)[0];
 }
 
@@ -79,7 +88,14 @@ function decided(access: RequestAccess, rows: readonly RowWithEvidence[]): NonNu
   return rows.map((row) => ({ row, decision: access.decide('read', row) }));
 }
 
-async function versions(tx: Queryable, access: RequestAccess, type: string, id: string, which: ReturnType<typeof sql>, limit = 1): Promise<RowWithEvidence[]> {
+async function versions(
+  tx: Queryable,
+  access: RequestAccess,
+  type: string,
+  id: string,
+  which: ReturnType<typeof sql>,
+  limit = 1,
+): Promise<RowWithEvidence[]> {
   return tx.query<RowWithEvidence>(sql`
     select ${columns}, ${access.evidence} from resource_history r
     where r.type = ${type} and r.id = ${id} and ${which} order by r.version desc limit ${limit}`);
@@ -97,7 +113,13 @@ async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, se
 }
 
 function readEntry(request: FhirRequest, subtype: string, seen: Seen): AuditEntry {
-  const base = { ...agentOf(request.caller, request.context), type: 'rest' as const, subtype, action: 'R' as const, entity: [request.path.slice(0, 2).join('/')] } satisfies Partial<AuditEntry>;
+  const base = {
+    ...agentOf(request.caller, request.context),
+    type: 'rest' as const,
+    subtype,
+    action: 'R' as const,
+    entity: [request.path.slice(0, 2).join('/')],
+  } satisfies Partial<AuditEntry>;
   if (!seen) return { ...base, outcome: 4, detail: 'not-found' };
   const { row, decision } = seen;
   return {

@@ -17,7 +17,10 @@ interface Found {
 export function referencesIn(value: unknown, at: string): Found[] {
   if (Array.isArray(value)) return value.flatMap((item, i) => referencesIn(item, `${at}[${i}]`));
   if (typeof value !== 'object' || value === null) return [];
-  const own = typeof (value as { reference?: unknown }).reference === 'string' ? [{ holder: value as { reference: string }, at: `${at}.reference` }] : [];
+  const own =
+    typeof (value as { reference?: unknown }).reference === 'string'
+      ? [{ holder: value as { reference: string }, at: `${at}.reference` }]
+      : [];
   return [...own, ...Object.entries(value).flatMap(([name, child]) => referencesIn(child, `${at}.${name}`))];
 }
 
@@ -34,30 +37,57 @@ export function replaceReferences(resource: FhirResource, targets: ReadonlyMap<s
  * Of a resource that is updated, references that its current version has already (`kept`) are left as they are too.
  * @throws Refusal 422 that names each reference to nowhere.
  */
-export async function assertReferences(tx: Queryable, access: RequestAccess, resources: readonly { resource: FhirResource; at: string; kept?: ReadonlySet<string> }[], given: ReadonlySet<string>): Promise<void> {
-  const found = resources.flatMap(({ resource, at, kept }) => referencesIn(resource, at || resource.resourceType).filter((f) => !kept?.has(f.holder.reference)));
-  const local = found.map((f) => ({ ...f, target: localReference(f.holder.reference) })).filter((f) => !isForeign(f.target) && !given.has(f.target));
+export async function assertReferences(
+  tx: Queryable,
+  access: RequestAccess,
+  resources: readonly { resource: FhirResource; at: string; kept?: ReadonlySet<string> }[],
+  given: ReadonlySet<string>,
+): Promise<void> {
+  const found = resources.flatMap(({ resource, at, kept }) =>
+    referencesIn(resource, at || resource.resourceType).filter((f) => !kept?.has(f.holder.reference)),
+  );
+  const local = found
+    .map((f) => ({ ...f, target: localReference(f.holder.reference) }))
+    .filter((f) => !isForeign(f.target) && !given.has(f.target));
   if (local.length === 0) return;
   const known = await knownTargets(tx, access, new Set(local.map((f) => f.target)));
   const dangling = local.filter((f) => !known.has(f.target));
   if (dangling.length === 0) return;
-  throw unprocessable(dangling.slice(0, 20).map((f) => ({ severity: 'error', code: 'not-found', diagnostics: 'The reference points to nothing that you may refer to.', expression: [f.at] })));
+  throw unprocessable(
+    dangling
+      .slice(0, 20)
+      .map((f) => ({
+        severity: 'error',
+        code: 'not-found',
+        diagnostics: 'The reference points to nothing that you may refer to.',
+        expression: [f.at],
+      })),
+  );
 }
 
 /**
  * References of the current version of a resource that the caller may write: an update gives them back unchanged, whether or not he may
  * know of their targets (a performer answers a Task before it may see what is attached). Empty for anything else.
  */
-export async function keptReferences(tx: Queryable, access: RequestAccess, type: string, id: string | undefined): Promise<ReadonlySet<string>> {
+export async function keptReferences(
+  tx: Queryable,
+  access: RequestAccess,
+  type: string,
+  id: string | undefined,
+): Promise<ReadonlySet<string>> {
   const row = id === undefined ? undefined : await findRow(tx, access, type, id);
   if (!row || !access.decide('write', row).allowed) return new Set();
   return new Set(referencesIn(toResource(row), '').map((f) => f.holder.reference));
 }
 
-const isForeign = (target: string): boolean => target.startsWith('#') || /^https?:\/\//.test(target) || /^urn:(oid|iso):/.test(target);
+const isForeign = (target: string): boolean =>
+  target.startsWith('#') || /^https?:\/\//.test(target) || /^urn:(oid|iso):/.test(target);
 
 async function knownTargets(tx: Queryable, access: RequestAccess, targets: ReadonlySet<string>): Promise<Set<string>> {
-  const pairs = [...targets].map((t) => t.split('/')).filter((p) => p.length === 2 && (p[0] ?? '') in typeRules) as [string, string][];
+  const pairs = [...targets].map((t) => t.split('/')).filter((p) => p.length === 2 && (p[0] ?? '') in typeRules) as [
+    string,
+    string,
+  ][];
   const rows = await tx.query<{ type: string; id: string }>(sql`
     select r.type, r.id from resource r
     join (select * from unnest(${pairs.map((p) => p[0])}::text[], ${pairs.map((p) => p[1])}::text[]) as w (type, id)) wanted on r.type = wanted.type and r.id = wanted.id

@@ -16,9 +16,19 @@ export function registerFhir(server: Server, deps: FhirDeps): void {
   const statement = JSON.stringify(capabilityStatement(deps.config));
   server.route([
     { method: 'GET', path: '/fhir/metadata', options: { auth: false }, handler: (_, h) => h.response(statement).type(FHIR_JSON) },
-    { method: 'POST', path: '/fhir', options: { payload }, handler: async (r, h) => reply(h, await submitBundle(deps, { ...requestOf(r, []), body: bodyOf(r) })) },
+    {
+      method: 'POST',
+      path: '/fhir',
+      options: { payload },
+      handler: async (r, h) => reply(h, await submitBundle(deps, { ...requestOf(r, []), body: bodyOf(r) })),
+    },
     { method: 'GET', path: '/fhir/{path*}', handler: async (r, h) => reply(h, await get(deps, r)) },
-    { method: ['POST', 'PUT'], path: '/fhir/{path*}', options: { payload }, handler: async (r, h) => reply(h, await write(deps, r)) },
+    {
+      method: ['POST', 'PUT'],
+      path: '/fhir/{path*}',
+      options: { payload },
+      handler: async (r, h) => reply(h, await write(deps, r)),
+    },
   ]);
 }
 
@@ -34,7 +44,10 @@ async function write(deps: FhirDeps, request: Request): Promise<FhirResponse> {
   return dispatch(deps, { ...asked, body: bodyOf(request) });
 }
 
-const pathOf = (request: Request): string[] => String(request.params.path ?? '').split('/').filter(Boolean);
+const pathOf = (request: Request): string[] =>
+  String(request.params.path ?? '')
+    .split('/')
+    .filter(Boolean);
 
 function requestOf(request: Request, path: string[]): FhirRequest {
   const header = (name: string): string | undefined => request.headers[name] as string | undefined;
@@ -60,7 +73,8 @@ function bodyOf(request: Request): Record<string, unknown> {
 function formOf(request: Request): [string, string][] {
   const body = request.payload as Buffer | null;
   if (!body || body.length === 0) return [];
-  if (!/^application\/x-www-form-urlencoded/.test(String(request.headers['content-type'] ?? ''))) throw invalid('A search is posted as application/x-www-form-urlencoded.', 'Content-Type');
+  if (!/^application\/x-www-form-urlencoded/.test(String(request.headers['content-type'] ?? '')))
+    throw invalid('A search is posted as application/x-www-form-urlencoded.', 'Content-Type');
   return [...new URLSearchParams(body.toString('utf8'))];
 }
 
@@ -70,4 +84,3 @@ function reply(h: ResponseToolkit<ReqRefDefaults>, response: FhirResponse) {
   for (const [name, value] of Object.entries(response.headers ?? {})) answer.header(name, value);
   return answer.header('cache-control', 'no-store');
 }
-

@@ -44,7 +44,11 @@ const MAX_ALTERNATIVES = 100;
  * Reads the parameters of a search (R4 3.1.1).
  * @throws Refusal 400 that names the parameter; an unknown one only when `strict`.
  */
-export function parseSearch(type: string, query: readonly (readonly [string, string])[], options: { strict: boolean; maxPage: number; utcOffset: string }): SearchQuery {
+export function parseSearch(
+  type: string,
+  query: readonly (readonly [string, string])[],
+  options: { strict: boolean; maxPage: number; utcOffset: string },
+): SearchQuery {
   if (query.length > MAX_PARAMETERS) throw invalid(`At most ${MAX_PARAMETERS} parameters are taken.`);
   const search: SearchQuery = {
     type,
@@ -64,7 +68,8 @@ export function parseSearch(type: string, query: readonly (readonly [string, str
     if (value === '') continue; // R4 3.1.1.4: a parameter without a value is no parameter
     const known = control(search, name, value, options) || condition(search, name, value, options.utcOffset);
     if (known) search.used.push([name, value]);
-    else if (options.strict) throw notSupported(`The parameter '${name.slice(0, 100)}' is not known for ${type}.`, name.slice(0, 100));
+    else if (options.strict)
+      throw notSupported(`The parameter '${name.slice(0, 100)}' is not known for ${type}.`, name.slice(0, 100));
     else search.ignored.push(name.slice(0, 100));
   }
   return search;
@@ -122,7 +127,10 @@ function sortOf(type: string, value: string): Sort {
 
 function includesOf(type: string, value: string): SearchKey[] {
   const [source, name, target] = value.split(':');
-  const key = source === type ? searchKeys[type]?.find((k) => k.name === name && (k.kind === 'reference' || k.kind === 'patient')) : undefined;
+  const key =
+    source === type
+      ? searchKeys[type]?.find((k) => k.name === name && (k.kind === 'reference' || k.kind === 'patient'))
+      : undefined;
   if (!key) throw notSupported(`'${value.slice(0, 100)}' can't be included.`, '_include');
   return [target ? { ...key, targets: [target] } : key];
 }
@@ -135,7 +143,11 @@ function condition(search: SearchQuery, name: string, value: string, utcOffset: 
     return true;
   }
   if (name === '_lastUpdated') {
-    search.conditions.push({ kind: 'date', column: 'last_updated', alternatives: alternatives.map((v) => dateTest(v, name, utcOffset)) });
+    search.conditions.push({
+      kind: 'date',
+      column: 'last_updated',
+      alternatives: alternatives.map((v) => dateTest(v, name, utcOffset)),
+    });
     return true;
   }
   if (name === 'patient.identifier' || name === 'subject:Patient.identifier') {
@@ -169,7 +181,9 @@ function conditionOf(key: SearchKey, values: string[], utcOffset: string): Condi
 }
 
 function referenceKeys(key: SearchKey, value: string): string[] {
-  return value.includes('/') || value.includes(':') ? [`${key.name}=${value}`] : (key.targets ?? []).map((t) => `${key.name}=${t}/${value}`);
+  return value.includes('/') || value.includes(':')
+    ? [`${key.name}=${value}`]
+    : (key.targets ?? []).map((t) => `${key.name}=${t}/${value}`);
 }
 
 function patientId(value: string, name: string): string {

@@ -36,7 +36,11 @@ interface Page {
  */
 export async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const type = request.path[0] ?? '';
-  const query = parseSearch(type, request.query, { strict: request.strict, maxPage: deps.config.maxPage, utcOffset: deps.config.utcOffset });
+  const query = parseSearch(type, request.query, {
+    strict: request.strict,
+    maxPage: deps.config.maxPage,
+    utcOffset: deps.config.utcOffset,
+  });
   const binding = bindingOf(request, query);
   const after = query.cursor === undefined ? undefined : deps.cursors.open(query.cursor, binding);
   const page = await deps.db.snapshot(async (tx) => readPage(tx, await deps.access.forCaller(tx, request.caller), query, after));
@@ -55,14 +59,21 @@ function bindingOf(request: FhirRequest, query: SearchQuery): string {
 async function readPage(tx: Queryable, access: RequestAccess, query: SearchQuery, after: Position | undefined): Promise<Page> {
   const conditions = conditionsSql(query, await resolvePatients(tx, access, query.conditions));
   const where = and([conditions, access.filter('read', query.type)]);
-  const found = query.countOnly ? [] : await tx.query<SearchRow>(pageStatement(query, sql`${columns}, ${access.evidence}`, where, after));
+  const found = query.countOnly
+    ? []
+    : await tx.query<SearchRow>(pageStatement(query, sql`${columns}, ${access.evidence}`, where, after));
   const checked = found.slice(0, query.count).map((row) => ({ row, decision: access.decide('read', row) }));
   const kept = checked.filter(({ decision }) => decision.allowed);
   const last = found.length > query.count ? found[query.count - 1] : undefined;
   return {
     rows: kept.map(({ row }) => row),
     decisions: kept.map(({ decision }) => decision),
-    included: await includesOf(tx, access, query.includes, kept.map(({ row }) => row)),
+    included: await includesOf(
+      tx,
+      access,
+      query.includes,
+      kept.map(({ row }) => row),
+    ),
     withheld: after ? [] : await withheldOf(tx, access, query, conditions),
     total: query.total || query.countOnly ? await totalOf(tx, where) : undefined,
     next: last ? { value: last.sort_value, id: last.id } : undefined,
@@ -75,7 +86,12 @@ async function totalOf(tx: Queryable, where: Sql): Promise<number | undefined> {
 }
 
 /** `_include`: what the matches refer to, under the same policy as if it had been asked for alone. */
-async function includesOf(tx: Queryable, access: RequestAccess, keys: readonly SearchKey[], rows: readonly SearchRow[]): Promise<RowWithEvidence[]> {
+async function includesOf(
+  tx: Queryable,
+  access: RequestAccess,
+  keys: readonly SearchKey[],
+  rows: readonly SearchRow[],
+): Promise<RowWithEvidence[]> {
   const targets = new Set<string>();
   for (const row of keys.length > 0 ? rows : []) {
     const resource = toResource(row);
@@ -95,33 +111,61 @@ function referencesOf(key: SearchKey, value: unknown): string[] {
   const values = Array.isArray(value) ? value.flat() : [value];
   return values
     .map((v) => (v as { reference?: string } | undefined)?.reference ?? '')
-    .filter((target) => /^[A-Za-z]+\/[A-Za-z0-9\-.]{1,64}$/.test(target) && (key.targets ?? []).includes(target.split('/')[0] ?? ''));
+    .filter(
+      (target) => /^[A-Za-z]+\/[A-Za-z0-9\-.]{1,64}$/.test(target) && (key.targets ?? []).includes(target.split('/')[0] ?? ''),
+    );
 }
 
 /** One entry for each patient in the result (IHE BALP), one without a patient when there is none. */
 function auditOf(request: FhirRequest, query: SearchQuery, page: Page): AuditEntry[] {
-  const base = { ...agentOf(request.caller, request.context), type: 'rest', subtype: 'search-type', action: 'E', outcome: 0, query: queryText(request) } as const;
+  const base = {
+    ...agentOf(request.caller, request.context),
+    type: 'rest',
+    subtype: 'search-type',
+    action: 'E',
+    outcome: 0,
+    query: queryText(request),
+  } as const;
   const byPatient = new Map<string, AuditEntry>();
   [...page.rows, ...page.included].forEach((row, i) => {
     const key = `${row.patient_id} ${row.custodian_id}`;
-    const entry = byPatient.get(key) ?? { ...base, patientId: row.patient_id, custodianId: row.custodian_id, entity: [], basis: page.decisions[i]?.basis, rule: page.decisions[i]?.rule };
+    const entry = byPatient.get(key) ?? {
+      ...base,
+      patientId: row.patient_id,
+      custodianId: row.custodian_id,
+      entity: [],
+      basis: page.decisions[i]?.basis,
+      rule: page.decisions[i]?.rule,
+    };
     if (entry.entity && entry.entity.length < 100) entry.entity.push(`${row.type}/${row.id}`);
     byPatient.set(key, entry);
   });
-  if (page.withheld.length > 0) byPatient.set('withheld', { ...base, outcome: 4, entity: page.withheld.flatMap((w) => w.expression ?? []).slice(0, 100), detail: 'withheld' });
+  if (page.withheld.length > 0)
+    byPatient.set('withheld', {
+      ...base,
+      outcome: 4,
+      entity: page.withheld.flatMap((w) => w.expression ?? []).slice(0, 100),
+      detail: 'withheld',
+    });
   return byPatient.size > 0 ? [...byPatient.values()] : [{ ...base, entity: [query.type] }];
 }
 
-const queryText = (request: FhirRequest): string => `${request.path[0]}?${request.query.map(([n, v]) => `${n}=${v}`).join('&')}`.slice(0, 4000);
+const queryText = (request: FhirRequest): string =>
+  `${request.path[0]}?${request.query.map(([n, v]) => `${n}=${v}`).join('&')}`.slice(0, 4000);
 
 function bundleOf(deps: FhirDeps, request: FhirRequest, query: SearchQuery, page: Page, binding: string): string {
   const base = `${deps.config.publicUrl}/fhir`;
-  const entry = (mode: 'match' | 'include') => (row: RowWithEvidence): BundleEntry => ({ fullUrl: `${base}/${row.type}/${row.id}`, resource: render(row), mode });
+  const entry =
+    (mode: 'match' | 'include') =>
+    (row: RowWithEvidence): BundleEntry => ({ fullUrl: `${base}/${row.type}/${row.id}`, resource: render(row), mode });
   const outcomes = [...page.withheld, ...query.ignored.map(ignoredIssue)];
   const entries: BundleEntry[] = [...page.rows.map(entry('match')), ...page.included.map(entry('include'))];
-  if (outcomes.length > 0) entries.push({ resource: JSON.stringify({ resourceType: 'OperationOutcome', issue: outcomes }), mode: 'outcome' });
+  if (outcomes.length > 0)
+    entries.push({ resource: JSON.stringify({ resourceType: 'OperationOutcome', issue: outcomes }), mode: 'outcome' });
   const url = (extra: readonly (readonly [string, string])[]): string => {
-    const text = new URLSearchParams([...query.used.filter(([n]) => n !== '_cursor'), ...extra].map(([n, v]): [string, string] => [n, v])).toString();
+    const text = new URLSearchParams(
+      [...query.used.filter(([n]) => n !== '_cursor'), ...extra].map(([n, v]): [string, string] => [n, v]),
+    ).toString();
     return `${base}/${query.type}${text ? `?${text}` : ''}`;
   };
   const links: Link[] = [{ relation: 'self', url: url(query.cursor ? [['_cursor', query.cursor]] : []) }];
@@ -130,18 +174,36 @@ function bundleOf(deps: FhirDeps, request: FhirRequest, query: SearchQuery, page
 }
 
 function ignoredIssue(name: string): Issue {
-  return { severity: 'warning', code: 'not-supported', diagnostics: `The parameter '${name}' is not known and was ignored.`, expression: [name] };
+  return {
+    severity: 'warning',
+    code: 'not-supported',
+    diagnostics: `The parameter '${name}' is not known and was ignored.`,
+    expression: [name],
+  };
 }
 
 /** Rows of one type that match criteria, for conditional writes: own ones of the caller that he may read, two at most. */
-export async function matchOwn(tx: Queryable, access: RequestAccess, type: string, criteria: string, custodianId: string, utcOffset: string): Promise<RowWithEvidence[]> {
+export async function matchOwn(
+  tx: Queryable,
+  access: RequestAccess,
+  type: string,
+  criteria: string,
+  custodianId: string,
+  utcOffset: string,
+): Promise<RowWithEvidence[]> {
   const parameters = [...new URLSearchParams(criteria)];
   if (parameters.length === 0 || !parameters.every(([name]) => name === 'identifier')) {
     throw invalid('Conditional writes are offered by identifier.', 'identifier');
   }
   const query = parseSearch(type, parameters, { strict: true, maxPage: 2, utcOffset });
-  const where = and([conditionsSql(query, []), custodianId ? sql`r.custodian_id = ${custodianId}` : raw('true'), access.filter('read', type)]);
-  return tx.query<RowWithEvidence>(sql`select ${columns}, ${access.evidence} from resource r where ${where} order by r.id limit 2`);
+  const where = and([
+    conditionsSql(query, []),
+    custodianId ? sql`r.custodian_id = ${custodianId}` : raw('true'),
+    access.filter('read', type),
+  ]);
+  return tx.query<RowWithEvidence>(
+    sql`select ${columns}, ${access.evidence} from resource r where ${where} order by r.id limit 2`,
+  );
 }
 
 export const isSearchable = (type: string): boolean => type in searchKeys;

@@ -11,7 +11,8 @@ import { typeRules } from './types.js';
  */
 export function admit(request: FhirRequest, type: string, at = ''): FhirResource {
   const resource = request.body as FhirResource | undefined;
-  if (!resource || typeof resource !== 'object' || Array.isArray(resource)) throw invalid('A resource is expected.', at || undefined);
+  if (!resource || typeof resource !== 'object' || Array.isArray(resource))
+    throw invalid('A resource is expected.', at || undefined);
   if (resource.resourceType !== type) throw invalid(`The resource must be a ${type}.`, `${at}${at ? '.' : ''}resourceType`);
   assertMayWrite(type, request.caller.role);
   assertValid(resource, at);
@@ -33,6 +34,8 @@ function assertValid(resource: FhirResource, at: string): void {
 
 /** Expressions inside a Bundle start at its entry. */
 export function located(issue: Issue, at: string): Issue {
-  const expression = [issue.expression ?? []].flat().map((e) => (at ? `${at}.${e.replace(/^[A-Za-z]+\.?/, '')}`.replace(/\.$/, '') : e));
+  const expression = [issue.expression ?? []]
+    .flat()
+    .map((e) => (at ? `${at}.${e.replace(/^[A-Za-z]+\.?/, '')}`.replace(/\.$/, '') : e));
   return expression.length > 0 ? { ...issue, expression } : issue;
 }

@@ -7,7 +7,16 @@ import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { assertReferences, keptReferences, replaceReferences } from './references.js';
 import { admit } from './submission.js';
 import { writeOrder } from './types.js';
-import { assignId, auditRefusal, createMany, existingMatch, updateById, updateByIdentifier, type Written, writtenResponse } from './write.js';
+import {
+  assignId,
+  auditRefusal,
+  createMany,
+  existingMatch,
+  updateById,
+  updateByIdentifier,
+  type Written,
+  writtenResponse,
+} from './write.js';
 
 /** One entry of a Bundle, taken apart. */
 export interface Entry {
@@ -27,12 +36,23 @@ interface Item extends Entry {
 export async function transaction(deps: FhirDeps, bundle: FhirRequest, entries: readonly Entry[]): Promise<FhirResponse> {
   const items = entries.map((entry): Item => {
     if (entry.request.method === 'GET') throw notSupported('A transaction takes POST and PUT.', `${entry.at}.request.method`);
-    return { ...entry, resource: atEntry(entry.at, () => admit(entry.request, entry.request.path[0] ?? '', `${entry.at}.resource`)) };
+    return {
+      ...entry,
+      resource: atEntry(entry.at, () => admit(entry.request, entry.request.path[0] ?? '', `${entry.at}.resource`)),
+    };
   });
   assertDistinct(items);
   try {
-    const written = await deps.db.transaction(async (tx) => writeAll(deps, tx, await deps.access.forCaller(tx, bundle.caller), items));
-    return { status: 200, body: responseBundle('transaction-response', written.map((w) => writtenResponse(deps, w))) };
+    const written = await deps.db.transaction(async (tx) =>
+      writeAll(deps, tx, await deps.access.forCaller(tx, bundle.caller), items),
+    );
+    return {
+      status: 200,
+      body: responseBundle(
+        'transaction-response',
+        written.map((w) => writtenResponse(deps, w)),
+      ),
+    };
   } catch (error) {
     if (error instanceof Refusal && [403, 404].includes(error.status)) await auditRefusal(deps, bundle, error);
     throw error;
@@ -62,11 +82,21 @@ async function writeAll(deps: FhirDeps, tx: Queryable, access: RequestAccess, gi
 }
 
 /** Gives each new resource its id and finds those that a conditional create would only find again. */
-async function assignTargets(deps: FhirDeps, tx: Queryable, access: RequestAccess, items: readonly Item[], written: Map<Item, Written>, targets: Map<string, string>): Promise<void> {
+async function assignTargets(
+  deps: FhirDeps,
+  tx: Queryable,
+  access: RequestAccess,
+  items: readonly Item[],
+  written: Map<Item, Written>,
+  targets: Map<string, string>,
+): Promise<void> {
   for (const item of items) {
     const type = item.resource.resourceType;
     if (item.request.method === 'POST') {
-      const existing = item.request.ifNoneExist === undefined ? undefined : await atEntry(item.at, () => existingMatch(deps, tx, access, item.request, type, item.request.ifNoneExist ?? ''));
+      const existing =
+        item.request.ifNoneExist === undefined
+          ? undefined
+          : await atEntry(item.at, () => existingMatch(deps, tx, access, item.request, type, item.request.ifNoneExist ?? ''));
       if (existing) written.set(item, { row: existing, status: 200 });
       const id = existing?.id ?? assignId(item.resource).id;
       if (item.fullUrl) targets.set(item.fullUrl, `${type}/${id}`);
@@ -74,7 +104,13 @@ async function assignTargets(deps: FhirDeps, tx: Queryable, access: RequestAcces
   }
 }
 
-async function writeType(deps: FhirDeps, tx: Queryable, access: RequestAccess, items: readonly Item[], written: Map<Item, Written>): Promise<void> {
+async function writeType(
+  deps: FhirDeps,
+  tx: Queryable,
+  access: RequestAccess,
+  items: readonly Item[],
+  written: Map<Item, Written>,
+): Promise<void> {
   const created = items.filter((i) => i.request.method === 'POST');
   const rows = await atEntry(created[0]?.at ?? '', () => createMany(deps, tx, access, created));
   created.forEach((item, i) => {
@@ -83,7 +119,11 @@ async function writeType(deps: FhirDeps, tx: Queryable, access: RequestAccess, i
   });
   for (const item of items.filter((i) => i.request.method === 'PUT')) {
     const id = item.request.path[1];
-    const result = await atEntry(item.at, () => (id ? updateById(deps, tx, access, item.request, item.resource, id) : updateByIdentifier(deps, tx, access, item.request, item.resource)));
+    const result = await atEntry(item.at, () =>
+      id
+        ? updateById(deps, tx, access, item.request, item.resource, id)
+        : updateByIdentifier(deps, tx, access, item.request, item.resource),
+    );
     written.set(item, result);
   }
 }
@@ -93,7 +133,8 @@ function remapMerged(items: readonly Item[], all: readonly Item[], written: Read
   const moved = new Map<string, string>();
   for (const item of items) {
     const row = written.get(item)?.row;
-    if (row && item.resource.id && row.id !== item.resource.id) moved.set(`${row.type}/${item.resource.id}`, `${row.type}/${row.id}`);
+    if (row && item.resource.id && row.id !== item.resource.id)
+      moved.set(`${row.type}/${item.resource.id}`, `${row.type}/${row.id}`);
     if (row && !item.resource.id && item.fullUrl) moved.set(item.fullUrl, `${row.type}/${row.id}`);
   }
   for (const item of all) if (!written.has(item)) replaceReferences(item.resource, moved);
@@ -103,7 +144,10 @@ function remapMerged(items: readonly Item[], all: readonly Item[], written: Read
 function assertDistinct(items: readonly Item[]): void {
   const seen = new Set<string>();
   for (const item of items) {
-    const keys = [item.fullUrl, item.request.method === 'PUT' ? `PUT ${item.request.path.join('/')} ${JSON.stringify(item.request.query)}` : undefined];
+    const keys = [
+      item.fullUrl,
+      item.request.method === 'PUT' ? `PUT ${item.request.path.join('/')} ${JSON.stringify(item.request.query)}` : undefined,
+    ];
     for (const key of keys.filter((k): k is string => k !== undefined)) {
       if (seen.has(key)) throw invalid('The same resource appears twice.', item.at);
       seen.add(key);
@@ -115,7 +159,10 @@ function assertDistinct(items: readonly Item[]): void {
 function atEntry<T>(at: string, work: () => T): T {
   const relocate = (error: unknown): never => {
     if (!(error instanceof Refusal)) throw error;
-    const issues = error.issues.map((i) => ({ ...i, expression: i.expression?.length ? i.expression.map((e) => (e.startsWith('Bundle.') ? e : `${at}.resource (${e})`)) : [at] }));
+    const issues = error.issues.map((i) => ({
+      ...i,
+      expression: i.expression?.length ? i.expression.map((e) => (e.startsWith('Bundle.') ? e : `${at}.resource (${e})`)) : [at],
+    }));
     throw new Refusal(error.status, issues, error.headers);
   };
   try {
@@ -129,11 +176,14 @@ function atEntry<T>(at: string, work: () => T): T {
 /** Response entries in the order of the request. */
 export function responseBundle(type: 'transaction-response' | 'batch-response', responses: readonly FhirResponse[]): string {
   const entries = responses.map(({ status, headers, body }) => {
-    const response = { status: String(status), ...(headers?.location ? { location: headers.location } : {}), ...(headers?.etag ? { etag: headers.etag } : {}) };
+    const response = {
+      status: String(status),
+      ...(headers?.location ? { location: headers.location } : {}),
+      ...(headers?.etag ? { etag: headers.etag } : {}),
+    };
     const text = JSON.stringify(response);
     if (!body) return `{"response":${text}}`;
     return status >= 400 ? `{"response":${text.slice(0, -1)},"outcome":${body}}}` : `{"resource":${body},"response":${text}}`;
   });
   return `{"resourceType":"Bundle","type":"${type}","entry":[${entries.join(',')}]}`;
 }
-

@@ -27,7 +27,8 @@ export async function create(deps: FhirDeps, request: FhirRequest): Promise<Fhir
   const resource = admit(request, type);
   return inAuditedTransaction(deps, request, async (tx) => {
     const access = await deps.access.forCaller(tx, request.caller);
-    const existing = request.ifNoneExist === undefined ? undefined : await existingMatch(deps, tx, access, request, type, request.ifNoneExist);
+    const existing =
+      request.ifNoneExist === undefined ? undefined : await existingMatch(deps, tx, access, request, type, request.ifNoneExist);
     if (existing) return { row: existing, status: 200 };
     await assertReferences(tx, access, [{ resource, at: '' }], new Set());
     return createOne(deps, tx, access, request, resource);
@@ -47,7 +48,14 @@ export async function update(deps: FhirDeps, request: FhirRequest): Promise<Fhir
 }
 
 /** Update of one id; a registry entry may be created under the id that its administrator chose. */
-export async function updateById(deps: FhirDeps, tx: Queryable, access: RequestAccess, request: FhirRequest, resource: FhirResource, id: string): Promise<Written> {
+export async function updateById(
+  deps: FhirDeps,
+  tx: Queryable,
+  access: RequestAccess,
+  request: FhirRequest,
+  resource: FhirResource,
+  id: string,
+): Promise<Written> {
   if (resource.id !== id) throw invalid('The id of the resource must be the id of the request.', `${resource.resourceType}.id`);
   const current = await currentFor(tx, access, resource.resourceType, id);
   if (!current) {
@@ -60,39 +68,76 @@ export async function updateById(deps: FhirDeps, tx: Queryable, access: RequestA
 }
 
 /** Conditional update: one match is replaced, none is created, several are refused. */
-export async function updateByIdentifier(deps: FhirDeps, tx: Queryable, access: RequestAccess, request: FhirRequest, resource: FhirResource): Promise<Written> {
+export async function updateByIdentifier(
+  deps: FhirDeps,
+  tx: Queryable,
+  access: RequestAccess,
+  request: FhirRequest,
+  resource: FhirResource,
+): Promise<Written> {
   const criteria = new URLSearchParams(request.query.map(([n, v]): [string, string] => [n, v])).toString();
   if (!criteria) throw methodNotAllowed('An update names an id or an identifier.');
   const current = await existingMatch(deps, tx, access, request, resource.resourceType, criteria);
   if (!current) return createOne(deps, tx, access, request, resource);
-  if (resource.id !== undefined && resource.id !== current.id) throw invalid('The id of the resource is not the id of the match.', `${resource.resourceType}.id`);
+  if (resource.id !== undefined && resource.id !== current.id)
+    throw invalid('The id of the resource is not the id of the match.', `${resource.resourceType}.id`);
   return replaceOne(deps, tx, access, request, { ...resource, id: current.id }, current);
 }
 
 /** The caller's own row that meets the criteria; parallel conditional writes of one identifier wait for each other. */
-export async function existingMatch(deps: FhirDeps, tx: Queryable, access: RequestAccess, request: FhirRequest, type: string, criteria: string): Promise<RowWithEvidence | undefined> {
-  await tx.query(sql`select pg_advisory_xact_lock(hashtextextended(${`${request.caller.organizationId} ${type}?${criteria}`}, 0))`);
+export async function existingMatch(
+  deps: FhirDeps,
+  tx: Queryable,
+  access: RequestAccess,
+  request: FhirRequest,
+  type: string,
+  criteria: string,
+): Promise<RowWithEvidence | undefined> {
+  await tx.query(
+    sql`select pg_advisory_xact_lock(hashtextextended(${`${request.caller.organizationId} ${type}?${criteria}`}, 0))`,
+  );
   const matches = await matchOwn(tx, access, type, criteria, custodianOf(request, type), deps.config.utcOffset);
   if (matches.length > 1) throw preconditionFailed('Several resources match the criteria.');
   return matches[0];
 }
 
-async function createOne(deps: FhirDeps, tx: Queryable, access: RequestAccess, request: FhirRequest, resource: FhirResource): Promise<Written> {
+async function createOne(
+  deps: FhirDeps,
+  tx: Queryable,
+  access: RequestAccess,
+  request: FhirRequest,
+  resource: FhirResource,
+): Promise<Written> {
   const [written] = await createMany(deps, tx, access, [{ request, resource }]);
   if (!written) throw new Error('a writer returned no row');
   return written;
 }
 
 /** Creates resources of one type, set-based, through the domain's writer where there is one. */
-export async function createMany(deps: FhirDeps, tx: Queryable, access: RequestAccess, items: readonly { request: FhirRequest; resource: FhirResource }[]): Promise<Written[]> {
+export async function createMany(
+  deps: FhirDeps,
+  tx: Queryable,
+  access: RequestAccess,
+  items: readonly { request: FhirRequest; resource: FhirResource }[],
+): Promise<Written[]> {
   const first = items[0];
   if (!first) return [];
   const type = first.resource.resourceType;
   const general = access.decideGeneral('write', type);
   if (!general.allowed) throw forbidden(`The role ${first.request.caller.role} does not write ${type} for this purpose.`);
-  const writeRequests = items.map(({ request, resource }): WriteRequest => ({ caller: request.caller, context: request.context, access, resource: keepId(type, resource) }));
+  const writeRequests = items.map(
+    ({ request, resource }): WriteRequest => ({
+      caller: request.caller,
+      context: request.context,
+      access,
+      resource: keepId(type, resource),
+    }),
+  );
   const rows = await storing(() => writerOf(deps, type).create(tx, writeRequests));
-  await deps.audit.append(tx, rows.map((row, i) => writeEntry(items[i]?.request ?? first.request, row, general.rule)));
+  await deps.audit.append(
+    tx,
+    rows.map((row, i) => writeEntry(items[i]?.request ?? first.request, row, general.rule)),
+  );
   return rows.map((row, i) => ({ row, status: row.version === 1 && row.id === writeRequests[i]?.resource.id ? 201 : 200 }));
 }
 
@@ -108,33 +153,51 @@ export function assignId<T extends FhirResource>(resource: T): T & { id: string 
   return Object.assign(resource, { id: newId(), [ASSIGNED]: true });
 }
 
-const assignedId = (resource: FhirResource): string => ((resource as { [ASSIGNED]?: boolean })[ASSIGNED] && resource.id ? resource.id : newId());
+const assignedId = (resource: FhirResource): string =>
+  (resource as { [ASSIGNED]?: boolean })[ASSIGNED] && resource.id ? resource.id : newId();
 
-async function replaceOne(deps: FhirDeps, tx: Queryable, access: RequestAccess, request: FhirRequest, resource: FhirResource, current: RowWithEvidence): Promise<Written> {
+async function replaceOne(
+  deps: FhirDeps,
+  tx: Queryable,
+  access: RequestAccess,
+  request: FhirRequest,
+  resource: FhirResource,
+  current: RowWithEvidence,
+): Promise<Written> {
   const decision = access.decide('write', current);
   if (!decision.allowed) throw denied(current, { ...decision, mayKnow: access.decide('know', current).allowed });
   assertVersion(request.ifMatch, current);
   const write = { caller: request.caller, context: request.context, access, resource, current };
   const row = await storing(() => writerOf(deps, resource.resourceType).update(tx, write));
-  await deps.audit.append(tx, [{ ...writeEntry(request, row, decision.rule), subtype: 'update', action: 'U', basis: decision.basis }]);
+  await deps.audit.append(tx, [
+    { ...writeEntry(request, row, decision.rule), subtype: 'update', action: 'U', basis: decision.basis },
+  ]);
   return { row, status: 200 };
 }
 
 function assertVersion(ifMatch: string | undefined, current: ResourceRow): void {
   if (ifMatch === undefined) return;
-  if (ifMatch !== `W/"${current.version}"` && ifMatch !== `"${current.version}"`) throw preconditionFailed(`The current version is ${current.version}.`);
+  if (ifMatch !== `W/"${current.version}"` && ifMatch !== `"${current.version}"`)
+    throw preconditionFailed(`The current version is ${current.version}.`);
 }
 
 /** The row under lock: two updates of one resource follow each other. */
 async function currentFor(tx: Queryable, access: RequestAccess, type: string, id: string): Promise<RowWithEvidence | undefined> {
-  const [row] = await tx.query<RowWithEvidence>(sql`select ${columns}, ${access.evidence} from resource r where r.type = ${type} and r.id = ${id} for update of r`);
+  const [row] = await tx.query<RowWithEvidence>(
+    sql`select ${columns}, ${access.evidence} from resource r where r.type = ${type} and r.id = ${id} for update of r`,
+  );
   return row;
 }
 
 /** Types without rules of their own: stored as they are, under the caller's organization. */
 const plainWriter: ResourceWriter = {
-  create: (tx, requests) => createResources(tx, requests.map((r) => ({ resource: r.resource, custodianId: custodianOf(r, r.resource.resourceType) }))),
-  update: (tx, r) => updateResource(tx, { resource: { ...r.resource, id: r.current.id }, custodianId: r.current.custodian_id }, r.current.version),
+  create: (tx, requests) =>
+    createResources(
+      tx,
+      requests.map((r) => ({ resource: r.resource, custodianId: custodianOf(r, r.resource.resourceType) })),
+    ),
+  update: (tx, r) =>
+    updateResource(tx, { resource: { ...r.resource, id: r.current.id }, custodianId: r.current.custodian_id }, r.current.version),
 };
 
 const writerOf = (deps: FhirDeps, type: string): ResourceWriter => deps.writers[type] ?? plainWriter;
@@ -150,7 +213,8 @@ async function storing<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (error instanceof VersionConflict) throw preconditionFailed('The resource was changed in the meantime.');
-    if ((error as { code?: string }).code === '23505') throw conflict('A resource with this identifier exists already.', 'identifier');
+    if ((error as { code?: string }).code === '23505')
+      throw conflict('A resource with this identifier exists already.', 'identifier');
     throw error;
   }
 }
@@ -169,7 +233,11 @@ function writeEntry(request: FhirRequest, row: ResourceRow, rule: string): Audit
   };
 }
 
-async function inAuditedTransaction(deps: FhirDeps, request: FhirRequest, work: (tx: Queryable) => Promise<Written>): Promise<FhirResponse> {
+async function inAuditedTransaction(
+  deps: FhirDeps,
+  request: FhirRequest,
+  work: (tx: Queryable) => Promise<Written>,
+): Promise<FhirResponse> {
   try {
     return writtenResponse(deps, await deps.db.transaction(work));
   } catch (error) {
@@ -194,5 +262,8 @@ export async function auditRefusal(deps: FhirDeps, request: FhirRequest, refusal
 
 export function writtenResponse(deps: FhirDeps, { row, status }: Written): FhirResponse {
   const response = versionResponse(row, undefined, status);
-  return { ...response, headers: { ...response.headers, location: `${deps.config.publicUrl}/fhir/${row.type}/${row.id}/_history/${row.version}` } };
+  return {
+    ...response,
+    headers: { ...response.headers, location: `${deps.config.publicUrl}/fhir/${row.type}/${row.id}/_history/${row.version}` },
+  };
 }

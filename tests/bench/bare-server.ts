@@ -14,20 +14,28 @@ server.route([
     path: '/ImagingStudy',
     handler: async (request, h) => {
       const study = request.payload as { id: string; subject: { reference: string }; started: string };
-      await pool.query('insert into bare_study (id, patient_id, started, content) values ($1, $2, $3, $4)', [study.id, study.subject.reference, study.started, JSON.stringify(study)]);
+      await pool.query('insert into bare_study (id, patient_id, started, content) values ($1, $2, $3, $4)', [
+        study.id,
+        study.subject.reference,
+        study.started,
+        JSON.stringify(study),
+      ]);
       return h.response(study).code(201);
     },
   },
   {
     method: 'GET',
     path: '/ImagingStudy/{id}',
-    handler: async (request) => (await pool.query('select content from bare_study where id = $1', [request.params.id])).rows[0].content,
+    handler: async (request) =>
+      (await pool.query('select content from bare_study where id = $1', [request.params.id])).rows[0].content,
   },
   {
     method: 'GET',
     path: '/ImagingStudy',
     handler: async (request) => {
-      const { rows } = await pool.query('select content from bare_study where patient_id = $1 order by started desc limit 20', [request.query.patient]);
+      const { rows } = await pool.query('select content from bare_study where patient_id = $1 order by started desc limit 20', [
+        request.query.patient,
+      ]);
       return { resourceType: 'Bundle', type: 'searchset', entry: rows.map((r) => ({ resource: r.content })) };
     },
   },

@@ -30,7 +30,11 @@ async function main(): Promise<void> {
   mkdirSync('.data', { recursive: true });
   await removeEmbeddedPostgres(dataDir).catch(() => undefined);
   const postgres = await startEmbeddedPostgres({ dataDir });
-  const hub = await startHubProcess({ databaseUrl: postgres.url, workers: 0, nodeArguments: process.env.BENCH_NODE_ARGUMENTS?.split(' ') });
+  const hub = await startHubProcess({
+    databaseUrl: postgres.url,
+    workers: 0,
+    nodeArguments: process.env.BENCH_NODE_ARGUMENTS?.split(' '),
+  });
   const bare = await startBare(postgres.url);
   const pool = new pg.Pool({ connectionString: postgres.url, max: 16 });
   try {
@@ -55,35 +59,67 @@ async function measureAll(hub: TestHub, barePort: number, pool: pg.Pool): Promis
   const patients = await seedPatients(client);
   await seedStudies(client, patients, pool);
   const patient = (i: number): string => patients[i % patients.length] ?? '';
-  const ids = (await pool.query<{ id: string }>("select id from resource where type = 'ImagingStudy' order by id limit 1000")).rows.map((r) => r.id);
+  const ids = (
+    await pool.query<{ id: string }>("select id from resource where type = 'ImagingStudy' order by id limit 1000")
+  ).rows.map((r) => r.id);
   const id = (i: number): string => ids[i % ids.length] ?? '';
   await pool.query('analyze');
   const rows: Row[] = [
     {
       work: 'create one by one',
-      hub: await measure(async (i) => void (await client.call('POST', '/fhir/ImagingStudy', 201, JSON.stringify(study(patient(i))))), { seconds: SECONDS }),
+      hub: await measure(
+        async (i) => void (await client.call('POST', '/fhir/ImagingStudy', 201, JSON.stringify(study(patient(i))))),
+        { seconds: SECONDS },
+      ),
       raw: await measure(async (i) => rawInsert(pool, [study(patient(i))]), { seconds: SECONDS }),
-      bare: await measure(async (i) => void (await bare.call('POST', '/ImagingStudy', 201, JSON.stringify({ ...study(patient(i)), id: randomUUID() }))), { seconds: SECONDS }),
+      bare: await measure(
+        async (i) =>
+          void (await bare.call('POST', '/ImagingStudy', 201, JSON.stringify({ ...study(patient(i)), id: randomUUID() }))),
+        { seconds: SECONDS },
+      ),
       goal: '>= 0.5 of bare',
     },
     {
       work: 'transaction of 100',
-      hub: await measure(async (i) => void (await client.call('POST', '/fhir', 200, transactionOf(100, patient(i)))), { concurrency: 4, seconds: SECONDS }),
-      raw: await measure(async (i) => rawInsert(pool, Array.from({ length: 100 }, () => study(patient(i)))), { concurrency: 4, seconds: SECONDS }),
+      hub: await measure(async (i) => void (await client.call('POST', '/fhir', 200, transactionOf(100, patient(i)))), {
+        concurrency: 4,
+        seconds: SECONDS,
+      }),
+      raw: await measure(
+        async (i) =>
+          rawInsert(
+            pool,
+            Array.from({ length: 100 }, () => study(patient(i))),
+          ),
+        { concurrency: 4, seconds: SECONDS },
+      ),
       bare: undefined,
       goal: '>= 0.4 of raw',
     },
     {
       work: 'search by patient',
-      hub: await measure(async (i) => void (await client.call('GET', `/fhir/ImagingStudy?patient=${patient(i)}&_count=20`, 200)), { seconds: SECONDS }),
-      raw: await measure(async (i) => void (await pool.query('select content from bare_study where patient_id = $1 order by started desc limit 20', [patient(i)])), { seconds: SECONDS }),
-      bare: await measure(async (i) => void (await bare.call('GET', `/ImagingStudy?patient=${patient(i)}`, 200)), { seconds: SECONDS }),
+      hub: await measure(
+        async (i) => void (await client.call('GET', `/fhir/ImagingStudy?patient=${patient(i)}&_count=20`, 200)),
+        { seconds: SECONDS },
+      ),
+      raw: await measure(
+        async (i) =>
+          void (await pool.query('select content from bare_study where patient_id = $1 order by started desc limit 20', [
+            patient(i),
+          ])),
+        { seconds: SECONDS },
+      ),
+      bare: await measure(async (i) => void (await bare.call('GET', `/ImagingStudy?patient=${patient(i)}`, 200)), {
+        seconds: SECONDS,
+      }),
       goal: '>= 0.6 of bare',
     },
     {
       work: 'read by id',
       hub: await measure(async (i) => void (await client.call('GET', `/fhir/ImagingStudy/${id(i)}`, 200)), { seconds: SECONDS }),
-      raw: await measure(async (i) => void (await pool.query('select content from bare_study where id = $1', [id(i)])), { seconds: SECONDS }),
+      raw: await measure(async (i) => void (await pool.query('select content from bare_study where id = $1', [id(i)])), {
+        seconds: SECONDS,
+      }),
       bare: await measure(async (i) => void (await bare.call('GET', `/ImagingStudy/${id(i)}`, 200)), { seconds: SECONDS }),
       goal: '>= 0.6 of bare',
     },
@@ -106,7 +142,9 @@ async function seedPatients(client: ReturnType<typeof httpClient>): Promise<stri
       },
       request: { method: 'POST', url: 'Patient' },
     }));
-    const answer = JSON.parse(await client.call('POST', '/fhir', 200, JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry })));
+    const answer = JSON.parse(
+      await client.call('POST', '/fhir', 200, JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry })),
+    );
     ids.push(...answer.entry.map((e: { resource: { id: string } }) => e.resource.id));
   }
   return ids;
@@ -114,23 +152,37 @@ async function seedPatients(client: ReturnType<typeof httpClient>): Promise<stri
 
 async function seedStudies(client: ReturnType<typeof httpClient>, patients: readonly string[], pool: pg.Pool): Promise<void> {
   for (let i = 0; i < patients.length; i += 20) {
-    const entry = patients.slice(i, i + 20).flatMap((p) => Array.from({ length: STUDIES_EACH }, () => ({ resource: study(p), request: { method: 'POST', url: 'ImagingStudy' } })));
+    const entry = patients
+      .slice(i, i + 20)
+      .flatMap((p) =>
+        Array.from({ length: STUDIES_EACH }, () => ({ resource: study(p), request: { method: 'POST', url: 'ImagingStudy' } })),
+      );
     await client.call('POST', '/fhir', 200, JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry }));
   }
   // the same studies, for the limits: one narrow table with the two indexes that the reads need
-  await pool.query("insert into bare_study select id, patient_id, content->>'started', content::jsonb from resource where type = 'ImagingStudy' on conflict do nothing");
+  await pool.query(
+    "insert into bare_study select id, patient_id, content->>'started', content::jsonb from resource where type = 'ImagingStudy' on conflict do nothing",
+  );
 }
 
 /** A study of about 1.5 kB: one series of CT with three instances. */
 function study(patient: string): object {
   const uid = `2.25.${BigInt(`0x${randomUUID().replaceAll('-', '')}`)}`;
-  const instance = (n: number) => ({ uid: `${uid}.1.${n}`, sopClass: { system: 'urn:ietf:rfc:3986', code: 'urn:oid:1.2.840.10008.5.1.4.1.1.2' }, number: n });
+  const instance = (n: number) => ({
+    uid: `${uid}.1.${n}`,
+    sopClass: { system: 'urn:ietf:rfc:3986', code: 'urn:oid:1.2.840.10008.5.1.4.1.1.2' },
+    number: n,
+  });
   return {
     resourceType: 'ImagingStudy',
     status: 'available',
     identifier: [
       { system: 'urn:dicom:uid', value: `urn:oid:${uid}` },
-      { type: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'ACSN' }] }, system: 'urn:oid:1.2.826.0.1.3680043.10.1451.78', value: uid.slice(-12) },
+      {
+        type: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'ACSN' }] },
+        system: 'urn:oid:1.2.826.0.1.3680043.10.1451.78',
+        value: uid.slice(-12),
+      },
     ],
     subject: { reference: `Patient/${patient}` },
     started: `2026-0${1 + Math.floor(Math.random() * 9)}-1${Math.floor(Math.random() * 10)}T10:00:00+08:00`,
@@ -150,7 +202,10 @@ function study(patient: string): object {
 }
 
 function transactionOf(count: number, patient: string): string {
-  const entry = Array.from({ length: count }, () => ({ resource: study(patient), request: { method: 'POST', url: 'ImagingStudy' } }));
+  const entry = Array.from({ length: count }, () => ({
+    resource: study(patient),
+    request: { method: 'POST', url: 'ImagingStudy' },
+  }));
   return JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry });
 }
 
@@ -167,20 +222,29 @@ async function rawInsert(pool: pg.Pool, studies: object[]): Promise<void> {
 async function startBare(databaseUrl: string): Promise<{ process: ChildProcess; port: number }> {
   const admin = new pg.Client({ connectionString: databaseUrl });
   await admin.connect();
-  await admin.query('create table bare_study (id text primary key, patient_id text not null, started text, content jsonb not null)');
+  await admin.query(
+    'create table bare_study (id text primary key, patient_id text not null, started text, content jsonb not null)',
+  );
   await admin.query('create index on bare_study (patient_id, started desc)');
   await admin.end();
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./bare-server.js', import.meta.url))], { env: { ...process.env, DATABASE_URL: databaseUrl }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./bare-server.js', import.meta.url))], {
+    env: { ...process.env, DATABASE_URL: databaseUrl },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const [line] = await once(createInterface({ input: child.stdout }), 'line');
   return { process: child, port: Number(line) };
 }
 
 function print(rows: readonly Row[]): void {
-  const text = (m: Measured | undefined): string => (m ? `${Math.round(m.perSecond)}/s (p50 ${m.p50.toFixed(1)}, p99 ${m.p99.toFixed(1)} ms)` : '-');
+  const text = (m: Measured | undefined): string =>
+    m ? `${Math.round(m.perSecond)}/s (p50 ${m.p50.toFixed(1)}, p99 ${m.p99.toFixed(1)} ms)` : '-';
   const ratio = (a: Measured, b: Measured | undefined): string => (b ? (a.perSecond / b.perSecond).toFixed(2) : '-');
   console.log('| work | hub | bare hapi + pg | raw pg | hub / bare | hub / raw | goal |');
   console.log('|---|---|---|---|---|---|---|');
-  for (const r of rows) console.log(`| ${r.work} | ${text(r.hub)} | ${text(r.bare)} | ${text(r.raw)} | ${ratio(r.hub, r.bare)} | ${ratio(r.hub, r.raw)} | ${r.goal} |`);
+  for (const r of rows)
+    console.log(
+      `| ${r.work} | ${text(r.hub)} | ${text(r.bare)} | ${text(r.raw)} | ${ratio(r.hub, r.bare)} | ${ratio(r.hub, r.raw)} | ${r.goal} |`,
+    );
 }
 
 async function printBytes(pool: pg.Pool): Promise<void> {
@@ -188,7 +252,9 @@ async function printBytes(pool: pg.Pool): Promise<void> {
     select (select sum(pg_total_relation_size(t)) from unnest(array['resource_imaging_study','study_claim','imaging_series','imaging_instance']::regclass[]) t)
          / (select count(*) from resource where type = 'ImagingStudy') as hub,
       pg_total_relation_size('bare_study') / (select count(*) from bare_study) as bare`);
-  console.log(`\nstored bytes a study: hub ${rows[0].hub}, bare row with its index ${rows[0].bare}, ratio ${(rows[0].hub / rows[0].bare).toFixed(2)} (goal <= 2)`);
+  console.log(
+    `\nstored bytes a study: hub ${rows[0].hub}, bare row with its index ${rows[0].bare}, ratio ${(rows[0].hub / rows[0].bare).toFixed(2)} (goal <= 2)`,
+  );
 }
 
 await main();

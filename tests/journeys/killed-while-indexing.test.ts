@@ -19,7 +19,12 @@ describeWithRealData('the hub is killed while it indexes', (data) => {
     let hub = await start();
     try {
       await joinHospital(hub, { id: 'hospital-a', assigner: 'urn:oid:1.2.826.0.1.3680043.10.1451.41' });
-      await addSource(database.db, { id: 'a.folder', organizationId: 'hospital-a', kind: 'folder', settings: { root: join(data, 'hospital-a') } });
+      await addSource(database.db, {
+        id: 'a.folder',
+        organizationId: 'hospital-a',
+        kind: 'folder',
+        settings: { root: join(data, 'hospital-a') },
+      });
       for (let kills = 0; kills < 3; kills += 1) {
         const before = (await count()).instances;
         for (let i = 0; i < 200 && (await count()).instances === before; i += 1) await sleep(10);

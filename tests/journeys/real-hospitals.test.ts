@@ -5,11 +5,14 @@ import { withCheckDigit } from '../../hub/identity/national-identifier.js';
 import { addSource } from '../../hub/ingest/hospital.js';
 import type { FhirResource } from '../../hub/store/search-keys.js';
 import { bundleOf, post } from '../support/fhir-samples.js';
-import { filesBelow, type Orthanc, startOrthanc } from '../support/orthanc.js';
+import { type Orthanc, startOrthanc } from '../support/orthanc.js';
 import { describeWithRealData } from '../support/real-data.js';
 import { type RunningHub, startHub } from '../support/running-hub.js';
 
-const HOSPITALS = [1, 2, 3].map((n) => ({ id: `hospital-${'abc'[n - 1]}`, assigner: `urn:oid:1.2.826.0.1.3680043.10.1451.3${n}` }));
+const HOSPITALS = [1, 2, 3].map((n) => ({
+  id: `hospital-${'abc'[n - 1]}`,
+  assigner: `urn:oid:1.2.826.0.1.3680043.10.1451.3${n}`,
+}));
 const [A, B, C] = HOSPITALS as [(typeof HOSPITALS)[0], (typeof HOSPITALS)[0], (typeof HOSPITALS)[0]];
 
 type Resource = FhirResource & { id: string };
@@ -26,16 +29,30 @@ describeWithRealData('three hospitals with real archives', (data) => {
     await hub.join(HOSPITALS);
     await hub.enrol(
       ...HOSPITALS.map(({ id }) => ({ username: `physician-${id}`, role: 'physician' as const, organizationId: id })),
-      ...HOSPITALS.map(({ id }) => ({ username: `administrator-${id}`, role: 'hospital-administrator' as const, organizationId: id })),
+      ...HOSPITALS.map(({ id }) => ({
+        username: `administrator-${id}`,
+        role: 'hospital-administrator' as const,
+        organizationId: id,
+      })),
       { username: 'steward', role: 'identity-steward', organizationId: A.id },
       { username: 'auditor', role: 'auditor', organizationId: 'commission' },
       { username: 'officer', role: 'commission-officer', organizationId: 'commission' },
     );
     for (const { id } of HOSPITALS) tokens[id] = await hub.system(id);
-    await addSource(hub.db, { id: 'a.folder', organizationId: A.id, kind: 'folder', settings: { root: join(data, 'hospital-a') } });
+    await addSource(hub.db, {
+      id: 'a.folder',
+      organizationId: A.id,
+      kind: 'folder',
+      settings: { root: join(data, 'hospital-a') },
+    });
     for (const [i, { id }] of [B, C].entries()) {
       const orthanc = pacs[i] as Orthanc;
-      await addSource(hub.db, { id: `${id}.pacs`, organizationId: id, kind: 'dicomweb', settings: { baseUrl: orthanc.dicomwebUrl, orthancUrl: orthanc.orthancUrl } });
+      await addSource(hub.db, {
+        id: `${id}.pacs`,
+        organizationId: id,
+        kind: 'dicomweb',
+        settings: { baseUrl: orthanc.dicomwebUrl, orthancUrl: orthanc.orthancUrl },
+      });
     }
     await hub.hub.sources.idle();
   }, 180_000);
@@ -51,7 +68,9 @@ describeWithRealData('three hospitals with real archives', (data) => {
   };
   const search = async (token: string, query: string): Promise<Resource[]> => {
     const { body } = await call(token, 'get', `/fhir/${query}`);
-    return (body.entry ?? []).filter((e: { search: { mode: string } }) => e.search.mode === 'match').map((e: { resource: Resource }) => e.resource);
+    return (body.entry ?? [])
+      .filter((e: { search: { mode: string } }) => e.search.mode === 'match')
+      .map((e: { resource: Resource }) => e.resource);
   };
   const ofHospital = (id: string, query = 'ImagingStudy?_count=50'): Promise<Resource[]> => search(tokens[id] ?? '', query);
   const totals = async () => {
@@ -84,7 +103,9 @@ describeWithRealData('three hospitals with real archives', (data) => {
   it('A046441 at A and C is proposed as a link, and each hospital finds only its own study', async () => {
     const links = (await call(await hub.person('steward'), 'get', '/identity/links?state=proposed')).body.items;
     const ids = [(await a046441(A)).id, (await a046441(C)).id].sort();
-    expect(links.map((l: { own: { patient: string }; other: { patient: string } }) => [l.own.patient, l.other.patient].sort())).toContainEqual(ids);
+    expect(
+      links.map((l: { own: { patient: string }; other: { patient: string } }) => [l.own.patient, l.other.patient].sort()),
+    ).toContainEqual(ids);
     expect(await ofHospital(A.id, `ImagingStudy?patient.identifier=A046441`)).toHaveLength(1);
     expect(await ofHospital(C.id, `ImagingStudy?patient=${ids[0]}`)).toHaveLength((await a046441(C)).id === ids[0] ? 1 : 0);
   });
@@ -93,7 +114,10 @@ describeWithRealData('three hospitals with real archives', (data) => {
     const national = { system: systems.nationalIdentifier, value: withCheckDigit('99010119010101001') };
     for (const hospital of [A, C]) {
       const patient = await a046441(hospital);
-      const pushed = await call(tokens[hospital.id] ?? '', 'put', `/fhir/Patient/${patient.id}`, { ...patient, identifier: [...patient.identifier, national] });
+      const pushed = await call(tokens[hospital.id] ?? '', 'put', `/fhir/Patient/${patient.id}`, {
+        ...patient,
+        identifier: [...patient.identifier, national],
+      });
       expect(pushed.status).toBe(200);
     }
     const linked = (await call(await hub.person('steward'), 'get', '/identity/links?state=linked')).body.items;
@@ -129,18 +153,34 @@ describeWithRealData('three hospitals with real archives', (data) => {
     const placed = await call(physician, 'post', '/fhir/Task', task);
     expect(placed.status).toBe(201);
     expect((await call(physician, 'get', `/fhir/${reference}`)).status).toBe(403);
-    const inState = (given: Resource, code: string) => ({ ...given, businessStatus: { coding: [{ system: systems.businessStatus, code }] } });
+    const inState = (given: Resource, code: string) => ({
+      ...given,
+      businessStatus: { coding: [{ system: systems.businessStatus, code }] },
+    });
     const selfGrant = await call(physician, 'put', `/fhir/Task/${placed.body.id}`, inState(placed.body, 'accepted'));
     expect(selfGrant.status).toBe(409);
 
     const administrator = await hub.person('administrator-hospital-a');
-    const accepted = await call(administrator, 'put', `/fhir/Task/${placed.body.id}`, inState((await call(administrator, 'get', `/fhir/Task/${placed.body.id}`)).body, 'accepted'));
+    const accepted = await call(
+      administrator,
+      'put',
+      `/fhir/Task/${placed.body.id}`,
+      inState((await call(administrator, 'get', `/fhir/Task/${placed.body.id}`)).body, 'accepted'),
+    );
     expect(accepted.status).toBe(200);
     expect((await call(physician, 'get', `/fhir/${reference}`)).body).toMatchObject({ resourceType: 'ImagingStudy' });
     for (const other of others) expect((await call(physician, 'get', `/fhir/ImagingStudy/${other.id}`)).status).toBe(404);
     const uid = (await call(physician, 'get', `/fhir/${reference}`)).body.identifier[0].value.replace('urn:oid:', '');
-    const pixels = await hub.http().get(`/dicomweb/studies/${uid}`).set('authorization', `Bearer ${physician}`).buffer(true).parse(binary);
-    expect({ status: pixels.status, type: pixels.headers['content-type'] }).toMatchObject({ status: 200, type: expect.stringMatching(/^multipart\/related/) });
+    const pixels = await hub
+      .http()
+      .get(`/dicomweb/studies/${uid}`)
+      .set('authorization', `Bearer ${physician}`)
+      .buffer(true)
+      .parse(binary);
+    expect({ status: pixels.status, type: pixels.headers['content-type'] }).toMatchObject({
+      status: 200,
+      type: expect.stringMatching(/^multipart\/related/),
+    });
     expect((pixels.body as Buffer).length).toBeGreaterThan(1_000_000);
 
     const done = await call(physician, 'put', `/fhir/Task/${placed.body.id}`, inState(accepted.body, 'completed'));
@@ -170,13 +210,18 @@ describeWithRealData('three hospitals with real archives', (data) => {
       return ['completed', 'failed'].includes(body.status) ? body : undefined;
     });
     expect(ended.status).toBe('completed');
-    const [report] = await search(physician, `DiagnosticReport?patient=${String(study?.subject.reference).replace('Patient/', '')}`);
+    const [report] = await search(
+      physician,
+      `DiagnosticReport?patient=${String(study?.subject.reference).replace('Patient/', '')}`,
+    );
     expect(report).toMatchObject({ status: 'preliminary' });
     expect(report?.result.length).toBeGreaterThan(0);
     const provenance = await search(physician, `Provenance?target=DiagnosticReport/${report?.id}`);
     expect(JSON.stringify(provenance)).toMatch(/[0-9a-f]{64}/);
     // B and C have nothing to do with this patient: to them the report does not exist
-    expect((await call(await hub.person('physician-hospital-b'), 'get', `/fhir/DiagnosticReport/${report?.id}`)).status).toBe(404);
+    expect((await call(await hub.person('physician-hospital-b'), 'get', `/fhir/DiagnosticReport/${report?.id}`)).status).toBe(
+      404,
+    );
   }, 180_000);
 
   it('A consults expert hospital B, who reads exactly what was attached, and answers; then the grant is over', async () => {
@@ -205,13 +250,22 @@ describeWithRealData('three hospitals with real archives', (data) => {
       owner: { reference: `Organization/${B.id}` },
       input: [{ type: { text: 'study' }, valueReference: { reference: `ImagingStudy/${study.id}` } }],
     };
-    const sent = await call(physicianA, 'post', '/fhir', bundleOf('transaction', [{ ...post(order), fullUrl: task.focus.reference }, post(task)]));
+    const sent = await call(
+      physicianA,
+      'post',
+      '/fhir',
+      bundleOf('transaction', [{ ...post(order), fullUrl: task.focus.reference }, post(task)]),
+    );
     expect(sent.status).toBe(200);
     const taskId: string = sent.body.entry[1].resource.id;
     expect((await call(physicianB, 'get', `/fhir/ImagingStudy/${study.id}`)).status).toBe(404);
     const step = async (token: string, code: string, more: object = {}) => {
       const { body } = await call(token, 'get', `/fhir/Task/${taskId}`);
-      return call(token, 'put', `/fhir/Task/${taskId}`, { ...body, ...more, businessStatus: { coding: [{ system: systems.businessStatus, code }] } });
+      return call(token, 'put', `/fhir/Task/${taskId}`, {
+        ...body,
+        ...more,
+        businessStatus: { coding: [{ system: systems.businessStatus, code }] },
+      });
     };
     expect((await step(physicianB, 'accepted')).status).toBe(200);
     expect((await call(physicianB, 'get', `/fhir/ImagingStudy/${study.id}`)).status).toBe(200);
@@ -231,7 +285,9 @@ describeWithRealData('three hospitals with real archives', (data) => {
     expect((await step(physicianB, 'completed', { output })).status).toBe(200);
     expect((await call(physicianB, 'get', `/fhir/ImagingStudy/${study.id}`)).status).toBe(404);
     expect((await call(physicianB, 'get', `/fhir/DiagnosticReport/${report.body.id}`)).status).toBe(200);
-    expect((await call(physicianA, 'get', `/fhir/DiagnosticReport/${report.body.id}`)).body).toMatchObject({ conclusion: '建议短期复查。' });
+    expect((await call(physicianA, 'get', `/fhir/DiagnosticReport/${report.body.id}`)).body).toMatchObject({
+      conclusion: '建议短期复查。',
+    });
   });
 
   it('the auditor finds every step, denials included; the commission gets its figures, and nobody else', async () => {

@@ -21,7 +21,10 @@ export interface TestHub {
 
 const MAIN = fileURLToPath(new URL('../../hub/main.js', import.meta.url));
 
-export async function startHubProcess(options: { databaseUrl: string; workers?: number; environment?: Record<string, string>;
+export async function startHubProcess(options: {
+  databaseUrl: string;
+  workers?: number;
+  environment?: Record<string, string>;
   /** Arguments of Node itself, such as `--cpu-prof`. */
   nodeArguments?: string[];
 }): Promise<TestHub> {
@@ -81,9 +84,19 @@ export async function joinHospital(hub: TestHub, hospital: { id: string; assigne
 }
 
 async function newSystem(db: Database, baseUrl: string, { id, assigner }: { id: string; assigner: string }): Promise<string> {
-  await db.pool.query("insert into organization (id, kind, name, assigner_system) values ($1, 'hospital', $1, $2) on conflict do nothing", [id, assigner]);
+  await db.pool.query(
+    "insert into organization (id, kind, name, assigner_system) values ($1, 'hospital', $1, $2) on conflict do nothing",
+    [id, assigner],
+  );
   const { publicKey, privateKey } = await generateKeyPair('ES384', { extractable: true });
   const clientId = `${id}.system`;
-  await registerClient(db, { id: clientId, organizationId: id, name: clientId, jwks: { keys: [(await exportJWK(publicKey)) as never] }, roles: ['hospital-system'], scope: 'system/*.cruds' });
+  await registerClient(db, {
+    id: clientId,
+    organizationId: id,
+    name: clientId,
+    jwks: { keys: [(await exportJWK(publicKey)) as never] },
+    roles: ['hospital-system'],
+    scope: 'system/*.cruds',
+  });
   return systemToken({ baseUrl, clientId, privateJwk: await exportJWK(privateKey), scope: 'system/*.cruds' });
 }

@@ -17,7 +17,11 @@ afterAll(() => hub.stop());
 
 // sent by fetch: supertest would write a Buffer as JSON
 const send = async (path: string, body: string | Buffer, type = 'application/fhir+json') => {
-  const answer = await fetch(`${hub.url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': type }, body });
+  const answer = await fetch(`${hub.url}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': type },
+    body,
+  });
   const text = await answer.text();
   return { status: answer.status, text, body: JSON.parse(text), headers: Object.fromEntries(answer.headers) };
 };

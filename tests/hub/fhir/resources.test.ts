@@ -16,7 +16,10 @@ afterAll(() => hub.stop());
 
 const client = () => hub.fhir(token);
 const newPatient = async (body: object) =>
-  (await client().create({ resourceType: 'Patient', body: body as never })) as unknown as { id: string; meta: { versionId: string } };
+  (await client().create({ resourceType: 'Patient', body: body as never })) as unknown as {
+    id: string;
+    meta: { versionId: string };
+  };
 const get = async (path: string) => {
   const answer = await hub.http().get(path).set('authorization', `Bearer ${token}`);
   return { status: answer.status, headers: answer.headers, body: answer.text ? JSON.parse(answer.text) : undefined };
@@ -148,8 +151,7 @@ describe('search', () => {
       .map((e: { resource: { description: string } }) => e.resource.description)
       .sort();
   beforeAll(async () => {
-    of = (await newPatient(samplePatient(ASSIGNER, 's1')))
-      .id;
+    of = (await newPatient(samplePatient(ASSIGNER, 's1'))).id;
     const studies: [string, object][] = [
       ['year', { started: '2024' }],
       ['month', { started: '2024-06', modality: [{ system: 'http://dicom.nema.org/resources/ontology/DCM', code: 'MR' }] }],
@@ -228,9 +230,7 @@ describe('paging', () => {
         fc.constantFrom('started', '-started', '_lastUpdated', '-_lastUpdated', '_id'),
         async (dates, size, sort) => {
           n += 1;
-          const of = (
-            await newPatient(samplePatient(ASSIGNER, `page${n}`))
-          ).id;
+          const of = (await newPatient(samplePatient(ASSIGNER, `page${n}`))).id;
           if (dates.length > 0)
             await client().transaction({
               body: bundleOf(
