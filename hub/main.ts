@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
+import { bindPerson, disableAccount, listAccounts } from './commands/account.js';
+import { createClientKey, listClients } from './commands/client.js';
 import { checkHospitals, addHospitalFromFile, listHospitalsTable } from './commands/hospital.js';
 import { checkModels, listModelsTable } from './commands/model.js';
 import { checkPolicy } from './commands/policy.js';
@@ -8,7 +10,7 @@ import { serve } from './commands/serve.js';
 import { printToken } from './commands/token.js';
 
 /** The command line. Each subcommand is one function of `commands/`; `--help` of each says what it takes. */
-const program = new Command('hub').description('Regional imaging federation hub (区域影像数据共享联邦中心)').showHelpAfterError();
+const program = new Command('hub').description('Regional imaging federation hub (区域影像数据共享联邦中心)');
 
 program
   .command('serve')
@@ -19,13 +21,37 @@ program
 const hospital = program.command('hospital').description('join hospitals and look after their sources');
 hospital
   .command('add <file>')
-  .description('join a hospital from a YAML record: id, name, consortium, assigner, sources, client (see README)')
+  .description(
+    'join a hospital from a YAML record: id, name, consortium, assigner, sources, client (see docs/join-a-hospital.md)',
+  )
   .action(addHospitalFromFile);
 hospital.command('list').description('hospitals with their sources, studies and quarantine').action(listHospitalsTable);
 hospital
   .command('check [id]')
-  .description('ask each source whether it answers: reachability, lag, backlog, last error')
+  .description('ask each source whether it answers: reachability, lag, last error, what waits in quarantine')
   .action(checkHospitals);
+
+const client = program.command('client').description('systems of hospitals that sign in by key');
+client
+  .command('keygen <file>')
+  .description('make a key pair: the private key goes to a new file, the public one is printed for the hospital’s record')
+  .action(createClientKey);
+client.command('list').description('registered systems with their roles and scope').action(listClients);
+
+const account = program.command('account').description('people: what an identity of the OpenID Connect issuer may act as');
+account
+  .command('bind')
+  .description('give a person her roles; a patient’s login is bound to one Patient')
+  .requiredOption('--subject <sub>', 'subject at the issuer')
+  .requiredOption('--name <name>', 'name as the audit shows it')
+  .requiredOption('--role <role...>', 'roles, e.g. physician')
+  .option('--issuer <url>', 'issuer; default: the configured one')
+  .option('--organization <id>', 'Organization that she works for')
+  .option('--practitioner <id>', 'Practitioner that she is')
+  .option('--patient <id>', 'Patient that she is')
+  .action(bindPerson);
+account.command('list').description('accounts with their roles').action(listAccounts);
+account.command('disable <id>').description('end an account’s access, its tokens included').action(disableAccount);
 
 program
   .command('token')
@@ -51,8 +77,17 @@ program
   .action(checkPolicy);
 
 const model = program.command('model').description('scoring models');
-model.command('list').description('models with version, hash and licence').action(listModelsTable);
-model.command('check [name]').description('check manifest, hash, graph and self-test').action(checkModels);
+const FOLDER = ['--folder <folder>', 'where the model folders lie, if not in the program'] as const;
+model
+  .command('list')
+  .description('models with version, hash and licence')
+  .option(...FOLDER)
+  .action(listModelsTable);
+model
+  .command('check [name]')
+  .description('check manifest, hash, graph and self-test')
+  .option(...FOLDER)
+  .action(checkModels);
 
 program.parseAsync().catch((error: Error) => {
   process.stderr.write(`hub: ${error.message}\n`);

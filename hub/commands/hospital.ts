@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { createOutbound } from '../../connectors/outbound.js';
 import { addHospital, type HospitalRecord } from '../ingest/hospital.js';
 import { checkHospital, listHospitals } from '../ingest/hospital-state.js';
@@ -7,9 +7,19 @@ import { table, withDatabase } from './operate.js';
 
 /** `hub hospital add FILE`: joins a hospital, or brings its record up to date. A running hub begins to read its sources within seconds. */
 export async function addHospitalFromFile(file: string): Promise<void> {
-  const record = parse(readFileSync(file, 'utf8')) as HospitalRecord;
+  const record = recordIn(file);
   await withDatabase((db, config) => addHospital(db, record, config));
   console.log(`${record.id} is joined; see: hub hospital check ${record.id}`);
+}
+
+/** @throws Error of one line that says where the file is no YAML. */
+function recordIn(file: string): HospitalRecord {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(readFileSync(file, 'utf8'), { prettyErrors: false, lineCounter });
+  const [error] = document.errors;
+  if (!error) return document.toJS() as HospitalRecord;
+  const { line, col } = lineCounter.linePos(error.pos[0]);
+  throw new Error(`${file}:${line}:${col}: ${error.message}`);
 }
 
 /** `hub hospital list`. */

@@ -1,29 +1,34 @@
-import { listModels } from '../../models/model-package.js';
+import { loadModelPackage, modelNames, modelsFolder } from '../../models/model-package.js';
 import { checkModelPackage } from '../../models/runtime.js';
 import { table } from './operate.js';
 
-/** `hub model list`. */
-export async function listModelsTable(): Promise<void> {
-  const models = await listModels();
-  console.log(
-    table(
-      models.map(({ manifest }) => ({
-        name: manifest.name,
-        version: manifest.version,
-        modality: manifest.accepts.modality.join(','),
-        licence: manifest.licence,
-        sha256: manifest.graph.sha256.slice(0, 16),
-      })),
-    ),
-  );
+interface ModelOptions {
+  /** Where the model folders lie. Default: those of the project. */
+  folder?: string;
+}
+
+/** `hub model list`: every model folder, also one that does not load, with the reason. Exit status 1 when there is one. */
+export async function listModelsTable({ folder = modelsFolder }: ModelOptions): Promise<void> {
+  const names = await modelNames(folder);
+  if (names.length === 0) return console.log('no model');
+  const rows = await Promise.all(names.map((name) => describeModel(name, folder)));
+  console.log(table(rows));
+  if (rows.some(({ state }) => state !== 'ok')) process.exitCode = 1;
+}
+
+async function describeModel(name: string, folder: string): Promise<Record<string, string>> {
+  const loaded = await loadModelPackage(name, folder);
+  if (!loaded.ok) return { name, version: '', modality: '', licence: '', sha256: '', state: `BROKEN: ${loaded.message}` };
+  const { version, accepts, licence, graph } = loaded.value.manifest;
+  return { name, version, modality: accepts.modality.join(','), licence, sha256: graph.sha256.slice(0, 16), state: 'ok' };
 }
 
 /** `hub model check [name]`: manifest, hash, graph and self-test, in the process that would score. Exit status 1 when one fails. */
-export async function checkModels(name?: string): Promise<void> {
-  const names = name ? [name] : (await listModels()).map(({ manifest }) => manifest.name);
+export async function checkModels(name: string | undefined, { folder = modelsFolder }: ModelOptions): Promise<void> {
+  const names = name ? [name] : await modelNames(folder);
   if (names.length === 0) throw new Error('no model');
   for (const each of names) {
-    const checks = await checkModelPackage(each);
+    const checks = await checkModelPackage(each, folder);
     for (const { check, ok, detail } of checks) console.log(`${ok ? 'ok  ' : 'FAIL'} ${each} ${check}: ${detail}`);
     if (checks.some(({ ok }) => !ok)) process.exitCode = 1;
   }

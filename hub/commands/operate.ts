@@ -34,7 +34,7 @@ export async function openStore(
 /** Rows as aligned text. */
 export function table(rows: readonly Record<string, unknown>[]): string {
   const names = Object.keys(rows[0] ?? {});
-  const cells = [names, ...rows.map((row) => names.map((name) => String(row[name] ?? '')))];
+  const cells = [names, ...rows.map((row) => names.map((name) => shown(row[name])))];
   const width = names.map((_, i) => Math.max(...cells.map((line) => displayWidth(line[i] ?? ''))));
   return cells
     .map((line) =>
@@ -45,6 +45,8 @@ export function table(rows: readonly Record<string, unknown>[]): string {
     )
     .join('\n');
 }
+
+const shown = (value: unknown): string => (value instanceof Date ? value.toISOString() : String(value ?? ''));
 
 /** Chinese characters take two columns of a terminal. */
 function displayWidth(text: string): number {

@@ -1,19 +1,5 @@
 import { EntitySchema } from 'typeorm';
 
-/** A hospital's way in: one record a source. Secrets are AES-256-GCM ciphertext, never returned. */
-export interface ConnectorRecord {
-  id: string;
-  organizationId: string;
-  kind: string;
-  settings: Record<string, unknown>;
-  secrets: Buffer | null;
-  enabled: boolean;
-  cursor: string | null;
-  lastSuccess: Date | null;
-  lastError: string | null;
-  lastErrorAt: Date | null;
-}
-
 /** A system that may ask for tokens (SMART Backend Services). */
 export interface ClientRecord {
   id: string;
@@ -39,32 +25,7 @@ export interface AccountRecord {
   enabled: boolean;
 }
 
-/** Row of the Organization registry that policy reads. */
-export interface OrganizationRecord {
-  id: string;
-  kind: 'commission' | 'consortium' | 'hospital' | 'other';
-  name: string;
-  assignerSystem: string | null;
-  active: boolean;
-}
-
 const text = { type: 'text' } as const;
-
-export const ConnectorEntity = new EntitySchema<ConnectorRecord>({
-  name: 'connector',
-  columns: {
-    id: { ...text, primary: true },
-    organizationId: { ...text, name: 'organization_id' },
-    kind: text,
-    settings: { type: 'jsonb' },
-    secrets: { type: 'bytea', nullable: true },
-    enabled: { type: 'boolean' },
-    cursor: { ...text, nullable: true },
-    lastSuccess: { type: 'timestamptz', name: 'last_success', nullable: true },
-    lastError: { ...text, name: 'last_error', nullable: true },
-    lastErrorAt: { type: 'timestamptz', name: 'last_error_at', nullable: true },
-  },
-});
 
 export const ClientEntity = new EntitySchema<ClientRecord>({
   name: 'client',
@@ -95,15 +56,4 @@ export const AccountEntity = new EntitySchema<AccountRecord>({
   },
 });
 
-export const OrganizationEntity = new EntitySchema<OrganizationRecord>({
-  name: 'organization',
-  columns: {
-    id: { ...text, primary: true },
-    kind: text,
-    name: text,
-    assignerSystem: { ...text, name: 'assigner_system', nullable: true },
-    active: { type: 'boolean' },
-  },
-});
-
-export const entities = [ConnectorEntity, ClientEntity, AccountEntity, OrganizationEntity];
+export const entities = [ClientEntity, AccountEntity];
