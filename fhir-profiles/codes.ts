@@ -45,6 +45,8 @@ export const systems = {
   completeness: own('CodeSystem', 'completeness'),
   organizationKind: own('CodeSystem', 'organization-kind'),
   role: own('CodeSystem', 'role'),
+  auditClass: own('CodeSystem', 'audit-class'),
+  modelOutput: own('CodeSystem', 'model-output'),
 } as const;
 
 /** Extensions that the hub writes or reads. */

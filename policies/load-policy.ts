@@ -77,7 +77,8 @@ export function parsePolicy(table: string, vocabulary: Vocabulary): Pick<PolicyS
     else if (kind in groups && cells.length === 2) groups[kind as keyof Groups].push(cells as [string, string]);
     else fault(`'${kind}' with ${cells.length} cells is neither a rule nor a group`);
   }
-  faults.push(...faultsOfGroups(groups, vocabulary), ...faultsOfRules(rules, groups, vocabulary));
+  faults.push(...faultsOfGroups(groups, vocabulary));
+  if (faults.length === 0) faults.push(...faultsOfRules(rules, groups, vocabulary));
   if (faults.length === 0) faults.push(...missingDenies(rules, groups, vocabulary));
   if (faults.length > 0) throw new Error(`policy: ${faults.join('; ')}`);
   return { rules, groups };
