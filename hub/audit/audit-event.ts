@@ -1,5 +1,5 @@
 import type { AuditEvent, AuditEventAgent, AuditEventEntity, Coding, Reference } from '@medplum/fhirtypes';
-import { CANONICAL_BASE, systems } from '../../fhir-profiles/codes.js';
+import { systems } from '../../fhir-profiles/codes.js';
 import { type AuditRow, auditEventId } from './rows.js';
 import type { AuditEntry } from './vocabulary.js';
 
@@ -7,8 +7,8 @@ const DCM = systems.dicomTerminology;
 const dcm = (code: string, display: string): Coding => ({ system: DCM, code, display });
 /** An open list: each part of the hub names its own operations. */
 const OPERATION = 'https://federation-hub.example/audit-operation';
-const CLASS = `${CANONICAL_BASE}/CodeSystem/audit-class`;
-const ROLE = `${CANONICAL_BASE}/CodeSystem/role`;
+const CLASS = systems.auditClass;
+const ROLE = systems.role;
 
 /** AuditEvent.type by class of event: DICOM PS3.16 CID 400 (Audit Event ID), and FHIR's own for RESTful interactions. */
 const TYPES: Readonly<Record<AuditEntry['type'], Coding>> = {

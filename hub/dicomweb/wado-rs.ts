@@ -1,3 +1,4 @@
+import { systems } from '../../fhir-profiles/codes.js';
 import type { Request, ResponseObject, ResponseToolkit, Server } from '@hapi/hapi';
 import { type RetrieveReply, SourceError } from '../../connectors/connector.js';
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
@@ -115,6 +116,11 @@ function unretrievable(why: Unretrievable): Refusal {
   if (why === 'several-sources')
     return notSupported('The study lies in several archives of its custodian: retrieve it series by series, or by instance.');
   if (why === 'unknown') return notFound();
+  if (why === 'quarantined')
+    return forbidden('The archive holds objects of this study that are in quarantine: retrieve it by instance.', {
+      system: systems.denialReason,
+      code: 'quarantine',
+    });
   const diagnostics =
     'The study is known but not retrievable: its custodian has described it and connected no archive that holds it.';
   return new Refusal(404, [{ severity: 'error', code: 'not-found', diagnostics }]);
@@ -143,6 +149,9 @@ async function outOfScope(deps: WadoDeps, request: Request, caller: Caller): Pro
   return forbidden('The scope of the token does not include reading ImagingStudy.');
 }
 
+const unretrievableAs = (found: Retrieval | Unretrievable | undefined): string =>
+  typeof found === 'string' ? found : 'not-retrievable';
+
 function entryOf(
   deps: WadoDeps,
   request: Request,
@@ -169,6 +178,6 @@ function entryOf(
     basis: decision.basis,
     rule: decision.rule,
     evidence: decision.evidence.length > 0 ? decision.evidence : undefined,
-    detail: isReleased ? undefined : decision.allowed ? 'not-retrievable' : decision.reason,
+    detail: isReleased ? undefined : decision.allowed ? unretrievableAs(found) : decision.reason,
   };
 }

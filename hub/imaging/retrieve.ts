@@ -19,8 +19,11 @@ export interface Retrieval {
   request: RetrieveRequest;
 }
 
-/** Why there is nothing to retrieve: no such object, only described and not retrievable, or spread over several archives. */
-export type Unretrievable = 'unknown' | 'not-retrievable' | 'several-sources';
+/**
+ * Why there is nothing to retrieve: no such object, only described and not retrievable, spread over several archives, or the archive would send
+ * objects along that are in quarantine.
+ */
+export type Unretrievable = 'unknown' | 'not-retrievable' | 'several-sources' | 'quarantined';
 
 export type ConnectorFor = (connectorId: string) => Connector | undefined;
 
@@ -43,6 +46,7 @@ export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval |
   const [first] = instances;
   if (!first) return 'not-retrievable';
   if (instances.some((i) => i.connectorId !== first.connectorId)) return 'several-sources';
+  if (!wanted.sopInstanceUid && (await sendsQuarantined(tx, wanted, first.connectorId))) return 'quarantined';
   const { frames } = wanted;
   // Number of Frames (0028,0008) is stated by every multi-frame object.
   if (frames?.some((frame) => frame > (indexed[0]?.frames ?? 1))) return 'unknown';
@@ -51,6 +55,15 @@ export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval |
     connectorId: first.connectorId,
     request: { ...scope, instances: instances.map(({ connectorId: _connector, ...instance }) => instance) },
   };
+}
+
+/** A PACS answers for a whole study or series by itself, and would send what contradicts the index (another patient's, say) along with it. */
+async function sendsQuarantined(tx: Queryable, wanted: Wanted, connectorId: string): Promise<boolean> {
+  const held = await tx.query(sql`
+    select 1 from quarantine q join connector c on c.id = q.connector_id and c.kind <> 'folder'
+    where q.custodian_id = ${wanted.custodianId} and q.connector_id = ${connectorId} and q.study_instance_uid = ${wanted.studyInstanceUid}
+      and q.state = 'held' and q.reason not in ('count-mismatch', 'source-error') limit 1`);
+  return held.length > 0;
 }
 
 function readIndex(tx: Queryable, wanted: Wanted): Promise<Indexed[]> {

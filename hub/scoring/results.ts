@@ -1,5 +1,5 @@
 /** What a model found as FHIR resources: pure, so that the same score gives the same resources. */
-import { CANONICAL_BASE, systems } from '../../fhir-profiles/codes.js';
+import { systems } from '../../fhir-profiles/codes.js';
 import type { BoxOnInstance, Finding } from '../../models/finding.js';
 import type { Manifest } from '../../models/manifest.js';
 import type { Scored } from '../../models/score-messages.js';
@@ -29,7 +29,7 @@ export interface Results {
 }
 
 /** Codes of what models put out beside standard codes; the code system says how each is to be read. */
-const OUTPUTS = `${CANONICAL_BASE}/CodeSystem/model-output`;
+const OUTPUTS = systems.modelOutput;
 const code = (id: string, display: string) => ({ coding: [{ system: OUTPUTS, code: id, display }] });
 const quantity = (value: number, unit: string) => ({ value: rounded(value), unit, system: systems.ucum, code: unit });
 const rounded = (value: number): number => Number(value.toPrecision(6));

@@ -296,4 +296,20 @@ describe('Retrieval for scoring', () => {
     expect(partsOf(reply.contentType, Buffer.concat(await reply.body.toArray()))).toHaveLength(first().instances.length);
     await expect(retrieve({ ...of, custodianId: 'c' }, signal)).rejects.toMatchObject({ code: 'not-found' });
   });
+
+  it('does not let a PACS send objects in quarantine along with a study', async () => {
+    await world.db.query(sql`insert into connector (id, organization_id, kind, settings) values (${STUDY}, 'a', 'dicomweb', '{}')`);
+    await world.db.query(sql`
+      insert into quarantine (id, custodian_id, connector_id, locator, reason, detail, study_instance_uid)
+      values ('held', 'a', ${STUDY}, 'x', 'patient-conflict', 'another patient', ${STUDY})`);
+    try {
+      const refused = await get(STUDY).expect(403);
+      expect(JSON.parse(refused.text).issue[0].details.coding[0].code).toBe('quarantine');
+      expect(await lastEntry()).toMatchObject({ outcome: 4, detail: 'quarantined' });
+      await binary(instancePath()).expect(200);
+    } finally {
+      await world.db.query(sql`delete from quarantine where id = 'held'`);
+      await world.db.query(sql`delete from connector where id = ${STUDY}`);
+    }
+  });
 });
