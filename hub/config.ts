@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { readYaml } from './read-yaml.js';
 
 /** A number, also as text: environment variables are always text. */
 const count = (fallback: number, least = 1) => z.coerce.number().int().min(least).default(fallback);
@@ -69,8 +68,7 @@ export type Config = Readonly<z.infer<typeof schema>> & { readonly publicUrl: st
 
 /** Reads the environment (and the file that HUB_CONFIG names) once. @throws Error that lists each wrong setting by name. */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env, overrides: Record<string, unknown> = {}): Config {
-  const file = environment.HUB_CONFIG ? (parse(readFileSync(environment.HUB_CONFIG, 'utf8')) ?? {}) : {};
-  const given = { ...file, ...fromEnvironment(environment), ...overrides };
+  const given = { ...fromFile(environment.HUB_CONFIG), ...fromEnvironment(environment), ...overrides };
   const result = schema.safeParse(given);
   if (!result.success) {
     throw new Error(
@@ -105,6 +103,13 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Record<string, unknown
   const unknown = Object.keys(environment).filter((v) => v.startsWith('HUB_') && v !== 'HUB_CONFIG' && !known.has(v));
   if (unknown.length > 0) throw new Error(`configuration: unknown variable ${unknown.join(', ')}`);
   return Object.fromEntries([...known].filter(([v]) => environment[v] !== undefined).map(([v, name]) => [name, environment[v]]));
+}
+
+function fromFile(file: string | undefined): object {
+  const content = file ? (readYaml(file) ?? {}) : {};
+  if (typeof content !== 'object' || Array.isArray(content))
+    throw new Error(`configuration: ${file} does not hold settings by name`);
+  return content as object;
 }
 
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);

@@ -1,25 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { LineCounter, parseDocument } from 'yaml';
 import { createOutbound } from '../../connectors/outbound.js';
 import { addHospital, type HospitalRecord } from '../ingest/hospital.js';
 import { checkHospital, listHospitals } from '../ingest/hospital-state.js';
+import { readYaml } from '../read-yaml.js';
 import { table, withDatabase } from './operate.js';
 
 /** `hub hospital add FILE`: joins a hospital, or brings its record up to date. A running hub begins to read its sources within seconds. */
 export async function addHospitalFromFile(file: string): Promise<void> {
-  const record = recordIn(file);
+  const record = readYaml(file) as HospitalRecord;
   await withDatabase((db, config) => addHospital(db, record, config));
   console.log(`${record.id} is joined; see: hub hospital check ${record.id}`);
-}
-
-/** @throws Error of one line that says where the file is no YAML. */
-function recordIn(file: string): HospitalRecord {
-  const lineCounter = new LineCounter();
-  const document = parseDocument(readFileSync(file, 'utf8'), { prettyErrors: false, lineCounter });
-  const [error] = document.errors;
-  if (!error) return document.toJS() as HospitalRecord;
-  const { line, col } = lineCounter.linePos(error.pos[0]);
-  throw new Error(`${file}:${line}:${col}: ${error.message}`);
 }
 
 /** `hub hospital list`. */
@@ -34,8 +23,10 @@ export async function checkHospitals(id?: string): Promise<void> {
   await withDatabase(async (db, config) => {
     const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
     try {
-      const ids = id ? [id] : (await listHospitals(db)).map((h) => h.id);
+      const known = await listHospitals(db);
+      const ids = id ? [id] : known.map((h) => h.id);
       for (const each of ids) {
+        if (!known.some((h) => h.id === each)) throw new Error(`there is no hospital ${each}`);
         const { sources, ...hospital } = await checkHospital(db, each, { config, outbound });
         console.log(`${table([{ ...hospital }])}\n`);
         if (sources.length > 0)

@@ -15,6 +15,8 @@ import { checkSettings } from './open-source.js';
 
 const id = z.string().regex(/^[A-Za-z0-9.-]{1,64}$/, 'must be a FHIR id');
 
+const name = z.string().trim().min(1).max(200);
+
 const source = z.strictObject({
   id: id.optional(),
   kind: z.string(),
@@ -26,9 +28,9 @@ const source = z.strictObject({
 
 const hospital = z.strictObject({
   id,
-  name: z.string().trim().min(1).max(200),
-  /** Id of the consortium's Organization, which must exist. */
-  consortium: id.optional(),
+  name,
+  /** Id of the consortium's Organization, which must exist; or its id and name, and it is made where there is none. */
+  consortium: z.union([id, z.strictObject({ id, name })]).optional(),
   /** System (URI) of the hospital's own patient numbers. */
   assigner: z.url().max(500),
   sources: z.array(source).max(20).default([]),
@@ -62,7 +64,7 @@ export async function addHospital(db: Database, given: HospitalRecord, config: H
   const record = parsed(hospital, given);
   await db.transaction(async (tx) => {
     await put(tx, organizationWriter, await organizationOf(tx, record));
-    if (record.consortium) await put(tx, affiliationWriter(config.utcOffset), membershipOf(record.id, record.consortium));
+    if (record.consortium) await enter(tx, record.id, record.consortium, config.utcOffset);
     for (const [i, one] of record.sources.entries())
       await putSource(
         tx,
@@ -128,6 +130,21 @@ async function organizationOf(
     type: [{ coding: [{ system: systems.organizationKind, code: 'hospital' }] }],
     extension: [...others, { url: extensions.patientAssigner, valueUri: assigner }],
   };
+}
+
+/** Makes the hospital a member of its consortium, and founds one that is named and not there yet. */
+async function enter(
+  tx: Queryable,
+  hospitalId: string,
+  consortium: NonNullable<z.output<typeof hospital>['consortium']>,
+  utcOffset: string,
+): Promise<void> {
+  const { id, name } = typeof consortium === 'string' ? { id: consortium, name: undefined } : consortium;
+  const known = await tx.query(sql`select 1 from organization where id = ${id}`);
+  if (known.length === 0 && name === undefined) throw invalid(`consortium: there is no ${id}; give its id and name to found it`);
+  const type = [{ coding: [{ system: systems.organizationKind, code: 'consortium' }] }];
+  if (known.length === 0) await put(tx, organizationWriter, { resourceType: 'Organization', id, active: true, name, type });
+  await put(tx, affiliationWriter(utcOffset), membershipOf(hospitalId, id));
 }
 
 const membershipOf = (hospitalId: string, consortiumId: string): FhirResource & { id: string } => ({

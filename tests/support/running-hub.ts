@@ -43,10 +43,11 @@ export interface RunningHub {
   stop(): Promise<void>;
 }
 
-const PASSWORD = 'test-password';
-
-export async function startHub(options: { database?: TestDatabase; config?: Record<string, unknown> } = {}): Promise<RunningHub> {
+export async function startHub(
+  options: { database?: TestDatabase; config?: Record<string, unknown>; password?: string } = {},
+): Promise<RunningHub> {
   const database = options.database ?? (await testDatabase());
+  const password = options.password ?? 'test-password';
   const port = await freePort();
   const publicUrl = `http://127.0.0.1:${port}`;
   const config = loadConfig(
@@ -68,7 +69,7 @@ export async function startHub(options: { database?: TestDatabase; config?: Reco
     log,
     db: database.db,
     databaseUrl: database.url,
-    extend: async (server) => void (await registerDemoIdentityProvider(server, { config, people, password: PASSWORD })),
+    extend: async (server) => void (await registerDemoIdentityProvider(server, { config, people, password })),
   });
   await hub.server.start();
   const keys = new Map<string, JWK>();
@@ -83,7 +84,7 @@ export async function startHub(options: { database?: TestDatabase; config?: Reco
     db: database.db,
     hub,
     system,
-    person: (username, purpose) => signIn({ baseUrl: publicUrl, username, password: PASSWORD, purpose }),
+    person: (username, purpose) => signIn({ baseUrl: publicUrl, username, password, purpose }),
     enrol: async (...given) => {
       for (const p of given) {
         people.push({ username: p.username, name: p.username });
