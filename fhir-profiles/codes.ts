@@ -55,6 +55,8 @@ export const extensions = {
   completeness: own('StructureDefinition', 'completeness'),
   sharingScope: own('StructureDefinition', 'sharing-scope'),
   patientAssigner: own('StructureDefinition', 'patient-assigner'),
+  /** How a name is written: `SYL` is the phonetic component group of a DICOM Person Name. */
+  nameRepresentation: 'http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation',
   dataAbsentReason: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason',
 } as const;
 

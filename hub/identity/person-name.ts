@@ -1,4 +1,5 @@
 import { pinyin } from 'pinyin-pro';
+import { extensions } from '../../fhir-profiles/codes.js';
 
 /** FHIR HumanName, as far as names are compared. */
 export interface HumanName {
@@ -6,6 +7,9 @@ export interface HumanName {
   text?: string;
   family?: string;
   given?: string[];
+  prefix?: string[];
+  suffix?: string[];
+  extension?: { url: string; valueCode?: string }[];
 }
 
 /** How a person is called, for comparison: each form without case, order marks, spaces and punctuation. */
@@ -20,20 +24,30 @@ const HAN = /\p{Script=Han}/u;
 const CHARACTERS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/u;
 
 /**
- * FHIR names of a DICOM Person Name (PS3.5 section 6.2.1.1): the text is the ideographic group if there is one, so that it is found by
- * characters; the alphabetic group is a name of its own, so that it is found by letters.
+ * FHIR names of a DICOM Person Name (PS3.5 section 6.2.1.1), one for each component group: first what is written in characters, so that it
+ * is found by them, then what is written in letters, then the phonetic group, marked as such.
  */
 export function humanNames(personName: string): HumanName[] {
   const groups = personName.split('=').map((group) => group.split('^').map((part) => part.trim()));
-  const [first = [], second = []] = groups;
-  const spelt = [first, second].map((parts) => ({ parts, text: textOf(parts) })).filter(({ text }) => text !== '');
-  const written = spelt.find(({ text }) => CHARACTERS.test(text));
-  const alphabetic = spelt.find(({ text }) => !CHARACTERS.test(text));
+  const [first = [], second = [], phonetic = []] = groups.filter((_, i) => i < 3);
+  const names = [first, second].map(nameOf);
+  const shown = names.filter(({ text }, i) => text !== '' && names.findIndex((other) => other.text === text) === i);
+  const written = shown.filter(({ text }) => CHARACTERS.test(text));
   return [
-    ...(written ? [{ use: 'usual', text: written.text }] : []),
-    ...(alphabetic ? [{ use: 'official', text: alphabetic.text, ...partsOf(alphabetic.parts) }] : []),
+    ...written.map((name) => ({ use: 'usual', ...name })),
+    ...shown.filter((name) => !written.includes(name)).map((name) => ({ use: 'official', ...name })),
+    ...(textOf(phonetic) === ''
+      ? []
+      : [{ ...nameOf(phonetic), extension: [{ url: extensions.nameRepresentation, valueCode: PHONETIC }] }]),
   ];
 }
+
+const PHONETIC = 'SYL';
+
+const isPhonetic = ({ extension }: HumanName): boolean =>
+  (extension ?? []).some(({ url, valueCode }) => url === extensions.nameRepresentation && valueCode === PHONETIC);
+
+const nameOf = (parts: readonly string[]): HumanName & { text: string } => ({ text: textOf(parts), ...partsOf(parts) });
 
 /** `王^小东` is read `王小东`, `Wang^XiaoDong` is read `Wang XiaoDong`. */
 function textOf(parts: readonly string[]): string {
@@ -41,17 +55,24 @@ function textOf(parts: readonly string[]): string {
   return shown.join(shown.some((part) => HAN.test(part)) ? '' : ' ');
 }
 
-function partsOf([family, ...rest]: readonly string[]): Pick<HumanName, 'family' | 'given'> {
-  const given = rest.slice(0, 2).filter(Boolean);
-  return { ...(family ? { family } : {}), ...(given.length > 0 ? { given } : {}) };
+/** Characters that are not divided into components are a whole name, not a family name. */
+function partsOf(parts: readonly string[]): Omit<HumanName, 'use' | 'text'> {
+  const [family, first, middle, prefix, suffix] = parts;
+  const given = [first, middle].filter((part) => part !== undefined && part !== '') as string[];
+  if (CHARACTERS.test(family ?? '') && given.length === 0) return {};
+  return {
+    ...(family ? { family } : {}),
+    ...(given.length > 0 ? { given } : {}),
+    ...(prefix ? { prefix: [prefix] } : {}),
+    ...(suffix ? { suffix: [suffix] } : {}),
+  };
 }
 
-/** The forms of FHIR names; of a text that mixes scripts, both. */
+/** The forms of FHIR names; of a text that mixes scripts, both. What is only a reading of a name tells nobody apart. */
 export function nameForms(names: readonly HumanName[] | undefined): NameForms {
-  const texts = (names ?? []).flatMap(({ text, family, given }) => [
-    ...(text ?? '').split('='),
-    [family ?? '', ...(given ?? [])].join(' '),
-  ]);
+  const texts = (names ?? [])
+    .filter((name) => !isPhonetic(name))
+    .flatMap(({ text, family, given }) => [...(text ?? '').split('='), [family ?? '', ...(given ?? [])].join(' ')]);
   const spelt = texts.map((text) => [...folded(text)]);
   const pick = (which: (character: string) => boolean): string[] => [
     ...new Set(spelt.map((all) => all.filter(which).join('')).filter(Boolean)),

@@ -47,12 +47,25 @@ describe('Names', () => {
   it('become FHIR names that are found by characters and by letters', () => {
     const names = humanNames('Wang^XiaoDong=王^小东');
     expect(names).toEqual([
-      { use: 'usual', text: '王小东' },
+      { use: 'usual', text: '王小东', family: '王', given: ['小东'] },
       { use: 'official', text: 'Wang XiaoDong', family: 'Wang', given: ['XiaoDong'] },
     ]);
     const words = names.flatMap(wordsOf);
     for (const word of ['王小东', 'wangxiaodong', 'wang', 'xiaodong']) expect(words).toContain(word);
     expect(humanNames('^^')).toEqual([]);
+    expect(humanNames('王小东')).toEqual([{ use: 'usual', text: '王小东' }]);
+    expect(humanNames('Last^First^mid^pre^suf')).toEqual([
+      { use: 'official', text: 'Last First mid', family: 'Last', given: ['First', 'mid'], prefix: ['pre'], suffix: ['suf'] },
+    ]);
+  });
+
+  it('keep the phonetic group, by which nobody is told apart', () => {
+    const names = humanNames('Yamada^Tarou=山田^太郎=やまだ^たろう');
+    expect(names.map(({ text }) => text)).toEqual(['山田太郎', 'Yamada Tarou', 'やまだ たろう']);
+    expect(names[2]).toMatchObject({ family: 'やまだ', given: ['たろう'], extension: [{ valueCode: 'SYL' }] });
+    expect(namesCompatible(dicom('Yamada^Tarou=山田^太郎=やまだ^たろう'), dicom('Yamada^Tarou=山田^太朗=やまだ^たろう'))).toBe(
+      false,
+    );
   });
 
   it('of any length are compared in bounded time', () => {
