@@ -64,6 +64,16 @@ export interface RequestAccess {
 
 /** The policy, loaded and self-tested. */
 export interface Access {
-  /** Reads the caller's facts (organization, consortia, charters, agreements, grants, registrations) fresh in `tx`. */
+  /** The policy by the caller's facts (organization, consortia, charters, agreements, grants) as they stand in `tx`. */
   forCaller(tx: Queryable, caller: Caller): Promise<RequestAccess>;
+  /** The policy by facts that were read before, for a statement that itself says whether they still stand; undefined when there are none. */
+  remembered(caller: Caller): RememberedAccess | undefined;
+}
+
+/** A policy on remembered facts: to be used only in a statement that selects `stamp` too, and to be thrown away with its rows when that does not confirm it. */
+export interface RememberedAccess {
+  access: RequestAccess;
+  /** Columns, named, that tell the state of the fact tables and the instant of the statement's snapshot. */
+  readonly stamp: Sql;
+  isConfirmedBy(row: object): boolean;
 }

@@ -1,10 +1,11 @@
 import { auditEvents } from './audit-events.js';
-import { scopeAllows } from '../access/authentication/scopes.js';
-import { forbidden, methodNotAllowed, notFound } from '../outcomes.js';
+import { methodNotAllowed, notFound } from '../outcomes.js';
+import { refusalsAudited } from './audit-refusal.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { history, read, vread } from './read.js';
 import { isSearchable, search } from './search.js';
-import { typeRules } from './types.js';
+import { assertScope } from './submission.js';
+import { isType } from './types.js';
 import { create, update } from './write.js';
 
 type Interaction = (deps: FhirDeps, request: FhirRequest) => Promise<FhirResponse>;
@@ -25,13 +26,12 @@ const ID = /^[A-Za-z0-9\-.]{1,64}$/;
 /** Answers one interaction, over HTTP or inside a batch: known type, well-formed id, scope of the token, then the interaction's own policy. */
 export async function dispatch(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const [type = '', id] = request.path;
-  if (!(type in typeRules)) throw notFound();
+  if (!isType(type)) throw notFound();
   const path = request.path.join('/');
   const interaction = interactions.find((i) => i.method === request.method && i.path.test(path));
   if (!interaction) throw methodNotAllowed(`${request.method} is not offered here.`);
   if (id !== undefined && id !== '_search' && !ID.test(id)) throw notFound();
-  if (!scopeAllows(request.caller.scope, type, interaction.scope))
-    throw forbidden(`The token's scope does not cover this interaction with ${type}.`);
+  await refusalsAudited(deps, request, async () => assertScope(request.caller, type, interaction.scope));
   if (type === 'AuditEvent' && request.method !== 'PUT' && interaction.run !== create) return auditEvents(deps, request);
   if (interaction.run === search && !isSearchable(type)) throw methodNotAllowed(`${type} can't be searched.`);
   return interaction.run(deps, request);

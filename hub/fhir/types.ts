@@ -1,4 +1,5 @@
 import type { Role } from '../access/caller.js';
+import { raw, type Sql } from '../store/sql.js';
 
 /** What the face offers for one resource type. */
 export interface TypeRule {
@@ -30,6 +31,15 @@ export const typeRules: Readonly<Record<string, TypeRule>> = {
   Provenance: HUB_ALONE,
   AuditEvent: HUB_ALONE,
 };
+
+/** The type as it stands in a statement's text. @throws Error for what is no type of the hub: input never becomes text of a statement */
+export function typeLiteral(type: string): Sql {
+  if (!Object.hasOwn(typeRules, type)) throw new Error('not a type of the hub');
+  return raw(`'${type}'`);
+}
+
+/** Own names only: `constructor` is no type. */
+export const isType = (name: string): boolean => Object.hasOwn(typeRules, name);
 
 /** Order in which a transaction writes: what is referred to comes before what refers. */
 export const writeOrder: readonly string[] = Object.keys(typeRules);

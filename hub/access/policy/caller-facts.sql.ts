@@ -1,11 +1,15 @@
 import type { Queryable } from '../../store/database.js';
-import { sql } from '../../store/sql.js';
+import { raw, type Sql, sql } from '../../store/sql.js';
 import type { Caller } from '../caller.js';
-import type { Instant, Scope } from './terms.js';
+import type { Scope } from './terms.js';
 
 /** What the fact tables say about a caller at one instant of the database. Only what is in force is here. */
 export interface CallerFacts {
-  now: Instant;
+  /** The state of the fact tables that this was read from: every transaction that changes one of them gives it a new name. */
+  epoch: string;
+  /** In force as they are from this instant to that one, excluded: microseconds since 1970; null: until a table changes. */
+  from: number;
+  until: number | null;
   /** The caller's organization is known and active. */
   active: boolean;
   /** Suspended organizations. */
@@ -18,12 +22,38 @@ export interface CallerFacts {
   patients: string[];
 }
 
+/** Columns that say, of a statement's snapshot, which state of the fact tables it sees and at what instant. */
+export const factStamp: Sql = raw(`
+  (select epoch from fact_epoch) as fact_epoch, (extract(epoch from now()) * 1000000)::bigint as fact_instant`);
+
+export interface FactStamp {
+  fact_epoch: string | null;
+  fact_instant: number;
+}
+
+/** Whether facts that were read before are, in the snapshot of this stamp, still what would be read. */
+export const stillHold = ({ epoch, from, until }: CallerFacts, { fact_epoch, fact_instant }: FactStamp): boolean =>
+  epoch === fact_epoch && from <= fact_instant && (until === null || fact_instant < until);
+
+/** The first instant after now at which the validity of something begins or ends that names the organization. */
+const nextBoundary = (organization: string): Sql => sql`
+  select (extract(epoch from min(b.at)) * 1000000)::bigint from (
+    select unnest(array[m.valid_from, m.valid_until]) as at from consortium_member m
+    where m.consortium_id in (select consortium_id from consortium_member where organization_id = ${organization})
+    union all
+    select unnest(array[a.valid_from, a.valid_until]) from sharing_agreement a where a.recipient_id = ${organization}
+    union all
+    select unnest(array[g.valid_from, g.valid_until]) from access_grant g where g.recipient_id = ${organization} and g.ended_at is null
+  ) b where b.at > now() and isfinite(b.at)`;
+
 /** Reads the caller's facts in one statement. @throws Error when the database is not there: then nothing is decided. */
 export async function readCallerFacts(tx: Queryable, caller: Caller): Promise<CallerFacts> {
   const { organizationId: organization, practitionerId, patientId } = caller;
   const [row] = await tx.query<{ facts: string }>(sql`
     select json_build_object(
-      'now', json_build_object('text', now()::text, 'micros', (extract(epoch from now()) * 1000000)::bigint),
+      'epoch', (select epoch from fact_epoch),
+      'from', (extract(epoch from now()) * 1000000)::bigint,
+      'until', (${nextBoundary(organization)}),
       'active', exists (select from organization where id = ${organization} and active),
       'suspended', (select coalesce(json_agg(id), '[]') from organization where not active),
       'consortia', (

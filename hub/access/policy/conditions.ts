@@ -39,8 +39,8 @@ export function conditionsFor(caller: Caller, facts: CallerFacts, config: Pick<C
   // consent and suspension are about what crosses between organizations, and about a patient's data: a Task says who asked whom
   const crosses = all(not(own), not(patient), not(kindIn(DIRECTORY)));
   const disclosed = all(crosses, not(kindIn(['Task'])), not(aboutOwnPatientOf(organization)));
-  const denied = consentSays('deny', consentCaller(caller), facts.now);
-  const permitted = consentSays('permit', consentCaller(caller), facts.now);
+  const denied = consentSays('deny', consentCaller(caller));
+  const permitted = consentSays('permit', consentCaller(caller));
   const needsPermit = config.consentRequiredFor.includes(caller.purposeOfUse);
   const bound = CARE.includes(caller.purposeOfUse) ? disclosed : all(not(patient), not(kindIn(DIRECTORY)));
   return {
@@ -79,7 +79,7 @@ function consortium(caller: Caller, facts: CallerFacts): Term {
       members.map((m) => m.custodian),
       (id) => members.filter((m) => m.custodian === id).map((m) => ({ kind: 'consortium', id: m.consortium })),
     );
-    return all(custodians, coveredBy(charter, caller.purposeOfUse, facts.now), coveredBy(terms, caller.purposeOfUse, facts.now));
+    return all(custodians, coveredBy(charter, caller.purposeOfUse), coveredBy(terms, caller.purposeOfUse));
   });
   return all(any(...shared), registeredWith(caller.organizationId));
 }
@@ -93,7 +93,7 @@ function agreement(caller: Caller, facts: CallerFacts): Term {
         agreements.map((a) => a.custodian),
         (id) => agreements.filter((a) => a.custodian === id).map((a) => ({ kind: 'agreement', id: a.id })),
       );
-      return all(custodians, coveredBy(agreements[0]!.scope, caller.purposeOfUse, facts.now));
+      return all(custodians, coveredBy(agreements[0]!.scope, caller.purposeOfUse));
     }),
   );
 }

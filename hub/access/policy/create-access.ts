@@ -1,11 +1,12 @@
 import { loadPolicy } from '../../../policies/load-policy.js';
 import type { Config } from '../../config.js';
-import type { Queryable } from '../../store/database.js';
+import { sql } from '../../store/sql.js';
 import type { Caller } from '../caller.js';
+import { BoundedCache } from '../authentication/bounded-cache.js';
 import type { Access } from '../decision.js';
-import { readCallerFacts } from './caller-facts.sql.js';
-import { conditionsFor } from './conditions.js';
 import { CallerAccess } from './caller-access.js';
+import { type CallerFacts, type FactStamp, factStamp, readCallerFacts, stillHold } from './caller-facts.sql.js';
+import { conditionsFor } from './conditions.js';
 import { PolicySet } from './policy-set.js';
 import { vocabulary } from './vocabulary.js';
 
@@ -25,21 +26,58 @@ export async function createAccess(
   config: Pick<Config, 'consentRequiredFor'>,
   options: AccessOptions = {},
 ): Promise<PolicyAccess> {
-  let current = await PolicySet.build(loadPolicy(vocabulary));
+  let current = await policyOf();
+  const remember = (caller: Caller, facts: CallerFacts): Remembered => {
+    const access = new CallerAccess(
+      current.policy,
+      caller,
+      facts,
+      conditionsFor(caller, facts, config),
+      options.onFailure ?? (() => undefined),
+    );
+    const known = { facts, access };
+    if (isRemembered(caller)) current.memory.set(keyOf(caller), known, Number.POSITIVE_INFINITY);
+    return known;
+  };
   return {
-    forCaller: async (tx: Queryable, caller: Caller) => {
-      const policy = current;
-      const facts = await readCallerFacts(tx, caller);
-      return new CallerAccess(
-        policy,
-        caller,
-        facts,
-        conditionsFor(caller, facts, config),
-        options.onFailure ?? (() => undefined),
+    forCaller: async (tx, caller) => {
+      const known = current.memory.get(keyOf(caller));
+      const [stamp] = known ? await tx.query<FactStamp & Record<string, unknown>>(sql`select ${factStamp}`) : [];
+      if (known && stamp && stillHold(known.facts, stamp)) return known.access;
+      return remember(caller, await readCallerFacts(tx, caller)).access;
+    },
+    remembered: (caller) => {
+      const known = current.memory.get(keyOf(caller));
+      return (
+        known && {
+          access: known.access,
+          stamp: factStamp,
+          isConfirmedBy: (row) => stillHold(known.facts, row as unknown as FactStamp),
+        }
       );
     },
     reload: async (folder) => {
-      current = await PolicySet.build(loadPolicy(vocabulary, folder));
+      current = await policyOf(folder);
     },
   };
 }
+
+interface Remembered {
+  facts: CallerFacts;
+  access: CallerAccess;
+}
+
+/** Callers whose facts are kept at once: a caller is some person's or system's organization, practitioner, role and purpose. */
+const REMEMBERED = 2_000;
+
+/** A set of rules, and what was read for it: with new rules nothing old is remembered. */
+async function policyOf(folder?: URL): Promise<{ policy: PolicySet; memory: BoundedCache<Remembered> }> {
+  return { policy: await PolicySet.build(loadPolicy(vocabulary, folder)), memory: new BoundedCache(REMEMBERED) };
+}
+
+/** Everything of a caller that facts and conditions depend on. */
+const keyOf = ({ organizationId, practitionerId, patientId, role, purposeOfUse }: Caller): string =>
+  JSON.stringify([organizationId, practitionerId, patientId, role, purposeOfUse]);
+
+/** A patient's facts hang on links between Patients, which are many and change often: they are read each time. */
+const isRemembered = (caller: Caller): boolean => caller.patientId === undefined && caller.role !== 'patient';

@@ -2,8 +2,9 @@ import type { RowWithEvidence } from '../decision.js';
 import { type Sql, sql } from '../../store/sql.js';
 import type { ConsentRule, Seen } from './terms.js';
 
-/** The column `evidence` for alias `r`: the registration of the patient with the organization, and the patient's consent rules. */
+/** The column `evidence` for alias `r`: the instant of the snapshot, the registration of the patient with the organization, and the patient's consent rules. */
 export const rowEvidence = (organizationId: string): Sql => sql`(json_build_object(
+  'now', (extract(epoch from now()) * 1000000)::bigint,
   'registered', (select g.own from patient_registration g where g.organization_id = ${organizationId} and g.patient_id = r.patient_id),
   'consents', (
     select coalesce(json_agg(json_build_object(
@@ -20,10 +21,10 @@ export function seenOf(row: RowWithEvidence): Seen {
     | Partial<Seen>
     | null
     | undefined;
-  const { registered, consents } = evidence ?? {};
-  if (!Array.isArray(consents) || (registered !== null && typeof registered !== 'boolean'))
+  const { now, registered, consents } = evidence ?? {};
+  if (typeof now !== 'number' || !Array.isArray(consents) || (registered !== null && typeof registered !== 'boolean'))
     throw new Error('a row without its evidence');
   if (!Array.isArray(row.modality) || !Array.isArray(row.body_site) || !Array.isArray(row.parties) || !Array.isArray(row.labels))
     throw new Error('a row without its extracts');
-  return { row, registered, consents: consents as ConsentRule[] };
+  return { row, now, registered, consents: consents as ConsentRule[] };
 }

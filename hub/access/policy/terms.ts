@@ -18,6 +18,8 @@ export interface ConsentRule {
 /** A row and what stands about it in the fact tables. */
 export interface Seen {
   row: RowWithEvidence;
+  /** The instant of the snapshot that the row was read in, SQL's `now()`: microseconds since 1970. */
+  now: number;
   /** null: the patient is not registered with the caller's organization; true: the record is of its own Patient; false: of one linked to it. */
   registered: boolean | null;
   consents: readonly ConsentRule[];
@@ -157,22 +159,12 @@ export interface Scope {
   not_older_than_days: number | null;
 }
 
-/** An instant of the database, as text for SQL and in microseconds for JavaScript. */
-export interface Instant {
-  text: string;
-  micros: number;
-}
-
 const MICROS_PER_DAY = 86_400_000_000;
 
 /** The scope covers the record. What is unknown about a record lies outside a scope that limits it; of several values each must be inside. */
-export function coveredBy(scope: Scope, purposeOfUse: string, now: Instant): Term {
+export function coveredBy(scope: Scope, purposeOfUse: string): Term {
   if (scope.purpose && !scope.purpose.includes(purposeOfUse)) return never;
-  return all(
-    within('modality', scope.modality),
-    within('body_site', scope.body_site),
-    notOlderThan(scope.not_older_than_days, now),
-  );
+  return all(within('modality', scope.modality), within('body_site', scope.body_site), notOlderThan(scope.not_older_than_days));
 }
 
 function within(column: 'modality' | 'body_site', limit: string[] | null): Term {
@@ -186,12 +178,11 @@ function within(column: 'modality' | 'body_site', limit: string[] | null): Term 
 }
 
 /** Days are 24 hours, so that no time zone of a session matters. */
-function notOlderThan(days: number | null, now: Instant): Term {
+function notOlderThan(days: number | null): Term {
   if (days === null) return always;
-  const oldest = now.micros - days * MICROS_PER_DAY;
   return {
-    sql: sql`(r.date_from is not null and r.date_from >= ${now.text}::timestamptz - make_interval(hours => ${24 * days}))`,
-    test: ({ row }) => when(row.date_from !== null && row.date_from.getTime() * 1000 >= oldest),
+    sql: sql`(r.date_from is not null and r.date_from >= now() - make_interval(hours => ${24 * days}))`,
+    test: ({ row, now }) => when(row.date_from !== null && row.date_from.getTime() * 1000 >= now - days * MICROS_PER_DAY),
   };
 }
 
@@ -222,26 +213,22 @@ export function granted(grants: readonly { id: string; custodian: string; resour
 }
 
 /** A consent of the patient in force says this about the caller and the purpose. */
-export function consentSays(
-  decision: 'permit' | 'deny',
-  caller: { actors: readonly string[]; purpose: string },
-  now: Instant,
-): Term {
-  const applies = (c: ConsentRule): boolean =>
+export function consentSays(decision: 'permit' | 'deny', caller: { actors: readonly string[]; purpose: string }): Term {
+  const applies = (c: ConsentRule, now: number): boolean =>
     c.decision === decision &&
     (c.actor === null || c.actor.some((actor) => caller.actors.includes(actor))) &&
     (c.purpose === null || c.purpose.includes(caller.purpose)) &&
-    (c.from === null || c.from <= now.micros) &&
-    (c.until === null || now.micros < c.until);
+    (c.from === null || c.from <= now) &&
+    (c.until === null || now < c.until);
   return {
     sql: sql`exists (
       select from consent_rule c
       where c.patient_id = r.patient_id and c.decision = ${decision}
         and (c.actor is null or c.actor && ${caller.actors}::text[])
         and (c.purpose is null or ${caller.purpose} = any(c.purpose))
-        and c.valid_from <= ${now.text}::timestamptz and ${now.text}::timestamptz < c.valid_until)`,
-    test: ({ consents }) => {
-      const found = consents.filter(applies);
+        and c.valid_from <= now() and now() < c.valid_until)`,
+    test: ({ consents, now }) => {
+      const found = consents.filter((c) => applies(c, now));
       return when(
         found.length > 0,
         ...found.map((c) => ({ kind: 'consent', id: c.id, version: c.version, provision: c.provision })),

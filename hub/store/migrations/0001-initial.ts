@@ -298,6 +298,24 @@ create table consent_rule (
 );
 create index consent_rule_by_patient on consent_rule (patient_id);
 
+-- One row whose name changes in each transaction that changes who may share with whom: facts that a process remembers hold while a snapshot
+-- shows the name that they were read under. Names are never used twice, not even after a rollback.
+create table fact_epoch (
+  single boolean primary key default true check (single),
+  epoch uuid not null default gen_random_uuid()
+);
+insert into fact_epoch default values;
+create function next_fact_epoch() returns trigger language plpgsql as $$
+begin
+  update fact_epoch set epoch = gen_random_uuid();
+  return null;
+end $$;
+create trigger next_fact_epoch after insert or update or delete or truncate on organization execute function next_fact_epoch();
+create trigger next_fact_epoch after insert or update or delete or truncate on consortium_member execute function next_fact_epoch();
+create trigger next_fact_epoch after insert or update or delete or truncate on consortium_charter execute function next_fact_epoch();
+create trigger next_fact_epoch after insert or update or delete or truncate on sharing_agreement execute function next_fact_epoch();
+create trigger next_fact_epoch after insert or update or delete or truncate on access_grant execute function next_fact_epoch();
+
 create table client (
   id text primary key,
   organization_id text not null,
