@@ -76,7 +76,7 @@ describe('a basic consent', () => {
 });
 
 describe('a consent that goes beyond basic', () => {
-  const beyond: [string, object, object?][] = [
+  const given: [string, object, object?][] = [
     ['a class', { class: [{ code: 'DiagnosticReport' }] }],
     ['a code', { code: [{ text: 'MR' }] }],
     ['a label', { securityLabel: [{ code: 'N' }] }],
@@ -100,6 +100,8 @@ describe('a consent that goes beyond basic', () => {
       { scope: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/consentscope', code: 'research' }] } },
     ],
   ];
+  // jest takes a missing third value for its `done`
+  const beyond = given.map(([name, provision, more = {}]) => [name, provision, more] as const);
 
   it.each(beyond)('with %s never permits', (_name, provision, more) => {
     expect(rules({ type: 'permit', ...provision }, more).filter((rule) => rule.decision === 'permit')).toEqual([]);
