@@ -1,5 +1,6 @@
 import type { Queryable } from '../store/database.js';
 import { and, or, raw, type Sql, sql } from '../store/sql.js';
+import type { AuditView } from './audit-filter.js';
 import { type AuditPosition, type AuditRow, auditColumns } from './rows.js';
 
 /** A span of time; half-open. */
@@ -29,15 +30,15 @@ export interface AuditCriteria {
   after?: AuditPosition;
 }
 
-/** Newest first. `filter` is the policy (auditFilter); `next` is the place where the following page begins, if there is one. */
+/** Newest first. `view` is the policy (auditView); `next` is the place where the following page begins, if there is one. */
 export async function searchAuditEvents(
   tx: Queryable,
-  filter: Sql,
+  view: AuditView,
   criteria: AuditCriteria,
 ): Promise<{ rows: AuditRow[]; next?: AuditPosition }> {
   const rows = await tx.query<AuditRow>(sql`
-    select ${auditColumns} from audit_event a
-    where ${and([filter, ...conditions(criteria)])}
+    select ${auditColumns} from ${view.rows}
+    where ${and([view.filter, ...conditions(criteria)])}
     order by a.recorded desc, a.id desc
     limit ${criteria.count + 1}`);
   const page = rows.slice(0, criteria.count);
@@ -46,9 +47,9 @@ export async function searchAuditEvents(
 }
 
 /** One row by its place, if the policy lets it be seen. */
-export async function readAuditEvent(tx: Queryable, filter: Sql, at: AuditPosition): Promise<AuditRow | undefined> {
+export async function readAuditEvent(tx: Queryable, view: AuditView, at: AuditPosition): Promise<AuditRow | undefined> {
   const [row] = await tx.query<AuditRow>(sql`
-    select ${auditColumns} from audit_event a where a.recorded = ${instant(at.micros)} and a.id = ${at.id} and ${filter}`);
+    select ${auditColumns} from ${view.rows} where a.recorded = ${instant(at.micros)} and a.id = ${at.id} and ${view.filter}`);
   return row;
 }
 

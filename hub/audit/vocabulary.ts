@@ -27,6 +27,8 @@ export interface AuditEntry {
   evidence?: unknown;
   /** Reason class of a denial, or a short note; no clinical content. */
   detail?: string;
+  /** The caller was told that there is no such record: to his own organization the entry shows no more than that. */
+  concealed?: boolean;
   requestId: string;
   address?: string;
 }

@@ -64,7 +64,7 @@ async function retrieve(
 ): Promise<ResponseObject> {
   const caller = callerOfRequest(request);
   const wanted = wadoRequest(request, representation);
-  if (!scopeAllows(caller.scope, 'ImagingStudy', 'r')) throw await outOfScope(deps, request, caller);
+  if (!scopeAllows(caller.scope, 'ImagingStudy', 'r')) throw await outOfScope(deps, request, caller, wanted);
   const release = slots.take(caller.id);
   // The slot is held, and the source's answer read, for as long as the connection of this answer is open.
   const gone = new AbortController();
@@ -72,23 +72,30 @@ async function retrieve(
     gone.abort();
     release();
   });
-  const retrieval = await authorized(deps, request, caller, wanted);
-  return streamed(h, await opened(deps, retrieval, gone.signal), gone.signal);
+  const released = await authorized(deps, request, caller, wanted);
+  return streamed(h, await opened(deps, released, gone.signal), gone.signal);
+}
+
+/** What was released, and how that stands in the audit. */
+interface Released {
+  retrieval: Retrieval;
+  entry: AuditEntry;
 }
 
 /** What the caller may retrieve and a source has. @throws Refusal 403 or 404; what was asked is on record by then. */
-async function authorized(deps: WadoDeps, request: Request, caller: Caller, wanted: WadoRequest): Promise<Retrieval> {
+async function authorized(deps: WadoDeps, request: Request, caller: Caller, wanted: WadoRequest): Promise<Released> {
   const { custodianId, ...scope } = wanted;
   const { seen, found } = await deps.db.snapshot(async (tx) => {
     const access = await deps.access.forCaller(tx, caller);
     const studies = await findStudy(tx, access, caller.organizationId, wanted.studyInstanceUid, custodianId);
     return firstRetrievable(tx, studies, scope);
   });
-  await deps.audit.commit([entryOf(deps, request, caller, seen, found)]);
+  const entry = entryOf(deps, request, caller, wanted.studyInstanceUid, seen, found);
+  await deps.audit.commit([entry]);
   if (!seen) throw notFound();
   if (!seen.decision.allowed || found === undefined) throw denied(seen.row, seen.decision);
   if (typeof found === 'string') throw unretrievable(found);
-  return found;
+  return { retrieval: found, entry };
 }
 
 interface Choice {
@@ -126,11 +133,13 @@ function unretrievable(why: Unretrievable): Refusal {
   return new Refusal(404, [{ severity: 'error', code: 'not-found', diagnostics }]);
 }
 
-async function opened(deps: WadoDeps, retrieval: Retrieval, signal: AbortSignal): Promise<RetrieveReply> {
+/** The source's answer. One that fails to give it is on record too: what was released did not leave. */
+async function opened(deps: WadoDeps, { retrieval, entry }: Released, signal: AbortSignal): Promise<RetrieveReply> {
   try {
     return await open(deps.connectorFor, retrieval, signal);
   } catch (error) {
     if (!(error instanceof SourceError)) throw error;
+    await deps.audit.commit([{ ...entry, outcome: 8, detail: `source: ${error.code}` }]);
     if (error.code === 'not-found') throw notFound();
     if (error.code === 'timeout') throw sourceFailed(504, 'The archive of the custodian does not answer in time.');
     throw sourceFailed(502, 'The archive of the custodian does not answer as it should.');
@@ -144,8 +153,8 @@ function streamed(h: ResponseToolkit, reply: RetrieveReply, gone: AbortSignal): 
   return h.response(reply.body).header('content-type', reply.contentType).header('cache-control', 'no-store');
 }
 
-async function outOfScope(deps: WadoDeps, request: Request, caller: Caller): Promise<Refusal> {
-  await deps.audit.commit([{ ...entryOf(deps, request, caller, undefined, undefined), detail: 'scope' }]);
+async function outOfScope(deps: WadoDeps, request: Request, caller: Caller, { studyInstanceUid }: WadoRequest): Promise<Refusal> {
+  await deps.audit.commit([{ ...entryOf(deps, request, caller, studyInstanceUid, undefined, undefined), detail: 'scope' }]);
   return forbidden('The scope of the token does not include reading ImagingStudy.');
 }
 
@@ -156,6 +165,7 @@ function entryOf(
   deps: WadoDeps,
   request: Request,
   caller: Caller,
+  uid: string,
   seen: JudgedStudy | undefined,
   found: Retrieval | Unretrievable | undefined,
 ): AuditEntry {
@@ -166,7 +176,8 @@ function entryOf(
     action: 'R',
     query: request.path,
   } as const;
-  if (!seen) return { ...base, outcome: 4, detail: 'not-found' };
+  const named = [`urn:oid:${uid}`];
+  if (!seen) return { ...base, outcome: 4, entity: named, detail: 'not-found' };
   const { row, decision } = seen;
   const isReleased = decision.allowed && typeof found === 'object';
   return {
@@ -174,7 +185,8 @@ function entryOf(
     outcome: isReleased ? 0 : 4,
     patientId: row.patient_id,
     custodianId: row.custodian_id,
-    entity: [`ImagingStudy/${row.id}`],
+    concealed: !decision.mayKnow,
+    entity: decision.mayKnow ? [`ImagingStudy/${row.id}`] : named,
     basis: decision.basis,
     rule: decision.rule,
     evidence: decision.evidence.length > 0 ? decision.evidence : undefined,

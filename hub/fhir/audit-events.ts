@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
 import { mapInTurn } from '../store/in-turn.js';
 import { clusterOf } from '../identity/cluster.js';
+import type { Caller } from '../access/caller.js';
 import { agentOf } from '../access/write-request.js';
+import type { AuditEntry } from '../audit/vocabulary.js';
+import { findResource } from '../store/resources.js';
 import { toAuditEvent } from '../audit/audit-event.js';
-import { auditFilter, mayReadQuery } from '../audit/audit-filter.js';
+import { auditView, mayReadQuery } from '../audit/audit-filter.js';
 import { type AuditPosition, type AuditRow, auditEventId, parseAuditEventId } from '../audit/rows.js';
 import { type AuditCriteria, readAuditEvent, searchAuditEvents } from '../audit/search.js';
 import { parseAuditSearch, positionOf } from '../audit/search-parameters.js';
@@ -20,8 +23,8 @@ export async function auditEvents(deps: FhirDeps, request: FhirRequest): Promise
 
 async function read(deps: FhirDeps, request: FhirRequest, id: string): Promise<FhirResponse> {
   const at = parseAuditEventId(id);
-  const row = at && (await deps.db.snapshot(async (tx) => readAuditEvent(tx, await filterFor(deps, tx, request), at)));
-  await audited(deps, request, 'read', row ? [row.patient_id] : []);
+  const row = at && (await deps.db.snapshot(async (tx) => readAuditEvent(tx, await viewFor(deps, tx, request), at)));
+  await audited(deps, request, 'read', row ? [row] : []);
   if (!row) throw notFound();
   return { status: 200, body: JSON.stringify(project(deps, request, row)) };
 }
@@ -35,15 +38,19 @@ async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirRespons
     .digest('base64url');
   const after = asked.cursor === undefined ? undefined : positionOf(cursors.open(asked.cursor, binding).id);
   const page = await deps.db.snapshot(async (tx) => {
-    const criteria: AuditCriteria = { ...asked.criteria, patients: await withClusters(tx, asked.criteria.patients), after };
-    return searchAuditEvents(tx, await filterFor(deps, tx, request), criteria);
+    const criteria: AuditCriteria = {
+      ...asked.criteria,
+      patients: await withClusters(tx, request.caller, asked.criteria.patients),
+      after,
+    };
+    return searchAuditEvents(tx, await viewFor(deps, tx, request), criteria);
   });
-  await audited(deps, request, 'search-type', [...new Set(page.rows.map((r) => r.patient_id))]);
+  await audited(deps, request, 'search-type', page.rows);
   return { status: 200, body: bundle(deps, request, used, page, binding) };
 }
 
 /** @throws Refusal 403 when the caller's role reads no audit at all. */
-async function filterFor(deps: FhirDeps, tx: Queryable, { caller, context }: FhirRequest) {
+async function viewFor(deps: FhirDeps, tx: Queryable, { caller, context }: FhirRequest) {
   const access = await deps.access.forCaller(tx, caller);
   if (!access.decideGeneral('audit-read', 'AuditEvent').allowed) {
     await deps.audit.commit([
@@ -59,28 +66,49 @@ async function filterFor(deps: FhirDeps, tx: Queryable, { caller, context }: Fhi
     ]);
     throw forbidden(`The role ${caller.role} does not read the audit.`);
   }
-  return auditFilter(caller, caller.patientId ? await clusterOf(tx, caller.patientId) : []);
+  return auditView(caller, caller.patientId ? await clusterOf(tx, caller.patientId) : []);
 }
 
-/** A search by one Patient finds what was done to the person's records at every hospital. */
-async function withClusters(tx: Queryable, patients: readonly string[] | undefined): Promise<string[] | undefined> {
+/**
+ * A search by one Patient finds what was done to the person's records at every hospital. An administrator learns who belongs together only
+ * of his own hospital's Patients.
+ */
+async function withClusters(
+  tx: Queryable,
+  caller: Caller,
+  patients: readonly string[] | undefined,
+): Promise<string[] | undefined> {
   if (!patients) return undefined;
-  const clusters = await mapInTurn(patients.slice(0, 100), (id) => clusterOf(tx, id));
+  const clusters = await mapInTurn(patients.slice(0, 100), async (id) => {
+    const isClosed = caller.role === 'hospital-administrator' && !(await isOwnPatient(tx, caller, id));
+    return isClosed ? [id] : clusterOf(tx, id);
+  });
   return [...new Set(clusters.flat())];
 }
 
-async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, patients: readonly string[]): Promise<void> {
+const isOwnPatient = async (tx: Queryable, { organizationId }: Caller, id: string): Promise<boolean> =>
+  (await findResource(tx, 'Patient', id))?.custodian_id === organizationId;
+
+/** One entry for each patient and custodian whose events were shown. */
+async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, shown: readonly AuditRow[]): Promise<void> {
   const query = `AuditEvent?${request.query.map(([n, v]) => `${n}=${v}`).join('&')}`.slice(0, 4000);
-  const entry = {
+  const isRead = subtype === 'read';
+  const entry: AuditEntry = {
     ...agentOf(request.caller, request.context),
-    type: 'rest' as const,
+    type: 'rest',
     subtype,
-    action: subtype === 'read' ? ('R' as const) : ('E' as const),
-    outcome: 0 as const,
-    entity: ['AuditEvent'],
-    query,
+    action: isRead ? 'R' : 'E',
+    outcome: isRead && shown.length === 0 ? 4 : 0,
+    entity: [isRead ? request.path.join('/') : 'AuditEvent'],
+    ...(isRead ? {} : { query }),
   };
-  await deps.audit.commit(patients.length > 0 ? patients.map((patientId) => ({ ...entry, patientId })) : [entry]);
+  const concerned = new Map(shown.map((row) => [`${row.patient_id} ${row.custodian_id}`, row]));
+  const entries = [...concerned.values()].map((row) => ({
+    ...entry,
+    patientId: row.patient_id,
+    custodianId: row.custodian_id ?? undefined,
+  }));
+  await deps.audit.commit(entries.length > 0 ? entries : [entry]);
 }
 
 const project = (deps: FhirDeps, request: FhirRequest, row: AuditRow) =>

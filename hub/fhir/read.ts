@@ -134,6 +134,7 @@ function readEntry(request: FhirRequest, subtype: string, seen: Seen): AuditEntr
     outcome: decision.allowed ? 0 : 4,
     patientId: row.patient_id,
     custodianId: row.custodian_id,
+    concealed: !decision.mayKnow,
     basis: decision.basis,
     rule: decision.rule,
     evidence: decision.evidence.length > 0 ? decision.evidence : undefined,

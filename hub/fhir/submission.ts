@@ -1,9 +1,10 @@
 import { validateResource } from '../../fhir-profiles/index.js';
-import type { Role } from '../access/caller.js';
+import { type Interaction, scopeAllows } from '../access/authentication/scopes.js';
+import type { Caller, Role } from '../access/caller.js';
 import { forbidden, invalid, type Issue, methodNotAllowed, notFound, unprocessable } from '../outcomes.js';
 import type { FhirResource } from '../store/search-keys.js';
 import type { FhirRequest } from './exchange.js';
-import { typeRules } from './types.js';
+import { isType, typeRules } from './types.js';
 
 /**
  * Admits a body as a resource of a type that the caller's role may write.
@@ -19,8 +20,14 @@ export function admit(request: FhirRequest, type: string, at = ''): FhirResource
   return resource;
 }
 
+/** @throws Refusal 403 when the token's scope does not cover the interaction, over HTTP or as an entry of a Bundle. */
+export function assertScope(caller: Caller, type: string, interaction: Interaction): void {
+  if (!scopeAllows(caller.scope, type, interaction))
+    throw forbidden(`The token's scope does not cover this interaction with ${type}.`);
+}
+
 function assertMayWrite(type: string, role: Role): void {
-  const rule = typeRules[type];
+  const rule = isType(type) ? typeRules[type] : undefined;
   if (!rule) throw notFound();
   if (rule.writers.length === 0) throw methodNotAllowed(`${type} is written by the hub alone.`);
   if (!rule.writers.includes(role)) throw forbidden(`The role ${role} does not write ${type}.`);

@@ -4,19 +4,11 @@ import type { Queryable } from '../store/database.js';
 import { mapInTurn } from '../store/in-turn.js';
 import type { FhirResource } from '../store/search-keys.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
+import { refusalsAudited } from './audit-refusal.js';
 import { assertReferences, keptReferences, replaceReferences } from './references.js';
-import { admit } from './submission.js';
+import { admit, assertScope } from './submission.js';
 import { writeOrder } from './types.js';
-import {
-  assignId,
-  auditRefusal,
-  createMany,
-  existingMatch,
-  updateById,
-  updateByIdentifier,
-  type Written,
-  writtenResponse,
-} from './write.js';
+import { assignId, createMany, existingMatch, updateById, updateByIdentifier, type Written, writtenResponse } from './write.js';
 
 /** One entry of a Bundle, taken apart. */
 export interface Entry {
@@ -34,15 +26,9 @@ interface Item extends Entry {
  * referred to before what refers; `urn:uuid:` references become the ids given. The response keeps the order of the entries.
  */
 export async function transaction(deps: FhirDeps, bundle: FhirRequest, entries: readonly Entry[]): Promise<FhirResponse> {
-  const items = entries.map((entry): Item => {
-    if (entry.request.method === 'GET') throw notSupported('A transaction takes POST and PUT.', `${entry.at}.request.method`);
-    return {
-      ...entry,
-      resource: atEntry(entry.at, () => admit(entry.request, entry.request.path[0] ?? '', `${entry.at}.resource`)),
-    };
-  });
-  assertDistinct(items);
-  try {
+  return refusalsAudited(deps, bundle, async () => {
+    const items = entries.map(admitted);
+    assertDistinct(items);
     const written = await deps.db.transaction(async (tx) =>
       writeAll(deps, tx, await deps.access.forCaller(tx, bundle.caller), items),
     );
@@ -53,10 +39,19 @@ export async function transaction(deps: FhirDeps, bundle: FhirRequest, entries: 
         written.map((w) => writtenResponse(deps, w)),
       ),
     };
-  } catch (error) {
-    if (error instanceof Refusal && [403, 404].includes(error.status)) await auditRefusal(deps, bundle, error);
-    throw error;
-  }
+  });
+}
+
+/** An entry that creates or updates, within the token's scope, with a body that the caller's role may write. */
+function admitted(entry: Entry): Item {
+  const { method, path, caller } = entry.request;
+  const [type = ''] = path;
+  if (method === 'GET') throw notSupported('A transaction takes POST and PUT.', `${entry.at}.request.method`);
+  if (path.length > (method === 'PUT' ? 2 : 1)) throw invalid('The url names no such interaction.', `${entry.at}.request.url`);
+  return atEntry(entry.at, () => {
+    assertScope(caller, type, method === 'PUT' ? 'u' : 'c');
+    return { ...entry, resource: admit(entry.request, type, `${entry.at}.resource`) };
+  });
 }
 
 /** A transaction may be run again after a deadlock: each run works on its own copy of the resources. */
@@ -66,7 +61,8 @@ async function writeAll(deps: FhirDeps, tx: Queryable, access: RequestAccess, gi
   const targets = new Map<string, string>();
   await assignTargets(deps, tx, access, items, written, targets);
   for (const item of items) replaceReferences(item.resource, targets);
-  const ours = new Set(items.map((i) => `${i.resource.resourceType}/${i.resource.id}`));
+  const isNamed = (i: Item): boolean => !written.has(i) && (i.request.method === 'POST' || i.request.path.length === 2);
+  const ours = new Set(items.filter(isNamed).map((i) => `${i.resource.resourceType}/${i.resource.id}`));
   const referring = await mapInTurn(items, async (i) => ({
     resource: i.resource,
     at: `${i.at}.resource`,

@@ -1,13 +1,14 @@
 import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { agentOf, type ResourceWriter, type WriteRequest } from '../access/write-request.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
-import { conflict, forbidden, gone, invalid, methodNotAllowed, notFound, preconditionFailed, Refusal } from '../outcomes.js';
+import { conflict, forbidden, gone, invalid, methodNotAllowed, notFound, preconditionFailed } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { columns, createResources, newId, type ResourceRow, updateResource, VersionConflict } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import { denied } from '../access/denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
+import { refusalsAudited } from './audit-refusal.js';
 import { versionResponse } from './read.js';
 import { assertReferences, keptReferences } from './references.js';
 import { matchOwn } from './search.js';
@@ -24,8 +25,8 @@ export interface Written {
 /** FHIR create and conditional create (R4 3.1.0.8). */
 export async function create(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const type = request.path[0] ?? '';
-  const resource = admit(request, type);
   return inAuditedTransaction(deps, request, async (tx) => {
+    const resource = admit(request, type);
     const access = await deps.access.forCaller(tx, request.caller);
     const existing =
       request.ifNoneExist === undefined ? undefined : await existingMatch(deps, tx, access, request, type, request.ifNoneExist);
@@ -38,8 +39,8 @@ export async function create(deps: FhirDeps, request: FhirRequest): Promise<Fhir
 /** FHIR update (R4 3.1.0.4) by id, or by `identifier` (conditional update). */
 export async function update(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const [type = '', id] = request.path;
-  const resource = admit(request, type);
   return inAuditedTransaction(deps, request, async (tx) => {
+    const resource = admit(request, type);
     const access = await deps.access.forCaller(tx, request.caller);
     const kept = await keptReferences(tx, access, type, id);
     await assertReferences(tx, access, [{ resource, at: '', kept }], new Set(id ? [`${type}/${id}`] : []));
@@ -63,7 +64,6 @@ export async function updateById(
     if (request.ifMatch !== undefined) throw preconditionFailed('There is no such version.');
     return createOne(deps, tx, access, request, resource);
   }
-  if (current.deleted) throw gone();
   return replaceOne(deps, tx, access, request, resource, current);
 }
 
@@ -98,7 +98,9 @@ export async function existingMatch(
   );
   const matches = await matchOwn(tx, access, type, criteria, custodianOf(request, type), deps.config.utcOffset);
   if (matches.length > 1) throw preconditionFailed('Several resources match the criteria.');
-  return matches[0];
+  const [match] = matches;
+  if (match) await deps.audit.append(tx, [foundEntry(request, match, criteria)]);
+  return match;
 }
 
 async function createOne(
@@ -166,6 +168,7 @@ async function replaceOne(
 ): Promise<Written> {
   const decision = access.decide('write', current);
   if (!decision.allowed) throw denied(current, { ...decision, mayKnow: access.decide('know', current).allowed });
+  if (current.deleted) throw gone();
   assertVersion(request.ifMatch, current);
   const write = { caller: request.caller, context: request.context, access, resource, current };
   const row = await storing(() => writerOf(deps, resource.resourceType).update(tx, write));
@@ -233,31 +236,20 @@ function writeEntry(request: FhirRequest, row: ResourceRow, rule: string): Audit
   };
 }
 
+/** What is found by a conditional write may be shown in its answer. */
+const foundEntry = (request: FhirRequest, row: ResourceRow, criteria: string): AuditEntry => ({
+  ...writeEntry(request, row, ''),
+  subtype: 'search-type',
+  action: 'E',
+  query: `${row.type}?${criteria}`,
+});
+
 async function inAuditedTransaction(
   deps: FhirDeps,
   request: FhirRequest,
   work: (tx: Queryable) => Promise<Written>,
 ): Promise<FhirResponse> {
-  try {
-    return writtenResponse(deps, await deps.db.transaction(work));
-  } catch (error) {
-    if (error instanceof Refusal && [403, 404].includes(error.status)) await auditRefusal(deps, request, error);
-    throw error;
-  }
-}
-
-/** A refused write leaves a trace although its transaction is rolled back. */
-export async function auditRefusal(deps: FhirDeps, request: FhirRequest, refusal: Refusal): Promise<void> {
-  const entry: AuditEntry = {
-    ...agentOf(request.caller, request.context),
-    type: 'rest',
-    subtype: request.method === 'PUT' ? 'update' : 'create',
-    action: request.method === 'PUT' ? 'U' : 'C',
-    outcome: 4,
-    entity: [request.path.join('/') || 'Bundle'],
-    detail: refusal.issues[0]?.code,
-  };
-  await deps.audit.commit([entry]);
+  return refusalsAudited(deps, request, async () => writtenResponse(deps, await deps.db.transaction(work)));
 }
 
 export function writtenResponse(deps: FhirDeps, { row, status }: Written): FhirResponse {

@@ -378,6 +378,7 @@ create table audit_event (
   rule text,
   evidence jsonb,
   detail text,
+  concealed boolean not null default false,
   request_id text not null,
   address text,
   primary key (recorded, id)

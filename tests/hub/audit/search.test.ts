@@ -2,13 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { validateResource } from '../../../fhir-profiles/index.js';
 import type { Caller } from '../../../hub/access/caller.js';
 import { toAuditEvent } from '../../../hub/audit/audit-event.js';
-import { auditFilter, mayReadQuery } from '../../../hub/audit/audit-filter.js';
+import { auditView, everything, mayReadQuery } from '../../../hub/audit/audit-filter.js';
 import { type AuditWriter, openAudit } from '../../../hub/audit/record.js';
 import { type AuditRow, auditEventId, parseAuditEventId } from '../../../hub/audit/rows.js';
 import { readAuditEvent, searchAuditEvents } from '../../../hub/audit/search.js';
 import { parseAuditSearch } from '../../../hub/audit/search-parameters.js';
 import type { AuditEntry } from '../../../hub/audit/vocabulary.js';
-import { raw } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 
 const caller = (over: Partial<Caller>): Caller => ({
@@ -81,7 +80,7 @@ describe('the audit, read', () => {
     database = await testDatabase();
     audit = await openAudit(database.db, database.url);
     for (let i = 0; i < written.length; i += 7) await audit.commit(written.slice(i, i + 7));
-    rows = (await searchAuditEvents(database.db, raw('true'), { count: 1000 })).rows;
+    rows = (await searchAuditEvents(database.db, everything, { count: 1000 })).rows;
   });
   afterAll(async () => {
     await audit.close();
@@ -91,7 +90,7 @@ describe('the audit, read', () => {
   const options = { strict: true, maxPage: 1000, utcOffset: '+08:00' };
   const find = async (query: string, who = auditor, ids: string[] = []): Promise<string[]> => {
     const { criteria } = parseAuditSearch([...new URLSearchParams(query)], options);
-    const found = await searchAuditEvents(database.db, auditFilter(who, ids), { ...criteria, count: 1000 });
+    const found = await searchAuditEvents(database.db, auditView(who, ids), { ...criteria, count: 1000 });
     return found.rows.map((r) => r.request_id).sort();
   };
   const expected = (test: (entry: AuditEntry) => boolean): string[] => {
@@ -167,7 +166,7 @@ describe('the audit, read', () => {
     const seen: string[] = [];
     let after: Awaited<ReturnType<typeof searchAuditEvents>>['next'];
     do {
-      const page = await searchAuditEvents(database.db, auditFilter(auditor, []), { count: 7, after });
+      const page = await searchAuditEvents(database.db, auditView(auditor, []), { count: 7, after });
       seen.push(...page.rows.map((r) => r.request_id));
       after = page.next;
     } while (after);
@@ -196,13 +195,13 @@ describe('the audit, read', () => {
   it('is read one by one by id, under the same policy', async () => {
     for (const row of rows.slice(0, 20)) {
       const at = parseAuditEventId(auditEventId(row))!;
-      expect((await readAuditEvent(database.db, auditFilter(auditor, []), at))?.request_id).toBe(row.request_id);
-      const own = await readAuditEvent(database.db, auditFilter(patient, ['p-1']), at);
+      expect((await readAuditEvent(database.db, auditView(auditor, []), at))?.request_id).toBe(row.request_id);
+      const own = await readAuditEvent(database.db, auditView(patient, ['p-1']), at);
       expect(own !== undefined).toBe(row.patient_id === 'p-1');
     }
     for (const text of ['', 'x', '1-', '-1', '1-2-3', "1-2'", '99999999999999999-1'])
       expect(parseAuditEventId(text)).toBeUndefined();
-    expect(await readAuditEvent(database.db, raw('true'), { micros: 1, id: 1 })).toBeUndefined();
+    expect(await readAuditEvent(database.db, everything, { micros: 1, id: 1 })).toBeUndefined();
   });
 
   it('is valid FHIR, whatever an entry holds', () => {

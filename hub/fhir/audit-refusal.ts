@@ -1,0 +1,49 @@
+import { agentOf } from '../access/write-request.js';
+import { findRow } from '../access/find-row.js';
+import type { AuditEntry } from '../audit/vocabulary.js';
+import { Refusal } from '../outcomes.js';
+import type { FhirDeps, FhirRequest } from './exchange.js';
+
+/** Does the work; what is refused in it (403, 404) leaves a trace before the answer does, although nothing was done. */
+export async function refusalsAudited<T>(deps: FhirDeps, request: FhirRequest, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Refusal && [403, 404].includes(error.status)) await auditRefusal(deps, request, error);
+    throw error;
+  }
+}
+
+async function auditRefusal(deps: FhirDeps, request: FhirRequest, refusal: Refusal): Promise<void> {
+  await deps.audit.commit([
+    {
+      ...agentOf(request.caller, request.context),
+      ...interactionOf(request),
+      ...(await subjectOf(deps, request)),
+      type: 'rest',
+      outcome: 4,
+      entity: [request.path.slice(0, 2).join('/') || 'Bundle'],
+      detail: refusal.issues[0]?.code,
+    },
+  ]);
+}
+
+/** Codes of R4 restful-interaction and audit-event-action. */
+function interactionOf({ method, path }: FhirRequest): Pick<AuditEntry, 'subtype' | 'action'> {
+  if (method === 'PUT') return { subtype: 'update', action: 'U' };
+  if (method === 'POST' && path[1] !== '_search') return { subtype: 'create', action: 'C' };
+  return path.length === 1 || path[1] === '_search' ? { subtype: 'search-type', action: 'E' } : { subtype: 'read', action: 'R' };
+}
+
+/** Whose record was named, and whether the caller may know that it exists. */
+async function subjectOf(deps: FhirDeps, { caller, path }: FhirRequest): Promise<Partial<AuditEntry>> {
+  const [type = '', id = '_search'] = path;
+  if (id === '_search') return {};
+  return deps.db.snapshot(async (tx) => {
+    const access = await deps.access.forCaller(tx, caller);
+    const row = await findRow(tx, access, type, id);
+    if (!row) return {};
+    const concealed = !access.decide('know', row).allowed;
+    return { patientId: row.patient_id, custodianId: row.custodian_id, concealed };
+  });
+}
