@@ -11,12 +11,13 @@ import { inWorld, openInstant } from './world-database.js';
 let database: TestDatabase;
 let instant: Awaited<ReturnType<typeof openInstant>>;
 let access: PolicyAccess;
+const CONFIG = { consentRequiredFor: [...CONSENT_REQUIRED] };
 const failures: unknown[] = [];
 
 beforeAll(async () => {
   database = await testDatabase();
   instant = await openInstant(database.db);
-  access = await createAccess({ consentRequiredFor: [...CONSENT_REQUIRED] }, { onFailure: (error) => failures.push(error) });
+  access = await createAccess(CONFIG, { onFailure: (error) => failures.push(error) });
 });
 afterAll(async () => {
   await instant.close();
@@ -56,7 +57,7 @@ describe('the policy in its two forms', () => {
     ['one modality of several is enough', ' <@ ', ' && '],
     ['a stranger is registered', /and g\.patient_id = r\.patient_id\)$/, ')'],
     ['a linked Patient counts as own', /and g\.own\)/, ')'],
-    ['a consent that has ended still holds', /::timestamptz < c\.valid_until/, '::timestamptz <= c.valid_until'],
+    ['a consent that has ended still holds', 'now() < c.valid_until', 'now() <= c.valid_until'],
     ['a consent begins after its first instant', 'c.valid_from <= ', 'c.valid_from < '],
     ['a consent about another purpose holds', '(c.purpose is null or', '(true or'],
     ['a consent about another actor holds', '(c.actor is null or', '(true or'],
@@ -66,12 +67,16 @@ describe('the policy in its two forms', () => {
   ];
 
   it('is not the same with any of these mistakes in its SQL', async () => {
-    const living = mutants.map(([name, from, to]) => ({ name, mutant: mutatedBy(instant.tx, from, to) }));
+    const living: { name: string; mutant: Queryable; access: PolicyAccess }[] = [];
+    for (const [name, from, to] of mutants) {
+      // each has a policy of its own: what one has read is nothing for the others
+      living.push({ name, mutant: mutatedBy(instant.tx, from, to), access: await createAccess(CONFIG) });
+    }
     for (const world of fc.sample(worlds, { numRuns: 400, seed: 20260101 })) {
       if (living.length === 0) break;
       await inWorld(instant.tx, world, async () => {
         for (const one of [...living]) {
-          const { differences } = await compare(one.mutant.tx, access, world);
+          const { differences } = await compare(one.mutant, one.access, world);
           if (differences.length > 0) living.splice(living.indexOf(one), 1);
         }
       });
@@ -81,11 +86,11 @@ describe('the policy in its two forms', () => {
 });
 
 /** The same statements with one piece of text exchanged. */
-function mutatedBy(tx: Queryable, from: string | RegExp, to: string): { tx: Queryable } {
+function mutatedBy(tx: Queryable, from: string | RegExp, to: string): Queryable {
   const mutate = (part: Sql): Sql =>
     new Sql(
       part.strings.map((text) => text.replaceAll(typeof from === 'string' ? from : new RegExp(from.source, 'g'), to)),
       part.values.map((value) => (value instanceof Sql ? mutate(value) : value)),
     );
-  return { tx: { query: (statement) => tx.query(mutate(statement)) } };
+  return { query: (statement) => tx.query(mutate(statement)) };
 }
