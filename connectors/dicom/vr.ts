@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { elements } from '@iwharris/dicom-data-dictionary';
 
 /** Value Representations whose explicit form has two reserved bytes and a 32-bit length (PS3.5 table 7.1-1). */
 const longForm = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'SQ', 'SV', 'UC', 'UN', 'UR', 'UT', 'UV']);
@@ -45,13 +45,13 @@ export function dictionaryVr(tag: string): string {
   return dictionary.get(`${tag.slice(0, 2)}xx${tag.slice(4)}`) ?? 'UN';
 }
 
+/** PS3.6 as a table of tag and representation. Of several representations the one that holds in implicit VR (PS3.5 A.1); `xs` is US or SS. */
 function loadDictionary(): Map<string, string> {
-  const text = readFileSync(new URL('./vr-dictionary.txt', import.meta.url), 'utf8');
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Map(
-    lines.flatMap((line) => {
-      const [vr = 'UN', ...tags] = line.split(' ');
-      return tags.map((tag) => [tag, vr] as const);
-    }),
-  );
+  return new Map(Object.values(elements).map(({ tag, vr }) => [tag.replace(/[(),]/g, ''), representation(vr)]));
+}
+
+function representation(vr: string): string {
+  if (vr === 'US or SS') return 'xs';
+  if (vr.endsWith('OW')) return 'OW';
+  return isVr(vr) ? vr : 'UN';
 }
