@@ -1,3 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Caller } from '../access/caller.js';
+import type { RequestAccess } from '../access/decision.js';
+import { denied } from '../access/denial.js';
+import { findRow } from '../access/find-row.js';
 import type { ResourceWriter, WriteRequest } from '../access/write-request.js';
 import { mapInTurn } from '../store/in-turn.js';
 import { nowhere, refused } from '../access/write-rules.js';
@@ -5,7 +10,7 @@ import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { idOf } from '../store/fhir-elements.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource, type Write } from '../store/resources.js';
-import { type FhirResource, localReference } from '../store/search-keys.js';
+import { type FhirResource, labelsOf, localReference } from '../store/search-keys.js';
 import { findOpenConsultation } from './grants.js';
 
 /** meta.tag of records that a model made (HL7 v3 ObservationValue `AIAST`, artificial intelligence asserted). */
@@ -17,42 +22,53 @@ const isMachineMade = (resource: FhirResource): boolean => resource.meta?.tag?.s
  */
 export const clinicalWriter: ResourceWriter = {
   create: async (tx, requests) => createResources(tx, await mapInTurn(requests, (r) => authored(tx, r))),
-  update: async (tx, { caller, current, resource }) => {
+  update: async (tx, request) => {
+    const { caller, current, resource } = request;
     if (current.custodian_id !== caller.organizationId) throw forbidden('A record is changed by the organization that wrote it.');
     const before = toResource(current);
-    assertRevision(before, resource, caller.role);
-    const scope = {
-      modality: current.modality,
-      bodySite: current.body_site,
-      ...(current.date_from ? { started: current.date_from } : {}),
-    };
+    assertRevision(before, resource, caller);
+    const about = isDeepStrictEqual(studiesOf(before), studiesOf(resource)) ? asBefore(current) : await authored(tx, request);
     const tag = before.meta?.tag ?? resource.meta?.tag;
     const kept = { ...resource, id: current.id, meta: { ...resource.meta, ...(tag ? { tag } : {}) } };
     return updateResource(
       tx,
-      { resource: kept, custodianId: current.custodian_id, parties: current.parties, scope },
+      { ...about, resource: kept, custodianId: current.custodian_id, parties: current.parties },
       current.version,
     );
   },
 };
 
+/** What a record took over from the studies that it is about. */
+const asBefore = (current: ResourceRow): Pick<Write, 'scope' | 'labels'> => ({
+  scope: {
+    modality: current.modality,
+    bodySite: current.body_site,
+    ...(current.date_from ? { started: current.date_from } : {}),
+  },
+  labels: current.labels.filter((label) => !labelsOf(toResource(current)).includes(label)),
+});
+
 /** A model's report stays preliminary until a physician accepts, corrects or rejects it. */
-function assertRevision(before: FhirResource, after: FhirResource, role: string): void {
+function assertRevision(before: FhirResource, after: FhirResource, { role }: Caller): void {
   if (idOf(before.subject, 'Patient') !== idOf(after.subject, 'Patient'))
     throw refused('The patient does not change.', `${before.resourceType}.subject`);
+  if (isMachineMade(after) && !isMachineMade(before)) throw onlyTheHubMarks(after);
   if (isMachineMade(before) && role !== 'physician') throw forbidden('A physician decides on what a model found.');
 }
 
+const onlyTheHubMarks = ({ resourceType }: FhirResource) =>
+  refused('Only the hub marks what a model made.', `${resourceType}.meta.tag`);
+
 async function authored(tx: Queryable, request: WriteRequest): Promise<Write> {
-  const { caller, resource } = request;
+  const { access, caller, current, resource } = request;
   const at = `${resource.resourceType}.subject`;
   const patientId = idOf(resource.subject, 'Patient');
   if (!patientId) throw refused('The subject is a Patient.', at);
   const patient = await findResource(tx, 'Patient', patientId);
   if (!patient || patient.deleted) throw nowhere(at);
-  if (isMachineMade(resource)) throw refused('Only the hub marks what a model made.', `${resource.resourceType}.meta.tag`);
+  if (isMachineMade(resource) && !current) throw onlyTheHubMarks(resource);
   const studies = studiesOf(resource);
-  const scope = await scopeOf(tx, studies, resource.resourceType);
+  const scope = await scopeOf(tx, access, studies, resource.resourceType);
   if (patient.custodian_id === caller.organizationId) return { resource, custodianId: caller.organizationId, ...scope };
   const consultation = await findOpenConsultation(tx, caller, patientId, studies);
   if (!consultation)
@@ -66,12 +82,22 @@ function studiesOf(resource: FhirResource): string[] {
   return about.map((r) => localReference(r.reference ?? '')).filter((r) => r.startsWith('ImagingStudy/'));
 }
 
-/** A record about a study has its scope, so that limited sharing covers both or neither. */
-async function scopeOf(tx: Queryable, studies: readonly string[], type: string): Promise<Pick<Write, 'scope'>> {
+/**
+ * A record about a study has its scope and labels, so that limited sharing covers both or neither. The author must be one who may read the
+ * study: what his record takes over from it would tell him of it.
+ */
+async function scopeOf(
+  tx: Queryable,
+  access: RequestAccess,
+  studies: readonly string[],
+  type: string,
+): Promise<Pick<Write, 'scope' | 'labels'>> {
   const rows: ResourceRow[] = [];
   for (const study of new Set(studies)) {
-    const row = await findResource(tx, 'ImagingStudy', study.slice('ImagingStudy/'.length));
-    if (!row || row.deleted) throw nowhere(`${type}.${type === 'DiagnosticReport' ? 'imagingStudy' : 'derivedFrom'}`);
+    const row = await findRow(tx, access, 'ImagingStudy', study.slice('ImagingStudy/'.length));
+    if (!row) throw nowhere(`${type}.${type === 'DiagnosticReport' ? 'imagingStudy' : 'derivedFrom'}`);
+    const decision = access.decide('read', row);
+    if (!decision.allowed) throw denied(row, decision);
     rows.push(row);
   }
   if (rows.length === 0) return {};
@@ -82,5 +108,6 @@ async function scopeOf(tx: Queryable, studies: readonly string[], type: string):
       bodySite: [...new Set(rows.flatMap((r) => r.body_site))],
       ...(started ? { started } : {}),
     },
+    labels: rows.flatMap((r) => r.labels),
   };
 }

@@ -76,7 +76,12 @@ async function advance(
   if (parties.length === 0) throw forbidden('The caller is not one who may act on this Task.');
   const transition = transitionAsked(referral.kind, before, after, parties);
   assertOnlyStateChanges(before, after, await referral.step(tx, before, after, transition));
-  const next = { ...after, ...inState(transition?.to ?? stateOf(before)!), lastModified: new Date().toISOString() };
+  const next = {
+    ...after,
+    meta: before.meta,
+    ...inState(transition?.to ?? stateOf(before)!),
+    lastModified: new Date().toISOString(),
+  };
   const row = await updateResource(tx, { resource: next, custodianId: current.custodian_id }, current.version);
   if (!transition) return row;
   const agent = agentOf(caller, context);

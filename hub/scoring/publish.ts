@@ -45,11 +45,12 @@ export async function publish(
   return true;
 }
 
-/** Results belong to the custodian of the study and have its scope; who asked for them is a party. */
+/** Results belong to the custodian of the study and have its scope and labels; who asked for them is a party. */
 const ofStudy = (study: ResourceRow, job: Job, resource: Write['resource']): Write => ({
   resource,
   custodianId: study.custodian_id,
   parties: [job.requester_id],
+  labels: study.labels,
   scope: {
     modality: study.modality,
     bodySite: study.body_site,

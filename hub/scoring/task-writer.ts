@@ -122,7 +122,7 @@ async function cancel(tx: Queryable, audit: Audit, request: WriteRequest & { cur
   });
   const isCancelled = asksToCancel(before, resource);
   const state = isCancelled ? { status: 'cancelled', businessStatus: inState('cancelled') } : kept(before);
-  const next = { ...resource, ...state, id: before.id, lastModified: new Date().toISOString() };
+  const next = { ...resource, meta: before.meta, ...state, id: before.id, lastModified: new Date().toISOString() };
   const row = await updateResource(
     tx,
     { resource: next, custodianId: current.custodian_id, parties: current.parties },

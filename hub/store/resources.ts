@@ -30,6 +30,8 @@ export interface Write {
   parties?: string[];
   /** Scope of the study that the record is about, for resources that don't say it themselves. */
   scope?: { modality: string[]; bodySite: string[]; started?: Date };
+  /** Sensitivity labels of what the record is about, which hold for it beside its own. */
+  labels?: readonly string[];
 }
 
 /** The version that an update expected is not the stored one: HTTP 412. */
@@ -162,7 +164,7 @@ function prepare(write: Write): Prepared {
     body_site: write.scope?.bodySite ?? keys.bodySite,
     date_from: keys.date?.from ?? write.scope?.started ?? null,
     date_until: keys.date?.until ?? null,
-    labels: keys.labels,
+    labels: [...new Set([...keys.labels, ...(write.labels ?? [])])],
     parties: [...new Set([...keys.parties, ...(write.parties ?? [])])],
     tokens: keys.tokens,
     words: keys.words,

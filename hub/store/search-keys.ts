@@ -197,6 +197,10 @@ export interface Keys {
   bodySite: string[];
 }
 
+/** Sensitivity labels, `system|code`. */
+export const labelsOf = (resource: FhirResource): string[] =>
+  (resource.meta?.security ?? []).map((c) => `${c.system ?? ''}|${c.code ?? ''}`);
+
 /** Extracts the index columns. Pure: the same resource gives the same keys. */
 export function extractKeys(resource: Json): Keys {
   const tokens = new Set<string>();
@@ -216,17 +220,18 @@ export function extractKeys(resource: Json): Keys {
     tokens: [...tokens],
     words: [...words],
     date: range,
-    labels: (resource.meta?.security ?? []).map((c) => `${c.system ?? ''}|${c.code ?? ''}`),
+    labels: labelsOf(resource),
     parties: partiesOf(resource),
     ...imagingScope(resource),
   };
 }
 
-/** Modalities and body sites by code: what a limited sharing scope is compared with. */
+/** Modalities and body sites by code, '' for a series without one: what a limited sharing scope is compared with. */
 function imagingScope(resource: Json): { modality: string[]; bodySite: string[] } {
   if (resource.resourceType !== 'ImagingStudy') return { modality: [], bodySite: [] };
   const series = list(resource.series) as Json[];
-  const codes = (values: unknown[]): string[] => [...new Set(values.flatMap((v) => (v as Coding | undefined)?.code ?? []))];
+  // a series that does not say counts too: what is unknown lies outside a limited scope, whatever the other series are
+  const codes = (values: unknown[]): string[] => [...new Set(values.map((v) => (v as Coding | undefined)?.code ?? ''))];
   return {
     modality: codes([...list(resource.modality), ...series.map((s) => s.modality)]),
     bodySite: codes(series.map((s) => s.bodySite)),
