@@ -4,8 +4,9 @@ import { unprocessable } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { toResource } from '../store/resources.js';
 import { type FhirResource, localReference } from '../store/search-keys.js';
-import { sql } from '../store/sql.js';
-import { typeRules } from './types.js';
+import { and, join, raw, sql } from '../store/sql.js';
+import { oneOf } from './patient-conditions.js';
+import { typeLiteral, typeRules } from './types.js';
 
 /** A reference found in a resource: the object that holds it, and where. */
 interface Found {
@@ -54,14 +55,12 @@ export async function assertReferences(
   const dangling = local.filter((f) => !known.has(f.target));
   if (dangling.length === 0) return;
   throw unprocessable(
-    dangling
-      .slice(0, 20)
-      .map((f) => ({
-        severity: 'error',
-        code: 'not-found',
-        diagnostics: 'The reference points to nothing that you may refer to.',
-        expression: [f.at],
-      })),
+    dangling.slice(0, 20).map((f) => ({
+      severity: 'error',
+      code: 'not-found',
+      diagnostics: 'The reference points to nothing that you may refer to.',
+      expression: [f.at],
+    })),
   );
 }
 
@@ -84,13 +83,15 @@ const isForeign = (target: string): boolean =>
   target.startsWith('#') || /^https?:\/\//.test(target) || /^urn:(oid|iso):/.test(target);
 
 async function knownTargets(tx: Queryable, access: RequestAccess, targets: ReadonlySet<string>): Promise<Set<string>> {
-  const pairs = [...targets].map((t) => t.split('/')).filter((p) => p.length === 2 && (p[0] ?? '') in typeRules) as [
-    string,
-    string,
-  ][];
-  const rows = await tx.query<{ type: string; id: string }>(sql`
+  const idsOf = new Map<string, string[]>();
+  for (const [type = '', id = '', ...more] of [...targets].map((t) => t.split('/')))
+    if (more.length === 0 && Object.hasOwn(typeRules, type)) idsOf.set(type, [...(idsOf.get(type) ?? []), id]);
+  if (idsOf.size === 0) return new Set();
+  const ofTypes = [...idsOf].map(
+    ([type, ids]) => sql`
     select r.type, r.id from resource r
-    join (select * from unnest(${pairs.map((p) => p[0])}::text[], ${pairs.map((p) => p[1])}::text[]) as w (type, id)) wanted on r.type = wanted.type and r.id = wanted.id
-    where not r.deleted and ${access.filter('know')}`);
+    where ${and([sql`r.type = ${typeLiteral(type)}`, oneOf(raw('r.id'), ids), raw('not r.deleted'), access.filter('know', type)])}`,
+  );
+  const rows = await tx.query<{ type: string; id: string }>(join(ofTypes, ' union all '));
   return new Set(rows.map((r) => `${r.type}/${r.id}`));
 }

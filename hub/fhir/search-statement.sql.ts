@@ -1,6 +1,9 @@
+import type { RequestAccess } from '../access/decision.js';
 import { and, or, raw, type Sql, sql } from '../store/sql.js';
 import type { Position } from './cursor.js';
+import { oneOf, ofPatients, type PatientCondition } from './patient-conditions.js';
 import type { Condition, DateTest, SearchQuery, Sort } from './search-query.js';
+import { typeLiteral } from './types.js';
 
 const UNKNOWN_DATE = raw("'-infinity'::timestamptz");
 
@@ -11,15 +14,18 @@ export function sortExpression(sort: Sort): Sql {
   return sql`coalesce(r.date_from, ${UNKNOWN_DATE})`;
 }
 
-/** One page: rows of alias `r` that meet the conditions and the policy, in order, one more than asked to see whether there is a next page. */
+/**
+ * One page: rows of alias `r` that meet the conditions and the policy, in order, one more than asked to see whether there is a next page.
+ * `place` is the order: rows of a statement around this one have none of their own.
+ */
 export function pageStatement(search: SearchQuery, columns: Sql, where: Sql, after: Position | undefined): Sql {
   const key = sortExpression(search.sort);
-  const direction = raw(search.sort.descending ? 'desc' : 'asc');
+  const order = sql`${key} ${raw(search.sort.descending ? 'desc' : 'asc')}, r.id asc`;
   return sql`
-    select ${columns}, ${key}::text as sort_value
+    select ${columns}, ${key}::text as sort_value, row_number() over (order by ${order}) as place
     from resource r
     where ${where} ${after ? sql`and ${beyond(search.sort, key, after)}` : raw('')}
-    order by ${key} ${direction}, r.id ${raw('asc')}
+    order by ${order}
     limit ${search.count + 1}`;
 }
 
@@ -37,24 +43,18 @@ export function countStatement(where: Sql, cap: number): Sql {
   return sql`select count(*) as total from (select 1 from resource r where ${where} limit ${cap + 1}) counted`;
 }
 
-/** The conditions of a search on alias `r`. `patientIds` are the clusters that patient conditions were resolved to, in their order. */
-export function conditionsSql(search: SearchQuery, patientIds: readonly string[][]): Sql {
-  let patientCondition = 0;
-  const parts = search.conditions.map((c) => {
-    if (c.kind === 'patient' || c.kind === 'patient-identifier') {
-      const ids = patientIds[patientCondition] ?? [];
-      patientCondition += 1;
-      return ids.length === 1 ? sql`r.patient_id = ${ids[0]}` : sql`r.patient_id = any(${ids}::text[])`;
-    }
-    return conditionSql(search.type, c);
-  });
-  return and([sql`r.type = ${raw(`'${search.type}'`)}`, raw('not r.deleted'), ...parts]);
+/** The conditions of a search on alias `r`. */
+export function conditionsSql(search: SearchQuery, access: RequestAccess): Sql {
+  const parts = search.conditions.map((c) =>
+    c.kind === 'patient' || c.kind === 'patient-identifier' ? ofPatients(access, c) : conditionSql(search.type, c),
+  );
+  return and([sql`r.type = ${typeLiteral(search.type)}`, raw('not r.deleted'), ...parts]);
 }
 
-function conditionSql(type: string, c: Exclude<Condition, { kind: 'patient' | 'patient-identifier' }>): Sql {
+function conditionSql(type: string, c: Exclude<Condition, PatientCondition>): Sql {
   switch (c.kind) {
     case 'id':
-      return sql`r.id = any(${c.ids}::text[])`;
+      return oneOf(raw('r.id'), c.ids);
     case 'token':
       return c.keys.length === 1 ? sql`r.tokens @> ${c.keys}::text[]` : sql`r.tokens && ${c.keys}::text[]`;
     case 'name':

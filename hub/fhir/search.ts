@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { asCaller, asRemembered, type FoundAs } from '../access/as-caller.js';
+import type { Caller } from '../access/caller.js';
 import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { agentOf } from '../access/write-request.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
@@ -10,16 +12,16 @@ import { and, raw, type Sql, sql } from '../store/sql.js';
 import { type BundleEntry, type Link, searchset } from './bundle.js';
 import type { Position } from './cursor.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
-import { resolvePatients } from './patient-conditions.js';
 import { type SearchQuery, parseSearch } from './search-query.js';
 import { conditionsSql, countStatement, pageStatement } from './search-statement.sql.js';
-import { withheldOf } from './withheld.js';
+import { withheldIssues, withheldStatement } from './withheld.js';
 
 /** Totals are exact up to here; beyond it they are left out. */
 const TOTAL_CAP = 10_000;
 const MAX_INCLUDED = 1000;
 
 type SearchRow = RowWithEvidence & { sort_value: string };
+type FoundRow = SearchRow & { place: number; is_withheld: boolean };
 
 interface Page {
   rows: SearchRow[];
@@ -43,7 +45,7 @@ export async function search(deps: FhirDeps, request: FhirRequest): Promise<Fhir
   });
   const binding = bindingOf(request, query);
   const after = query.cursor === undefined ? undefined : deps.cursors.open(query.cursor, binding);
-  const page = await deps.db.snapshot(async (tx) => readPage(tx, await deps.access.forCaller(tx, request.caller), query, after));
+  const page = await readPage(deps, request.caller, query, after);
   await deps.audit.commit(auditOf(request, query, page));
   return { status: 200, body: bundleOf(deps, request, query, page, binding) };
 }
@@ -56,26 +58,54 @@ function bindingOf(request: FhirRequest, query: SearchQuery): string {
     .digest('base64url');
 }
 
-async function readPage(tx: Queryable, access: RequestAccess, query: SearchQuery, after: Position | undefined): Promise<Page> {
-  const conditions = conditionsSql(query, await resolvePatients(tx, access, query.conditions));
-  const where = and([conditions, access.filter('read', query.type)]);
-  const found = query.countOnly
-    ? []
-    : await tx.query<SearchRow>(pageStatement(query, sql`${columns}, ${access.evidence}`, where, after));
+/** Includes and totals take statements of their own, in one snapshot with the page; anything else is one statement. */
+async function readPage(
+  { db, access }: FhirDeps,
+  caller: Caller,
+  query: SearchQuery,
+  after: Position | undefined,
+): Promise<Page> {
+  const found = (a: RequestAccess): Sql => foundStatement(a, query, after);
+  const wantsMore = query.includes.length > 0 || query.total || query.countOnly;
+  const page = wantsMore ? undefined : await asRemembered<FoundRow>(db, access, caller, found);
+  if (page) return pageOf(page, query);
+  return db.snapshot(async (tx) => {
+    const first = query.countOnly
+      ? { access: await access.forCaller(tx, caller), rows: [] }
+      : await asCaller<FoundRow>(tx, access, caller, found);
+    const page = pageOf(first, query);
+    const total = query.total || query.countOnly ? await totalOf(tx, readable(first.access, query)) : undefined;
+    return { ...page, total, included: await includesOf(tx, first.access, query.includes, page.rows) };
+  });
+}
+
+const readable = (access: RequestAccess, query: SearchQuery): Sql =>
+  and([conditionsSql(query, access), access.filter('read', query.type)]);
+
+/** The page, and on the first one what is withheld. */
+function foundStatement(access: RequestAccess, query: SearchQuery, after: Position | undefined): Sql {
+  const page = pageStatement(query, sql`${columns}, ${access.evidence}`, readable(access, query), after);
+  const withheld = after ? undefined : withheldStatement(access, query);
+  return withheld
+    ? sql`select false as is_withheld, page.* from (${page}) page union all select true, withheld.* from (${withheld}) withheld`
+    : sql`select false as is_withheld, page.* from (${page}) page`;
+}
+
+function pageOf({ access, rows }: FoundAs<FoundRow>, query: SearchQuery): Page {
+  const inPlace = [...rows].sort((a, b) => a.place - b.place);
+  const found = inPlace.filter((row) => !row.is_withheld);
   const checked = found.slice(0, query.count).map((row) => ({ row, decision: access.decide('read', row) }));
   const kept = checked.filter(({ decision }) => decision.allowed);
   const last = found.length > query.count ? found[query.count - 1] : undefined;
   return {
     rows: kept.map(({ row }) => row),
     decisions: kept.map(({ decision }) => decision),
-    included: await includesOf(
-      tx,
+    included: [],
+    withheld: withheldIssues(
       access,
-      query.includes,
-      kept.map(({ row }) => row),
+      inPlace.filter((row) => row.is_withheld),
     ),
-    withheld: after ? [] : await withheldOf(tx, access, query, conditions),
-    total: query.total || query.countOnly ? await totalOf(tx, where) : undefined,
+    total: undefined,
     next: last ? { value: last.sort_value, id: last.id } : undefined,
   };
 }
@@ -197,7 +227,7 @@ export async function matchOwn(
   }
   const query = parseSearch(type, parameters, { strict: true, maxPage: 2, utcOffset });
   const where = and([
-    conditionsSql(query, []),
+    conditionsSql(query, access),
     custodianId ? sql`r.custodian_id = ${custodianId}` : raw('true'),
     access.filter('read', type),
   ]);
@@ -206,4 +236,4 @@ export async function matchOwn(
   );
 }
 
-export const isSearchable = (type: string): boolean => type in searchKeys;
+export const isSearchable = (type: string): boolean => Object.hasOwn(searchKeys, type);

@@ -1,10 +1,10 @@
 import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { forbiddenIssue } from '../access/denial.js';
 import type { Issue } from '../outcomes.js';
-import type { Queryable } from '../store/database.js';
 import { columns } from '../store/resources.js';
 import { and, type Sql, sql } from '../store/sql.js';
 import type { SearchQuery } from './search-query.js';
+import { conditionsSql } from './search-statement.sql.js';
 
 const MAX_WITHHELD = 50;
 
@@ -12,13 +12,17 @@ const MAX_WITHHELD = 50;
  * Studies of the patient asked for that the caller may know of but not read: each becomes an issue with its reason class and what
  * would change the answer, so that a release request can be sent. Only when the search names a patient: nobody trawls.
  */
-export async function withheldOf(tx: Queryable, access: RequestAccess, search: SearchQuery, conditions: Sql): Promise<Issue[]> {
+export function withheldStatement(access: RequestAccess, search: SearchQuery): Sql | undefined {
   const namesPatient = search.conditions.some((c) => c.kind === 'patient' || c.kind === 'patient-identifier');
-  if (search.type !== 'ImagingStudy' || !namesPatient || search.countOnly) return [];
-  const rows = await tx.query<RowWithEvidence>(sql`
-    select ${columns}, ${access.evidence} from resource r
-    where ${and([conditions, access.filter('know', search.type), sql`not ${access.filter('read', search.type)}`])}
-    order by r.id limit ${MAX_WITHHELD}`);
+  if (search.type !== 'ImagingStudy' || !namesPatient) return undefined;
+  const [know, read] = [access.filter('know', search.type), access.filter('read', search.type)];
+  return sql`
+    select ${columns}, ${access.evidence}, '' as sort_value, row_number() over (order by r.id) as place from resource r
+    where ${and([conditionsSql(search, access), know, sql`not ${read}`])}
+    order by r.id limit ${MAX_WITHHELD}`;
+}
+
+export function withheldIssues(access: RequestAccess, rows: readonly RowWithEvidence[]): Issue[] {
   return rows
     .map((row) => ({ row, decision: access.decide('read', row) }))
     .filter(({ decision }) => !decision.allowed && decision.mayKnow)

@@ -5,7 +5,7 @@ import { or, type Sql } from '../../store/sql.js';
 import type { CallerFacts } from './caller-facts.sql.js';
 import type { Facts, PolicySet, Question, Verdict } from './policy-set.js';
 import { rowEvidence, seenOf } from './row-evidence.sql.js';
-import { all, any, kindIn, not, type Seen, type Term } from './terms.js';
+import { all, any, anyUnless, kindIn, type Seen, type Term } from './terms.js';
 import { type Condition, OBJECTS, REASON_OF_DENY } from './vocabulary.js';
 
 type Terms = Readonly<Record<Condition, Term>>;
@@ -62,23 +62,26 @@ class FactsOfRow implements Facts {
 /** The policy for one caller at one instant (see `RequestAccess`). */
 export class CallerAccess implements RequestAccess {
   readonly evidence: Sql;
+  private readonly terms: Terms;
   private readonly filters = new Map<string, Sql>();
 
   constructor(
     private readonly policy: PolicySet,
     private readonly caller: Caller,
     private readonly facts: CallerFacts,
-    private readonly terms: Terms,
+    /** The conditions, for records of these kinds. */
+    private readonly termsFor: (kinds: readonly string[]) => Terms,
     private readonly onFailure: (error: unknown) => void,
   ) {
     this.evidence = rowEvidence(caller.organizationId);
+    this.terms = termsFor(OBJECTS);
   }
 
   filter(action: Action, type?: string): Sql {
     const key = `${action} ${type ?? ''}`;
     const known = this.filters.get(key);
     if (known) return known;
-    const term = this.termOf(action, type === undefined ? OBJECTS : [type]);
+    const term = type === undefined ? this.termOfAll(action) : this.termOf(action, [type]);
     const filter = action === 'know' ? or([term.sql, this.filter(OPENING, type)]) : term.sql;
     this.filters.set(key, filter);
     return filter;
@@ -143,21 +146,23 @@ export class CallerAccess implements RequestAccess {
     return !canAllow(question.purpose) && PURPOSES.some(canAllow);
   }
 
-  /** The rules as one condition: something allows and nothing denies, for each kind of record by its own rules. */
-  private termOf(action: Action, objects: readonly string[]): Term {
-    const groups = new Map<string, { objects: string[]; term: Term }>();
-    for (const object of objects) {
+  /** The rules as one condition: for each kind of record by its own rules. */
+  private termOfAll(action: Action): Term {
+    const groups = new Map<string, string[]>();
+    for (const object of OBJECTS) {
       const { allow, deny } = this.policy.outcomes(this.question(action, object));
-      if (allow.length === 0) continue;
-      const key = `${allow} ${deny}`;
-      const group = groups.get(key) ?? { objects: [], term: this.allowedAndNotDenied(allow, deny) };
-      groups.set(key, group);
-      group.objects.push(object);
+      if (allow.length > 0) groups.set(`${allow} ${deny}`, [...(groups.get(`${allow} ${deny}`) ?? []), object]);
     }
-    return any(...[...groups.values()].map((group) => all(kindIn(group.objects), group.term)));
+    return any(...[...groups.values()].map((objects) => all(kindIn(objects), this.termOf(action, objects))));
   }
 
-  private allowedAndNotDenied(allow: readonly Condition[], deny: readonly Condition[]): Term {
-    return all(any(...allow.map((c) => this.terms[c])), not(any(...deny.map((c) => this.terms[c]))));
+  /** For records of these kinds, whose rules are the same: something allows and nothing denies. */
+  private termOf(action: Action, objects: readonly string[]): Term {
+    const { allow, deny } = this.policy.outcomes(this.question(action, objects[0] ?? ''));
+    const terms = this.termsFor(objects);
+    return anyUnless(
+      allow.map((condition) => terms[condition]),
+      deny.map((condition) => terms[condition]),
+    );
   }
 }

@@ -31,18 +31,26 @@ const CARE: readonly string[] = ['TREAT', 'ETREAT', 'BTG'];
 /** HL7 v3 Confidentiality: restricted, very restricted. */
 const RESTRICTED = ['R', 'V'].map((code) => `${systems.confidentiality}|${code}`);
 
-/** What each condition of the policy means for this caller at this instant. A condition without facts is constantly false. */
-export function conditionsFor(caller: Caller, facts: CallerFacts, config: Pick<Config, 'consentRequiredFor'>): Terms {
+/**
+ * What each condition of the policy means for this caller. A condition without facts is constantly false.
+ * @param among the kinds of record that it is about, where that is known: the terms are shorter then.
+ */
+export function conditionsFor(
+  caller: Caller,
+  facts: CallerFacts,
+  config: Pick<Config, 'consentRequiredFor'>,
+  among?: readonly string[],
+): Terms {
   const organization = caller.organizationId;
   const own = heldBy(organization);
   const patient = caller.role === 'patient' ? aboutPatient(facts.patients) : never;
   // consent and suspension are about what crosses between organizations, and about a patient's data: a Task says who asked whom
-  const crosses = all(not(own), not(patient), not(kindIn(DIRECTORY)));
-  const disclosed = all(crosses, not(kindIn(['Task'])), not(aboutOwnPatientOf(organization)));
+  const crosses = all(not(own), not(patient), not(kindIn(DIRECTORY, among)));
+  const disclosed = all(crosses, not(kindIn(['Task'], among)), not(aboutOwnPatientOf(organization)));
   const denied = consentSays('deny', consentCaller(caller));
   const permitted = consentSays('permit', consentCaller(caller));
   const needsPermit = config.consentRequiredFor.includes(caller.purposeOfUse);
-  const bound = CARE.includes(caller.purposeOfUse) ? disclosed : all(not(patient), not(kindIn(DIRECTORY)));
+  const bound = CARE.includes(caller.purposeOfUse) ? disclosed : all(not(patient), not(kindIn(DIRECTORY, among)));
   return {
     own,
     consortium: consortium(caller, facts),
@@ -50,7 +58,7 @@ export function conditionsFor(caller: Caller, facts: CallerFacts, config: Pick<C
     grant: granted(facts.grants),
     patient,
     party: partyTo(organization),
-    directory: kindIn(DIRECTORY),
+    directory: kindIn(DIRECTORY, among),
     // no record by itself is held for oversight or audit: these are for the audit and for figures
     oversight: never,
     audit: never,

@@ -32,7 +32,7 @@ export async function createAccess(
       current.policy,
       caller,
       facts,
-      conditionsFor(caller, facts, config),
+      (kinds) => conditionsFor(caller, facts, config, kinds),
       options.onFailure ?? (() => undefined),
     );
     const known = { facts, access };

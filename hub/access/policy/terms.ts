@@ -33,6 +33,8 @@ export interface Term {
   readonly sql: Sql;
   /** The evidence when the condition holds, undefined when not. */
   test(seen: Seen): Evidence[] | undefined;
+  /** Terms that never hold where this one does. */
+  readonly excludes?: readonly Term[];
 }
 
 const when = (holds: boolean, ...evidence: Evidence[]): Evidence[] | undefined => (holds ? evidence : undefined);
@@ -44,8 +46,10 @@ export const never: Term = { sql: raw('false'), test: () => undefined };
 export function all(...terms: readonly Term[]): Term {
   if (terms.includes(never)) return never;
   const needed = terms.filter((term) => term !== always);
+  if (needed.length === 0) return always;
   if (needed.length === 1) return needed[0]!;
   return {
+    excludes: needed.flatMap((term) => term.excludes ?? []),
     sql: and(needed.map((term) => term.sql)),
     test: (seen) => {
       const evidence: Evidence[] = [];
@@ -80,7 +84,23 @@ export function any(...terms: readonly Term[]): Term {
 export function not(term: Term): Term {
   if (term === always) return never;
   if (term === never) return always;
-  return { sql: sql`not ${term.sql}`, test: (seen) => when(term.test(seen) === undefined) };
+  return { sql: sql`not ${term.sql}`, test: (seen) => when(term.test(seen) === undefined), excludes: [term] };
+}
+
+/**
+ * One of `allowing` holds and none of `denying`. What denies only where an allowing term does not hold is left out beside that term:
+ * the custodian's own records need no look at consents, in the planner either.
+ */
+export function anyUnless(allowing: readonly Term[], denying: readonly Term[]): Term {
+  const groups = new Map<string, { terms: Term[]; denies: Term[] }>();
+  for (const term of allowing) {
+    const denies = denying.filter((deny) => !deny.excludes?.includes(term));
+    const key = denies.map((deny) => denying.indexOf(deny)).join();
+    const group = groups.get(key) ?? { terms: [], denies };
+    group.terms.push(term);
+    groups.set(key, group);
+  }
+  return any(...[...groups.values()].map(({ terms, denies }) => all(any(...terms), not(any(...denies)))));
 }
 
 /** The record is held by this organization. */
@@ -102,9 +122,10 @@ export function heldByOneOf(organizationIds: readonly string[], evidence: (custo
   };
 }
 
-/** The record is of one of these kinds. */
-export function kindIn(types: readonly string[]): Term {
-  if (types.length === 0) return never;
+/** The record is of one of these kinds. `among`: the kinds that it can be of, where that is known. */
+export function kindIn(types: readonly string[], among?: readonly string[]): Term {
+  if (among?.every((kind) => types.includes(kind))) return always;
+  if (among ? !among.some((kind) => types.includes(kind)) : types.length === 0) return never;
   return { sql: sql`r.type = any(${types}::text[])`, test: ({ row }) => when(types.includes(row.type)) };
 }
 

@@ -1,8 +1,8 @@
 import type { Action } from '../../../hub/access/caller.js';
-import type { Access, RowWithEvidence } from '../../../hub/access/decision.js';
+import type { Access, RequestAccess, RowWithEvidence } from '../../../hub/access/decision.js';
 import type { Queryable } from '../../../hub/store/database.js';
 import { columns } from '../../../hub/store/resources.js';
-import { sql } from '../../../hub/store/sql.js';
+import { join, raw, sql } from '../../../hub/store/sql.js';
 import { oracle } from './oracle.js';
 import { askers, callerOf, type World } from './world.js';
 import { idOf } from './world-database.js';
@@ -16,15 +16,24 @@ export interface Comparison {
   differences: string[];
 }
 
+/** Each record by the condition for records of its type. */
+const byType = (access: RequestAccess, action: Action, types: readonly string[]) =>
+  sql`case r.type ${join(
+    types.map((type) => sql`when ${raw(`'${type}'`)} then ${access.filter(action, type)}`),
+    ' ',
+  )} end`;
+
 /** Asks the oracle, casbin and the SQL about every record of a world that stands in the database. */
 export async function compare(tx: Queryable, access: Access, world: World): Promise<Comparison> {
   const result: Comparison = { asked: 0, allowed: 0, differences: [] };
+  const types = [...new Set(world.records.map((record) => record.type))];
   for (const asker of askers) {
     const request = await access.forCaller(tx, callerOf(asker));
     const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${request.evidence} from resource r`);
     const bySql = await tx.query<Record<string, boolean | string>>(sql`
       select r.type, r.id, ${request.filter('know')} as know, ${request.filter('read')} as read, ${request.filter('retrieve')} as retrieve,
-        ${request.filter('score')} as score, ${request.filter('disclose')} as disclose, ${request.filter('write')} as write from resource r`);
+        ${request.filter('score')} as score, ${request.filter('disclose')} as disclose, ${request.filter('write')} as write,
+        ${byType(request, 'know', types)} as know_of_type, ${byType(request, 'read', types)} as read_of_type from resource r`);
     for (const record of world.records) {
       const isRecord = (row: { type?: unknown; id?: unknown }) => row.type === record.type && row.id === idOf(world, record);
       const row = rows.find(isRecord)!;
@@ -34,9 +43,10 @@ export async function compare(tx: Queryable, access: Access, world: World): Prom
         const expected = oracle(world, asker, action, record);
         result.asked++;
         if (expected) result.allowed++;
-        if (decision.allowed !== expected || selected[action] !== expected)
+        const ofType = `${action}_of_type` in selected ? selected[`${action}_of_type`] : expected;
+        if (decision.allowed !== expected || selected[action] !== expected || ofType !== expected)
           result.differences.push(
-            `${JSON.stringify(asker)} ${action} ${JSON.stringify(record)}: oracle ${expected}, casbin ${decision.allowed} (${decision.rule}), sql ${selected[action]}`,
+            `${JSON.stringify(asker)} ${action} ${JSON.stringify(record)}: oracle ${expected}, casbin ${decision.allowed} (${decision.rule}), sql ${selected[action]}, of its type ${ofType}`,
           );
       }
     }
