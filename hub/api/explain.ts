@@ -2,6 +2,7 @@ import type { Request, Server } from '@hapi/hapi';
 import { z } from 'zod';
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { PURPOSES_OF_ROLE } from '../access/authentication/purposes-of-role.js';
+import { scopeAllows } from '../access/authentication/scopes.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { type Action, type Caller, PURPOSES, type Purpose, ROLES, type Role } from '../access/caller.js';
 import type { Access, Decision } from '../access/decision.js';
@@ -9,7 +10,7 @@ import { findRow } from '../access/find-row.js';
 import { agentOf } from '../access/write-request.js';
 import type { Audit } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { forbidden, invalid, notFound } from '../outcomes.js';
+import { forbidden, invalid, notFound, type Refusal } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import type { ResourceRow } from '../store/resources.js';
 import type { components } from './openapi.generated.js';
@@ -52,56 +53,69 @@ async function explain(deps: ExplainDeps, request: Request): Promise<Explanation
   if (!asked.success)
     throw invalid(asked.error.issues[0]?.message ?? 'not a question', asked.error.issues[0]?.path.join('.') || undefined);
   const { resource, action, subject } = asked.data;
-  const asif = subjectOf(caller, subject);
-  const seen = await decide(deps, caller, asif, action, resource);
+  const refusal = refusalOf(caller, resource, subject);
+  const asif = refusal ? caller : subjectOf(caller, subject);
+  const { row, decision } = refusal ? {} : await decide(deps, caller, asif, action, resource);
   await deps.audit.commit([
     {
       ...agentOf(caller, requestContext(request, deps.config)),
       type: 'access',
       subtype: 'explain',
       action: 'R',
-      outcome: seen ? 0 : 4,
+      outcome: decision ? 0 : 4,
       entity: [resource],
-      patientId: seen?.row.patient_id,
-      custodianId: seen?.row.custodian_id,
+      patientId: row?.patient_id,
+      custodianId: row?.custodian_id,
+      concealed: row && !decision,
       detail: asif === caller ? action : `${action} as ${asif.role} of ${asif.organizationId} for ${asif.purposeOfUse}`,
     },
   ]);
-  if (!seen) throw notFound();
-  return explanation(seen.decision, seesEvidence(caller, seen.row));
+  if (refusal) throw refusal;
+  if (!row || !decision) throw notFound();
+  return explanation(decision, seesEvidence(caller, row));
 }
 
-/** The decision for the subject asked about; undefined when whoever asks may not know of the record. */
+/** The record, if there is one, and the decision for the subject asked about, if whoever asks may know of the record. */
 async function decide(
   deps: ExplainDeps,
   caller: Caller,
   asif: Caller,
   action: Action,
   resource: string,
-): Promise<{ row: ResourceRow; decision: Decision } | undefined> {
+): Promise<{ row?: ResourceRow; decision?: Decision }> {
   const [type = '', id = ''] = resource.split('/');
   return deps.db.snapshot(async (tx) => {
     const own = await deps.access.forCaller(tx, caller);
     const row = await findRow(tx, own, type, id);
-    if (!row || !(mayAskAbout(caller) || own.decide('know', row).allowed)) return undefined;
+    if (!row || !(mayAskAbout(caller) || own.decide('know', row).allowed)) return { row };
     if (asif === caller) return { row, decision: own.decide(action, row) };
     const other = await deps.access.forCaller(tx, asif);
     const otherRow = await findRow(tx, other, type, id);
-    return otherRow ? { row, decision: other.decide(action, otherRow) } : undefined;
+    return { row, decision: otherRow && other.decide(action, otherRow) };
   });
 }
 
-/** What-if: anyone about his own other purposes; about other people only those who oversee access. */
-function subjectOf(caller: Caller, subject: z.infer<typeof question>['subject']): Caller {
+type Subject = z.infer<typeof question>['subject'];
+
+/** The token must reach the kind of record; about other people only those may ask who oversee access. */
+function refusalOf(caller: Caller, resource: string, subject: Subject): Refusal | undefined {
+  const [type = ''] = resource.split('/');
+  if (!scopeAllows(caller.scope, type, 'r')) return forbidden(`The token's scope does not cover ${type}.`);
+  return isAboutSelf(caller, subject) || mayAskAbout(caller) ? undefined : forbidden('You may ask about yourself only.');
+}
+
+const isAboutSelf = (caller: Caller, subject: Subject): boolean =>
+  (subject?.role ?? caller.role) === caller.role && (subject?.organization ?? caller.organizationId) === caller.organizationId;
+
+/** Who is asked about: oneself, for another purpose perhaps, or somebody of that role at that organization. */
+function subjectOf(caller: Caller, subject: Subject): Caller {
   if (!subject) return caller;
   const role: Role = subject.role ?? caller.role;
   const organizationId = subject.organization ?? caller.organizationId;
   const purposeOfUse: Purpose = subject.purpose ?? caller.purposeOfUse;
-  const aboutSelf = role === caller.role && organizationId === caller.organizationId;
-  if (!aboutSelf && !mayAskAbout(caller)) throw forbidden('You may ask about yourself only.');
   if (!PURPOSES_OF_ROLE[role].includes(purposeOfUse))
     throw invalid(`The role ${role} does not act for ${purposeOfUse}.`, 'subject.purpose');
-  return aboutSelf
+  return isAboutSelf(caller, subject)
     ? { ...caller, purposeOfUse }
     : { ...caller, id: 'Account/what-if', role, organizationId, purposeOfUse, patientId: undefined, practitionerId: undefined };
 }

@@ -1,4 +1,5 @@
 import type { ReqRefDefaults, Request, ResponseToolkit, Server } from '@hapi/hapi';
+import { requestContext } from '../access/authentication/request-context.js';
 import type { Caller } from '../access/caller.js';
 import { invalid } from '../outcomes.js';
 import { submitBundle } from './bundle-request.js';
@@ -20,7 +21,7 @@ export function registerFhir(server: Server, deps: FhirDeps): void {
       method: 'POST',
       path: '/fhir',
       options: { payload },
-      handler: async (r, h) => reply(h, await submitBundle(deps, { ...requestOf(r, []), body: bodyOf(r) })),
+      handler: async (r, h) => reply(h, await submitBundle(deps, { ...requestOf(deps, r, []), body: bodyOf(r) })),
     },
     { method: 'GET', path: '/fhir/{path*}', handler: async (r, h) => reply(h, await get(deps, r)) },
     {
@@ -34,12 +35,12 @@ export function registerFhir(server: Server, deps: FhirDeps): void {
 
 async function get(deps: FhirDeps, request: Request): Promise<FhirResponse> {
   const path = pathOf(request);
-  return definition(path) ?? dispatch(deps, requestOf(request, path));
+  return definition(path) ?? dispatch(deps, requestOf(deps, request, path));
 }
 
 async function write(deps: FhirDeps, request: Request): Promise<FhirResponse> {
   const path = pathOf(request);
-  const asked = requestOf(request, path);
+  const asked = requestOf(deps, request, path);
   if (path.at(-1) === '_search') return dispatch(deps, { ...asked, query: [...asked.query, ...formOf(request)] });
   return dispatch(deps, { ...asked, body: bodyOf(request) });
 }
@@ -49,7 +50,7 @@ const pathOf = (request: Request): string[] =>
     .split('/')
     .filter(Boolean);
 
-function requestOf(request: Request, path: string[]): FhirRequest {
+function requestOf({ config }: FhirDeps, request: Request, path: string[]): FhirRequest {
   const header = (name: string): string | undefined => request.headers[name] as string | undefined;
   return {
     method: request.method.toUpperCase() as FhirRequest['method'],
@@ -60,7 +61,7 @@ function requestOf(request: Request, path: string[]): FhirRequest {
     ifNoneMatch: header('if-none-match'),
     strict: /handling=strict/.test(header('prefer') ?? ''),
     caller: request.auth.credentials.caller as Caller,
-    context: { requestId: request.info.id, address: request.info.remoteAddress },
+    context: requestContext(request, config),
   };
 }
 

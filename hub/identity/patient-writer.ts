@@ -149,10 +149,7 @@ async function settle(
     rows.map((row) => row.id),
   );
   const linked = await matchPatients(tx, rows);
-  await deps.audit.append(
-    tx,
-    linked.flatMap((pair) => linkEntries(request, 'link', pair)),
-  );
+  await deps.audit.append(tx, await linkEntries(tx, request, 'link', linked));
 }
 
 /** Links that a national identifier made end when the two no longer share one: a steward sees them as proposals. */
@@ -166,20 +163,34 @@ async function withdrawUnfounded(deps: PatientWriterDeps, tx: Queryable, request
   for (const { other } of pairs) {
     const pair = pairOf(row.id, other);
     await unlink(tx, pair, 'Device/hub', deps.reevaluateGrants, 'proposed');
-    await deps.audit.append(tx, linkEntries(request, 'unlink', pair));
+    await deps.audit.append(tx, await linkEntries(tx, request, 'unlink', [pair]));
   }
 }
 
-/** One entry for each of the two Patients: what a registration caused, under the name of who wrote it. */
-function linkEntries({ caller, context }: WriteRequest, subtype: 'link' | 'unlink', { a, b }: Pair): AuditEntry[] {
-  return [a, b].map((patientId) => ({
-    ...agentOf(caller, context),
-    type: 'identity',
-    subtype,
-    action: 'U',
-    outcome: 0,
-    patientId,
-    entity: [`Patient/${a}`, `Patient/${b}`],
-    basis: 'national-identifier',
-  }));
+/** One entry for each of the two Patients of a pair: what a registration caused, under the name of who wrote it. */
+async function linkEntries(
+  tx: Queryable,
+  { caller, context }: WriteRequest,
+  subtype: 'link' | 'unlink',
+  pairs: readonly Pair[],
+): Promise<AuditEntry[]> {
+  if (pairs.length === 0) return [];
+  const ids = pairs.flatMap(({ a, b }) => [a, b]);
+  const rows = await tx.query<{ id: string; custodian_id: string }>(
+    sql`select id, custodian_id from resource where type = 'Patient' and id = any(${ids}::text[])`,
+  );
+  const custodians = new Map(rows.map((row) => [row.id, row.custodian_id]));
+  return pairs.flatMap(({ a, b }) =>
+    [a, b].map((patientId) => ({
+      ...agentOf(caller, context),
+      type: 'identity',
+      subtype,
+      action: 'U',
+      outcome: 0,
+      patientId,
+      custodianId: custodians.get(patientId),
+      entity: [`Patient/${a}`, `Patient/${b}`],
+      basis: 'national-identifier',
+    })),
+  );
 }
