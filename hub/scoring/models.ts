@@ -14,6 +14,7 @@ export async function loadModels(root?: string): Promise<Models> {
 /** Whether a model is made for a study, as far as the index can tell: a body site that is not stated does not speak against it. */
 export function accepts({ accepts: wanted }: Manifest, study: Pick<ResourceRow, 'modality' | 'body_site'>): boolean {
   const sites = wanted.bodySite.map((site) => site.code);
-  const fitsSite = study.body_site.length === 0 || study.body_site.some((code) => sites.includes(code));
+  const stated = study.body_site.filter(Boolean);
+  const fitsSite = stated.length === 0 || stated.some((code) => sites.includes(code));
   return fitsSite && study.modality.some((code) => wanted.modality.includes(code));
 }

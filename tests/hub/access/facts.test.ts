@@ -195,6 +195,25 @@ describe('a sharing agreement', () => {
     expect((await decide(caller('b'))).allowed).toBe(false);
   });
 
+  it('limited to a body site covers no study in which one series does not say its site', async () => {
+    await agreement(scope({ url: 'bodySite', valueCoding: { code: '816094009' } }));
+    const series = (uid: string, bodySite?: object) => ({ uid, modality: { code: 'CT' }, ...(bodySite ? { bodySite } : {}) });
+    const chest = { code: '816094009' };
+    const store = async (...all: object[]) => {
+      const subject = { reference: `Patient/${patients.a}` };
+      const [row] = await createResources(database.db, [
+        { resource: { resourceType: 'ImagingStudy', subject, series: all }, custodianId: 'a' },
+      ]);
+      study = row!.id;
+    };
+    await store(series('1', chest), series('2', chest));
+    expect((await decide(caller('c'))).allowed).toBe(true);
+    await store(series('1', chest), series('2'));
+    expect((await decide(caller('c'))).allowed).toBe(false);
+    await store(series('1', chest), series('2', { display: 'SOMEWHERE' }));
+    expect((await decide(caller('c'))).allowed).toBe(false);
+  });
+
   it('ends when it is made inactive', async () => {
     const row = await agreement();
     await write(affiliations, registrar, affiliation(row.id, 'sharing-agreement', 'a', 'c', { active: false }), row);
