@@ -102,6 +102,26 @@ export async function resolveItems(
       and md5(locator) in (select md5(l) from unnest(${locators}::text[]) as l)`);
 }
 
+/**
+ * Items of a whole study or series that no longer hold: a part that could not be listed and now gave an object, a count that is reached.
+ * @param locators of objects of the study that were taken.
+ */
+export async function resolveStudyItems(
+  tx: Queryable,
+  { custodianId, connectorId }: Omit<Origin, 'requestId'>,
+  studyInstanceUid: string,
+  locators: readonly string[],
+): Promise<void> {
+  const isListedNow = sql`q.reason = 'source-error' and exists (select 1 from unnest(${locators}::text[]) as l where starts_with(l, q.locator || '/'))`;
+  const isReached = sql`q.reason = 'count-mismatch' and exists (
+    select 1 from study_claim c where c.custodian_id = q.custodian_id and c.study_instance_uid = q.study_instance_uid and c.claimed_instances <=
+      (select count(*) from imaging_instance i where i.custodian_id = q.custodian_id and i.study_instance_uid = q.study_instance_uid))`;
+  await tx.query(sql`
+    update quarantine q set state = 'resolved', last_seen = now()
+    where q.custodian_id = ${custodianId} and q.connector_id is not distinct from ${connectorId ?? null}::text and q.state = 'held'
+      and q.study_instance_uid = ${studyInstanceUid} and ((${isListedNow}) or (${isReached}))`);
+}
+
 export interface QuarantineQuery {
   custodianId: string;
   state?: QuarantineState;

@@ -5,7 +5,7 @@ import { contradiction, demographicsOfDescription, demographicsOfRow } from '../
 import type { Queryable } from '../store/database.js';
 import { findResource, newId, type ResourceRow } from '../store/resources.js';
 import { sql } from '../store/sql.js';
-import { type Origin, quarantineItems, resolveItems } from './quarantine.js';
+import { type Origin, quarantineItems, resolveItems, resolveStudyItems } from './quarantine.js';
 import { recordSubmission } from './record-submission.js';
 import { asItems, type Sorted, sortInstances } from './sort-instances.js';
 import { addRows, type StoredStudy, storeStudy } from './store-study.js';
@@ -178,11 +178,9 @@ async function settle(
   await quarantineItems(tx, deps.audit, submission, quarantined);
   const refused = new Set(quarantined.map((item) => item.locator));
   const taken = [...sorted.fresh, ...sorted.located, ...sorted.known].flatMap((i) => i.locator ?? []);
-  await resolveItems(
-    tx,
-    submission,
-    taken.filter((locator) => !refused.has(locator)),
-  );
+  const settled = taken.filter((locator) => !refused.has(locator));
+  await resolveItems(tx, submission, settled);
+  await resolveStudyItems(tx, submission, studyInstanceUid, settled);
   if (stored?.changed) {
     await recordSubmission(tx, deps.audit, submission, stored, sorted.fresh.length);
     await deps.scheduleAutomatic?.(tx, { studyRow: stored.row });

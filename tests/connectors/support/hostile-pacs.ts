@@ -14,8 +14,11 @@ export interface HostilePacs {
   stop(): Promise<void>;
 }
 
-/** A DICOMweb server that answers each path, matched from its beginning, as it is told; anything else is 404. */
-export async function startHostilePacs(answers: Record<string, Answer>): Promise<HostilePacs> {
+/**
+ * A DICOMweb server that answers each path, matched from its beginning, as it is told; anything else is 404. `answers` may change meanwhile.
+ * @param port to come back on; a free one by default.
+ */
+export async function startHostilePacs(answers: Record<string, Answer>, port = 0): Promise<HostilePacs> {
   const asked: string[] = [];
   let headers: IncomingMessage['headers'] = {};
   const server = createServer((request, response) => {
@@ -27,7 +30,7 @@ export async function startHostilePacs(answers: Record<string, Answer>): Promise
       .find((key) => path.split('?')[0] === key || path.startsWith(`${key}?`));
     if (match === undefined) response.writeHead(404).end();
     else answers[match]!(request, response);
-  }).listen(0, '127.0.0.1');
+  }).listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
