@@ -1,5 +1,5 @@
 import type { RequestAccess } from '../access/decision.js';
-import { and, or, raw, type Sql, sql } from '../store/sql.js';
+import { and, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
 import type { Condition } from './search-query.js';
 
 export type PatientCondition = Extract<Condition, { kind: 'patient' | 'patient-identifier' }>;
@@ -28,7 +28,3 @@ function namedBy(condition: PatientCondition): Sql {
   );
   return sql`r.patient_id in (select i.patient_id from patient_identifier i where ${or(tests)})`;
 }
-
-/** One value is compared by itself: for a list whose length is unknown the planner would make a new plan each time. */
-export const oneOf = (column: Sql, values: readonly string[]): Sql =>
-  values.length === 1 ? sql`${column} = ${values[0]}` : sql`${column} = any(${values}::text[])`;

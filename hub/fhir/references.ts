@@ -4,8 +4,7 @@ import { unprocessable } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { toResource } from '../store/resources.js';
 import { type FhirResource, localReference } from '../store/search-keys.js';
-import { and, join, raw, sql } from '../store/sql.js';
-import { oneOf } from './patient-conditions.js';
+import { and, join, oneOf, raw, sql } from '../store/sql.js';
 import { typeLiteral, typeRules } from './types.js';
 
 /** A reference found in a resource: the object that holds it, and where. */
@@ -25,6 +24,13 @@ export function referencesIn(value: unknown, at: string): Found[] {
   return [...own, ...Object.entries(value).flatMap(([name, child]) => referencesIn(child, `${at}.${name}`))];
 }
 
+/** Makes references to the hub's own base local ones: as absolute URLs they would go unchecked. The resource is changed in place. */
+export function localiseReferences(resource: FhirResource, publicUrl: string): void {
+  const base = `${publicUrl}/fhir/`;
+  for (const { holder } of referencesIn(resource, ''))
+    if (holder.reference.startsWith(base)) holder.reference = holder.reference.slice(base.length);
+}
+
 /** Replaces references by a map (urn:uuid of a Bundle entry -> Type/id). The resource is a parsed body of our own: it is changed in place. */
 export function replaceReferences(resource: FhirResource, targets: ReadonlyMap<string, string>): void {
   if (targets.size === 0) return;
@@ -33,7 +39,7 @@ export function replaceReferences(resource: FhirResource, targets: ReadonlyMap<s
 
 /**
  * Every local reference must point to something that the caller may know of: what he may not know of is answered like what does not
- * exist. Absolute URLs and contained resources are left as they are.
+ * exist. Absolute URLs of other servers and contained resources are left as they are.
  * @param given `Type/id` of the resources that the same transaction writes.
  * Of a resource that is updated, references that its current version has already (`kept`) are left as they are too.
  * @throws Refusal 422 that names each reference to nowhere.

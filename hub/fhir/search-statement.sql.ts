@@ -1,7 +1,7 @@
 import type { RequestAccess } from '../access/decision.js';
-import { and, or, raw, type Sql, sql } from '../store/sql.js';
+import { and, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
 import type { Position } from './cursor.js';
-import { oneOf, ofPatients, type PatientCondition } from './patient-conditions.js';
+import { ofPatients, type PatientCondition } from './patient-conditions.js';
 import type { Condition, DateTest, SearchQuery, Sort } from './search-query.js';
 import { typeLiteral } from './types.js';
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { asCaller, asRemembered, type FoundAs } from '../access/as-caller.js';
+import { scopeAllows } from '../access/authentication/scopes.js';
 import type { Caller } from '../access/caller.js';
 import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { agentOf } from '../access/write-request.js';
@@ -14,7 +15,7 @@ import type { Position } from './cursor.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { type SearchQuery, parseSearch } from './search-query.js';
 import { conditionsSql, countStatement, pageStatement } from './search-statement.sql.js';
-import { withheldIssues, withheldStatement } from './withheld.js';
+import { type Withheld, withheldOf, withheldStatement } from './withheld.js';
 
 /** Totals are exact up to here; beyond it they are left out. */
 const TOTAL_CAP = 10_000;
@@ -23,11 +24,15 @@ const MAX_INCLUDED = 1000;
 type SearchRow = RowWithEvidence & { sort_value: string };
 type FoundRow = SearchRow & { place: number; is_withheld: boolean };
 
+type Counted = Pick<RowWithEvidence, 'patient_id' | 'custodian_id'>;
+
 interface Page {
   rows: SearchRow[];
   decisions: Decision[];
   included: RowWithEvidence[];
-  withheld: Issue[];
+  withheld: Withheld[];
+  /** Of a count of a few: whose records were counted. */
+  counted: Counted[];
   total: number | undefined;
   next: Position | undefined;
 }
@@ -75,7 +80,8 @@ async function readPage(
       : await asCaller<FoundRow>(tx, access, caller, found);
     const page = pageOf(first, query);
     const total = query.total || query.countOnly ? await totalOf(tx, readable(first.access, query)) : undefined;
-    return { ...page, total, included: await includesOf(tx, first.access, query.includes, page.rows) };
+    const counted = query.countOnly && total && total <= FEW ? await countedOf(tx, readable(first.access, query)) : [];
+    return { ...page, total, counted, included: await includesOf(tx, first.access, caller, query.includes, page.rows) };
   });
 }
 
@@ -101,7 +107,8 @@ function pageOf({ access, rows }: FoundAs<FoundRow>, query: SearchQuery): Page {
     rows: kept.map(({ row }) => row),
     decisions: kept.map(({ decision }) => decision),
     included: [],
-    withheld: withheldIssues(
+    counted: [],
+    withheld: withheldOf(
       access,
       inPlace.filter((row) => row.is_withheld),
     ),
@@ -115,10 +122,17 @@ async function totalOf(tx: Queryable, where: Sql): Promise<number | undefined> {
   return row && row.total <= TOTAL_CAP ? row.total : undefined;
 }
 
-/** `_include`: what the matches refer to, under the same policy as if it had been asked for alone. */
+/** A count up to this says as much of each patient as a list. */
+const FEW = 100;
+
+const countedOf = (tx: Queryable, where: Sql): Promise<Counted[]> =>
+  tx.query<Counted & Record<string, unknown>>(sql`select distinct r.patient_id, r.custodian_id from resource r where ${where}`);
+
+/** `_include`: what the matches refer to, under the same policy and scope as if it had been asked for alone. */
 async function includesOf(
   tx: Queryable,
   access: RequestAccess,
+  { scope }: Caller,
   keys: readonly SearchKey[],
   rows: readonly SearchRow[],
 ): Promise<RowWithEvidence[]> {
@@ -127,7 +141,7 @@ async function includesOf(
     const resource = toResource(row);
     for (const key of keys) for (const target of referencesOf(key, key.values(resource))) targets.add(target);
   }
-  const wanted = [...targets].slice(0, MAX_INCLUDED);
+  const wanted = [...targets].filter((t) => scopeAllows(scope, t.split('/')[0] ?? '', 'r')).slice(0, MAX_INCLUDED);
   if (wanted.length === 0) return [];
   const pairs = wanted.map((t) => t.split('/') as [string, string]);
   const included = await tx.query<RowWithEvidence>(sql`
@@ -170,13 +184,19 @@ function auditOf(request: FhirRequest, query: SearchQuery, page: Page): AuditEnt
     if (entry.entity && entry.entity.length < 100) entry.entity.push(`${row.type}/${row.id}`);
     byPatient.set(key, entry);
   });
-  if (page.withheld.length > 0)
-    byPatient.set('withheld', {
+  for (const { patient_id: patientId, custodian_id: custodianId } of page.counted)
+    byPatient.set(`${patientId} ${custodianId}`, { ...base, patientId, custodianId, entity: [query.type], detail: 'counted' });
+  for (const { row } of page.withheld) {
+    const key = `withheld ${row.patient_id} ${row.custodian_id}`;
+    const entry = byPatient.get(key) ?? {
       ...base,
       outcome: 4,
-      entity: page.withheld.flatMap((w) => w.expression ?? []).slice(0, 100),
+      patientId: row.patient_id,
+      custodianId: row.custodian_id,
       detail: 'withheld',
-    });
+    };
+    byPatient.set(key, { ...entry, entity: [...(entry.entity ?? []), `${row.type}/${row.id}`] });
+  }
   return byPatient.size > 0 ? [...byPatient.values()] : [{ ...base, entity: [query.type] }];
 }
 
@@ -188,7 +208,7 @@ function bundleOf(deps: FhirDeps, request: FhirRequest, query: SearchQuery, page
   const entry =
     (mode: 'match' | 'include') =>
     (row: RowWithEvidence): BundleEntry => ({ fullUrl: `${base}/${row.type}/${row.id}`, resource: render(row), mode });
-  const outcomes = [...page.withheld, ...query.ignored.map(ignoredIssue)];
+  const outcomes = [...page.withheld.map((w) => w.issue), ...query.ignored.map(ignoredIssue)];
   const entries: BundleEntry[] = [...page.rows.map(entry('match')), ...page.included.map(entry('include'))];
   if (outcomes.length > 0)
     entries.push({ resource: JSON.stringify({ resourceType: 'OperationOutcome', issue: outcomes }), mode: 'outcome' });

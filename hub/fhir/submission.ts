@@ -3,20 +3,22 @@ import { type Interaction, scopeAllows } from '../access/authentication/scopes.j
 import type { Caller, Role } from '../access/caller.js';
 import { forbidden, invalid, type Issue, methodNotAllowed, notFound, unprocessable } from '../outcomes.js';
 import type { FhirResource } from '../store/search-keys.js';
-import type { FhirRequest } from './exchange.js';
+import type { FhirDeps, FhirRequest } from './exchange.js';
+import { localiseReferences } from './references.js';
 import { isType, typeRules } from './types.js';
 
 /**
  * Admits a body as a resource of a type that the caller's role may write.
  * @throws Refusal 400 (not this type), 403 (not this role), 405 (the hub alone writes it), 422 (against the profile; names the elements).
  */
-export function admit(request: FhirRequest, type: string, at = ''): FhirResource {
+export function admit({ config }: FhirDeps, request: FhirRequest, type: string, at = ''): FhirResource {
   const resource = request.body as FhirResource | undefined;
   if (!resource || typeof resource !== 'object' || Array.isArray(resource))
     throw invalid('A resource is expected.', at || undefined);
   if (resource.resourceType !== type) throw invalid(`The resource must be a ${type}.`, `${at}${at ? '.' : ''}resourceType`);
   assertMayWrite(type, request.caller.role);
   assertValid(resource, at);
+  localiseReferences(resource, config.publicUrl);
   return resource;
 }
 

@@ -27,7 +27,7 @@ interface Item extends Entry {
  */
 export async function transaction(deps: FhirDeps, bundle: FhirRequest, entries: readonly Entry[]): Promise<FhirResponse> {
   return refusalsAudited(deps, bundle, async () => {
-    const items = entries.map(admitted);
+    const items = entries.map((entry) => admitted(deps, entry));
     assertDistinct(items);
     const written = await deps.db.transaction(async (tx) =>
       writeAll(deps, tx, await deps.access.forCaller(tx, bundle.caller), items),
@@ -43,14 +43,14 @@ export async function transaction(deps: FhirDeps, bundle: FhirRequest, entries: 
 }
 
 /** An entry that creates or updates, within the token's scope, with a body that the caller's role may write. */
-function admitted(entry: Entry): Item {
+function admitted(deps: FhirDeps, entry: Entry): Item {
   const { method, path, caller } = entry.request;
   const [type = ''] = path;
   if (method === 'GET') throw notSupported('A transaction takes POST and PUT.', `${entry.at}.request.method`);
   if (path.length > (method === 'PUT' ? 2 : 1)) throw invalid('The url names no such interaction.', `${entry.at}.request.url`);
   return atEntry(entry.at, () => {
     assertScope(caller, type, method === 'PUT' ? 'u' : 'c');
-    return { ...entry, resource: admit(entry.request, type, `${entry.at}.resource`) };
+    return { ...entry, resource: admit(deps, entry.request, type, `${entry.at}.resource`) };
   });
 }
 

@@ -8,23 +8,34 @@ import { conditionsSql } from './search-statement.sql.js';
 
 const MAX_WITHHELD = 50;
 
+/** Conditions that say whose record and which, and nothing of its content. */
+const NAMING: ReadonlySet<string> = new Set(['patient', 'patient-identifier', 'id']);
+
 /**
  * Studies of the patient asked for that the caller may know of but not read: each becomes an issue with its reason class and what
- * would change the answer, so that a release request can be sent. Only when the search names a patient: nobody trawls.
+ * would change the answer, so that a release request can be sent. Only when the search names a patient: nobody trawls. They are the same
+ * whatever else is searched for: a study that came and went with a condition would tell its content.
  */
 export function withheldStatement(access: RequestAccess, search: SearchQuery): Sql | undefined {
-  const namesPatient = search.conditions.some((c) => c.kind === 'patient' || c.kind === 'patient-identifier');
+  const naming = search.conditions.filter((c) => NAMING.has(c.kind));
+  const namesPatient = naming.some((c) => c.kind !== 'id');
   if (search.type !== 'ImagingStudy' || !namesPatient) return undefined;
   const [know, read] = [access.filter('know', search.type), access.filter('read', search.type)];
   return sql`
     select ${columns}, ${access.evidence}, '' as sort_value, row_number() over (order by r.id) as place from resource r
-    where ${and([conditionsSql(search, access), know, sql`not ${read}`])}
+    where ${and([conditionsSql({ ...search, conditions: naming }, access), know, sql`not ${read}`])}
     order by r.id limit ${MAX_WITHHELD}`;
 }
 
-export function withheldIssues(access: RequestAccess, rows: readonly RowWithEvidence[]): Issue[] {
+/** A record that is withheld, and what the caller is told. */
+export interface Withheld {
+  row: RowWithEvidence;
+  issue: Issue;
+}
+
+export function withheldOf(access: RequestAccess, rows: readonly RowWithEvidence[]): Withheld[] {
   return rows
     .map((row) => ({ row, decision: access.decide('read', row) }))
     .filter(({ decision }) => !decision.allowed && decision.mayKnow)
-    .map(({ row, decision }) => forbiddenIssue(row, decision));
+    .map(({ row, decision }) => ({ row, issue: forbiddenIssue(row, decision) }));
 }

@@ -26,7 +26,7 @@ export interface Written {
 export async function create(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const type = request.path[0] ?? '';
   return inAuditedTransaction(deps, request, async (tx) => {
-    const resource = admit(request, type);
+    const resource = admit(deps, request, type);
     const access = await deps.access.forCaller(tx, request.caller);
     const existing =
       request.ifNoneExist === undefined ? undefined : await existingMatch(deps, tx, access, request, type, request.ifNoneExist);
@@ -40,7 +40,7 @@ export async function create(deps: FhirDeps, request: FhirRequest): Promise<Fhir
 export async function update(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const [type = '', id] = request.path;
   return inAuditedTransaction(deps, request, async (tx) => {
-    const resource = admit(request, type);
+    const resource = admit(deps, request, type);
     const access = await deps.access.forCaller(tx, request.caller);
     const kept = await keptReferences(tx, access, type, id);
     await assertReferences(tx, access, [{ resource, at: '', kept }], new Set(id ? [`${type}/${id}`] : []));

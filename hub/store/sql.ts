@@ -51,3 +51,7 @@ export const and = (parts: readonly Sql[]): Sql => (parts.length === 0 ? raw('tr
 
 /** Disjunction; an empty one is false: no rule, no row. */
 export const or = (parts: readonly Sql[]): Sql => (parts.length === 0 ? raw('false') : sql`(${join(parts, ' or ')})`);
+
+/** One value is compared by itself: for a list whose length is unknown the planner would make a new plan each time. */
+export const oneOf = (column: Sql, values: readonly string[]): Sql =>
+  values.length === 1 ? sql`${column} = ${values[0]}` : sql`${column} = any(${values}::text[])`;
