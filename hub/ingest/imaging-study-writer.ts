@@ -5,12 +5,11 @@ import type { Queryable } from '../store/database.js';
 import { idOf } from '../store/fhir-elements.js';
 import { createResources, newId, type ResourceRow, toResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
-import { sql } from '../store/sql.js';
 import { isAccessionNumber, renderStudy } from './render-study.js';
 import { sortInstances } from './sort-instances.js';
-import { addRows, endpointIds, storeStudy } from './store-study.js';
+import { addRows, storeStudy } from './store-study.js';
 import { factsOfResource, type StudyFacts, studyInstanceUidOf } from './study-facts.js';
-import { addInstances, addSeries, type Claim, claimStudies, lockClaim, updateClaim } from './study-rows.sql.js';
+import { type Claim, lockClaim, storeNewStudies, updateClaim } from './study-rows.sql.js';
 
 /** A pushed study taken apart. */
 interface Pushed {
@@ -28,23 +27,10 @@ interface Pushed {
  */
 export const imagingStudyWriter: ResourceWriter = { create, update };
 
-/** New studies take a few statements, however many; a study that the custodian has already is merged into. */
+/** New studies take two statements, however many; a study that the custodian has already is merged into. */
 async function create(tx: Queryable, requests: readonly WriteRequest[]): Promise<ResourceRow[]> {
   const all = requests.map(takeApart);
-  const custodianId = all[0]?.custodianId ?? '';
-  const endpoints = await endpointsOfOwner(tx, custodianId, all);
-  const first = [...new Map([...all].reverse().map((p) => [p.claim.study_instance_uid, p])).values()];
-  const made = new Set(
-    (
-      await claimStudies(
-        tx,
-        custodianId,
-        first.map((p) => p.claim),
-      )
-    ).map((c) => c.study_id),
-  );
-  const fresh = all.filter((p) => made.has(p.claim.study_id));
-  const rows = new Map((await storeNew(tx, custodianId, fresh, endpoints)).map((row) => [row.id, row]));
+  const rows = new Map((await storeNew(tx, all)).map((row) => [row.id, row]));
   const results: ResourceRow[] = [];
   for (const pushed of all) results.push(rows.get(pushed.claim.study_id) ?? (await mergeIn(tx, pushed)));
   return results;
@@ -85,36 +71,28 @@ function takeApart({ caller, resource }: WriteRequest): Pushed {
   return { resource, custodianId: caller.organizationId, patientId, facts, claim };
 }
 
-/** What new studies need to know of their custodian, in one statement. @throws Refusal 422 when a subject is not a Patient of the custodian. */
-async function endpointsOfOwner(tx: Queryable, custodianId: string, all: readonly Pushed[]): Promise<string[]> {
-  const wanted = [...new Set(all.map((p) => p.patientId))];
-  const [found] = await tx.query<{ own: number; endpoints: string[] }>(sql`
-    select (select count(*) from resource where type = 'Patient' and patient_id = any(${wanted}::text[]) and id = patient_id
-      and custodian_id = ${custodianId} and not deleted) as own, ${endpointIds(custodianId)} as endpoints`);
-  if (custodianId === '' || !found || found.own < wanted.length) throw nowhere('ImagingStudy.subject');
-  return found.endpoints.map((id) => `Endpoint/${id}`);
-}
-
 const ofStudy = <T extends object>(rows: readonly T[], study_instance_uid: string) =>
   rows.map((row) => ({ ...row, study_instance_uid }));
 
-/** Studies that the custodian has claimed just now: nothing of them is stored yet, so nothing is read back. */
-async function storeNew(
-  tx: Queryable,
-  custodianId: string,
-  fresh: readonly Pushed[],
-  endpoints: readonly string[],
-): Promise<ResourceRow[]> {
-  if (fresh.length === 0) return [];
-  const instances = fresh.flatMap(({ facts }) => ofStudy(facts.instances, facts.studyInstanceUid));
-  await addSeries(
-    tx,
-    custodianId,
-    fresh.flatMap(({ facts }) => ofStudy(facts.series, facts.studyInstanceUid)),
-  );
-  const inOrder = instances.sort((a, b) => (a.sop_instance_uid < b.sop_instance_uid ? -1 : 1));
-  const added = await addInstances(tx, custodianId, null, inOrder);
-  if (added.size < instances.length) throw instanceConflict();
+/**
+ * Stores those that the custodian has not claimed before, the first of each Study Instance UID. @throws Refusal 422 when a subject is not a
+ * Patient of the custodian, 409 when an instance is known in another study; what was stored meanwhile goes with the transaction.
+ */
+async function storeNew(tx: Queryable, all: readonly Pushed[]): Promise<ResourceRow[]> {
+  const custodianId = all[0]?.custodianId ?? '';
+  const first = [...new Map([...all].reverse().map((p) => [p.claim.study_instance_uid, p])).values()];
+  const patients = new Set(all.map((p) => p.patientId));
+  const stored = await storeNewStudies(tx, custodianId, {
+    claims: first.map((p) => p.claim),
+    series: first.flatMap(({ facts }) => ofStudy(facts.series, facts.studyInstanceUid)),
+    instances: first.flatMap(({ facts }) => ofStudy(facts.instances, facts.studyInstanceUid)),
+    patients: [...patients],
+  });
+  if (custodianId === '' || stored.own_patients < patients.size) throw nowhere('ImagingStudy.subject');
+  const made = new Set(stored.study_ids);
+  const fresh = first.filter((p) => made.has(p.claim.study_id)).reverse();
+  if (stored.instances < fresh.reduce((sum, { facts }) => sum + facts.instances.length, 0)) throw instanceConflict();
+  const endpoints = stored.endpoints.map((id) => `Endpoint/${id}`);
   const resources = fresh.map(({ resource, claim, facts }) =>
     renderStudy(resource, { custodianId, claim, endpoints, series: facts.series, instances: facts.instances }),
   );

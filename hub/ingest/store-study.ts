@@ -2,9 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Queryable } from '../store/database.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
-import { type Sql, sql } from '../store/sql.js';
+import { sql } from '../store/sql.js';
 import { renderStudy } from './render-study.js';
-import { addInstances, addSeries, type Claim, studyRows } from './study-rows.sql.js';
+import { addInstances, addSeries, type Claim, endpointIds, studyRows } from './study-rows.sql.js';
 import type { InstanceFacts, StudyFacts } from './study-facts.js';
 
 /** A study after it was rendered anew; `changed` is false when that made no difference. */
@@ -49,15 +49,6 @@ function plain(resource: FhirResource | undefined): unknown {
   const { versionId: _version, lastUpdated: _updated, ...meta } = resource?.meta ?? {};
   return JSON.parse(JSON.stringify({ ...resource, meta }));
 }
-
-/**
- * Ids of the custodian's active endpoints as a text[] expression. They are looked for among the few resources of no patient; the token index
- * would intersect with all that is active.
- */
-export const endpointIds = (
-  custodianId: string,
-): Sql => sql`array(select id from resource where type = 'Endpoint' and patient_id = '' and not deleted
-  and ${`organization=Organization/${custodianId}`} = any(tokens) and 'status=active' = any(tokens) order by id limit 10)`;
 
 async function endpointsOf(tx: Queryable, custodianId: string): Promise<string[]> {
   const [found] = await tx.query<{ ids: string[] }>(sql`select ${endpointIds(custodianId)} as ids`);

@@ -1,5 +1,5 @@
 import type { Queryable } from '../store/database.js';
-import { raw, sql } from '../store/sql.js';
+import { oneOf, raw, type Sql, sql } from '../store/sql.js';
 import type { InstanceFacts, SeriesFacts, StudyAttributes } from './study-facts.js';
 
 /** A claim of a custodian on a Study Instance UID: at most one resource stands for it. */
@@ -13,6 +13,14 @@ export interface Claim extends StudyAttributes {
 
 const CLAIM = raw('study_instance_uid, patient_id, study_id, claimed_instances, started, accession_number, description, pushed');
 
+const CLAIM_COLUMNS = raw(`(study_instance_uid text, patient_id text, study_id text, claimed_instances integer, started text,
+  accession_number text, description text, pushed text[])`);
+const SERIES_COLUMNS =
+  raw(`(study_instance_uid text, series_instance_uid text, modality text, number integer, description text, body_part text,
+  laterality text, started text)`);
+const INSTANCE_COLUMNS = raw(`(study_instance_uid text, series_instance_uid text, sop_instance_uid text, sop_class_uid text,
+  transfer_syntax_uid text, number integer, title text, frames integer, digest text, locator text)`);
+
 /** Rows of several studies at once carry their study's UID. */
 export type OfStudy<T> = T & { study_instance_uid: string };
 
@@ -24,12 +32,70 @@ export async function claimStudies(tx: Queryable, custodianId: string, claims: r
   return tx.query<Claim & Record<string, unknown>>(sql`
     insert into study_claim (custodian_id, ${CLAIM})
     select ${custodianId}, c.study_instance_uid, c.patient_id, c.study_id, c.claimed_instances, c.started, c.accession_number, c.description, c.pushed
-    from json_to_recordset(${JSON.stringify(claims)}::json) as c (study_instance_uid text, patient_id text, study_id text, claimed_instances integer,
-      started text, accession_number text, description text, pushed text[])
+    from json_to_recordset(${JSON.stringify(claims)}::json) as c ${CLAIM_COLUMNS}
     order by c.study_instance_uid
     on conflict do nothing
     returning ${CLAIM}`);
 }
+
+/** Studies that the custodian has claimed just now, and what is stored of them; what it has of endpoints, and how many of the patients are its own. */
+export interface NewStudies {
+  study_ids: string[];
+  /** Instances that were new: fewer than given means that the index knows one of them elsewhere. */
+  instances: number;
+  own_patients: number;
+  endpoints: string[];
+}
+
+/** Claims studies and stores the series and instances of those that nobody of the custodian's has claimed, in one statement. */
+export async function storeNewStudies(
+  tx: Queryable,
+  custodianId: string,
+  given: {
+    claims: readonly Claim[];
+    series: readonly OfStudy<SeriesFacts>[];
+    instances: readonly OfStudy<InstanceFacts>[];
+    patients: readonly string[];
+  },
+): Promise<NewStudies> {
+  const { claims, series, instances, patients } = given;
+  const [stored] = await tx.query<NewStudies & Record<string, unknown>>(sql`
+    with claimed as (
+      insert into study_claim (custodian_id, ${CLAIM})
+      select ${custodianId}, c.study_instance_uid, c.patient_id, c.study_id, c.claimed_instances, c.started, c.accession_number, c.description, c.pushed
+      from json_to_recordset(${JSON.stringify(claims)}::json) as c ${CLAIM_COLUMNS}
+      order by c.study_instance_uid
+      on conflict do nothing
+      returning study_instance_uid, study_id
+    ), new_series as (
+      insert into imaging_series (custodian_id, study_instance_uid, series_instance_uid, modality, number, description, body_part, laterality, started)
+      select ${custodianId}, n.study_instance_uid, n.series_instance_uid, n.modality, n.number, n.description, n.body_part, n.laterality, n.started
+      from json_to_recordset(${JSON.stringify(series)}::json) as n ${SERIES_COLUMNS} join claimed using (study_instance_uid)
+      order by n.study_instance_uid, n.series_instance_uid
+    ), new_instances as (
+      insert into imaging_instance (custodian_id, sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, number, title)
+      select ${custodianId}, n.sop_instance_uid, n.study_instance_uid, n.series_instance_uid, n.sop_class_uid, n.number, n.title
+      from json_to_recordset(${JSON.stringify(instances)}::json) as n ${INSTANCE_COLUMNS} join claimed using (study_instance_uid)
+      order by n.sop_instance_uid
+      on conflict do nothing
+      returning sop_instance_uid
+    )
+    select array(select study_id from claimed) as study_ids, (select count(*) from new_instances) as instances,
+      (select count(*) from resource where type = 'Patient' and ${oneOf(raw('patient_id'), patients)} and id = patient_id
+        and custodian_id = ${custodianId} and not deleted) as own_patients,
+      ${endpointIds(custodianId)} as endpoints`);
+  if (!stored) throw new Error('no answer on new studies');
+  return stored;
+}
+
+/**
+ * Ids of the custodian's active endpoints as a text[] expression. They are looked for among the few resources of no patient; the token index
+ * would intersect with all that is active.
+ */
+export const endpointIds = (
+  custodianId: string,
+): Sql => sql`array(select id from resource where type = 'Endpoint' and patient_id = '' and not deleted
+  and ${`organization=Organization/${custodianId}`} = any(tokens) and 'status=active' = any(tokens) order by id limit 10)`;
 
 /** The claim under lock: writers of one study follow each other. */
 export async function lockClaim(tx: Queryable, custodianId: string, studyInstanceUid: string): Promise<Claim | undefined> {
@@ -52,8 +118,7 @@ export async function addSeries(tx: Queryable, custodianId: string, series: read
     await tx.query(sql`
       insert into imaging_series as s (custodian_id, study_instance_uid, series_instance_uid, modality, number, description, body_part, laterality, started)
       select ${custodianId}, n.study_instance_uid, n.series_instance_uid, n.modality, n.number, n.description, n.body_part, n.laterality, n.started
-      from json_to_recordset(${JSON.stringify(series.slice(from, from + CHUNK))}::json) as n (study_instance_uid text, series_instance_uid text,
-        modality text, number integer, description text, body_part text, laterality text, started text)
+      from json_to_recordset(${JSON.stringify(series.slice(from, from + CHUNK))}::json) as n ${SERIES_COLUMNS}
       order by n.study_instance_uid, n.series_instance_uid
       on conflict (custodian_id, study_instance_uid, series_instance_uid) do update set
         modality = least(s.modality, excluded.modality), number = least(s.number, excluded.number),
@@ -75,8 +140,7 @@ export async function addInstances(
         number, title, frames, digest, connector_id, locator)
       select ${custodianId}, n.sop_instance_uid, n.study_instance_uid, n.series_instance_uid, n.sop_class_uid, n.transfer_syntax_uid,
         n.number, n.title, n.frames, n.digest, ${connectorId}, n.locator
-      from json_to_recordset(${JSON.stringify(instances.slice(from, from + CHUNK))}::json) as n (study_instance_uid text, series_instance_uid text,
-        sop_instance_uid text, sop_class_uid text, transfer_syntax_uid text, number integer, title text, frames integer, digest text, locator text)
+      from json_to_recordset(${JSON.stringify(instances.slice(from, from + CHUNK))}::json) as n ${INSTANCE_COLUMNS}
       order by n.sop_instance_uid
       on conflict do nothing
       returning sop_instance_uid as uid`);

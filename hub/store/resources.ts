@@ -56,15 +56,24 @@ export const newId = (): string => uuidv7();
 export async function createResources(tx: Queryable, writes: readonly Write[]): Promise<ResourceRow[]> {
   if (writes.length === 0) return [];
   const prepared = writes.map(prepare);
-  const rows = await tx.query<ResourceRow>(sql`
+  const stored = await tx.query<{ last_updated: Date }>(sql`
     insert into resource as r (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, date_from, date_until, labels, parties, tokens, meta, content)
     select n.type, n.patient_id, n.id, n.custodian_id, 1, date_trunc('milliseconds', now()), n.modality, n.body_site, n.date_from, n.date_until, n.labels, n.parties, n.tokens, n.meta, n.content
-    from json_to_recordset(${JSON.stringify(prepared)}::json) as n
+    from json_to_recordset(${`[${prepared.map(asJson).join()}]`}::json) as n
       (type text, patient_id text, id text, custodian_id text, modality text[], body_site text[], date_from timestamptz, date_until timestamptz,
        labels text[], parties text[], tokens text[], meta json, content json)
-    returning ${columns}`);
+    returning r.last_updated`);
   await writeWords(tx, prepared);
-  return rows;
+  return prepared.map((p, i) => {
+    const { tokens: _tokens, words: _words, date_until: _until, ...row } = p;
+    const { last_updated } = stored[i]!;
+    return { ...row, version: 1, last_updated, deleted: false };
+  });
+}
+
+/** The content is JSON text already and is not written twice. */
+function asJson({ content, meta, ...keys }: Prepared): string {
+  return `{"content":${content},"meta":${meta},${JSON.stringify(keys).slice(1)}`;
 }
 
 /**
@@ -101,7 +110,7 @@ async function replace(tx: Queryable, next: Prepared, deleted: boolean, expected
       patient_id = ${next.patient_id}, custodian_id = ${next.custodian_id}, version = old.version + 1, deleted = ${deleted},
       last_updated = greatest(date_trunc('milliseconds', now()), old.last_updated), modality = ${next.modality}, body_site = ${next.body_site},
       date_from = ${next.date_from}, date_until = ${next.date_until}, labels = ${next.labels}, parties = ${next.parties}, tokens = ${next.tokens},
-      meta = ${next.meta === null ? null : JSON.stringify(next.meta)}, content = ${JSON.stringify(next.content)}
+      meta = ${next.meta}, content = ${next.content}
     from old where r.type = ${next.type} and r.id = old.id and r.patient_id = old.patient_id
     returning ${columns}`);
   if (!row) throw new VersionConflict(await currentVersion(tx, next));
@@ -146,8 +155,9 @@ interface Prepared {
   parties: string[];
   tokens: string[];
   words: string[];
-  meta: object | null;
-  content: object;
+  /** JSON text. */
+  meta: string | null;
+  content: string;
 }
 
 function prepare(write: Write): Prepared {
@@ -168,8 +178,8 @@ function prepare(write: Write): Prepared {
     parties: [...new Set([...keys.parties, ...(write.parties ?? [])])],
     tokens: keys.tokens,
     words: keys.words,
-    meta: Object.keys(kept).length > 0 ? kept : null,
-    content,
+    meta: Object.keys(kept).length > 0 ? JSON.stringify(kept) : null,
+    content: JSON.stringify(content),
   };
 }
 
