@@ -20,7 +20,7 @@ const hub = [
 /** What neighbours may import from each other: identity and retrieval serve the other domains; a caller is audited, a write has an audit. */
 const neighbourly = { 'hub/identity': domains, 'hub/imaging': domains, 'hub/access': kernel, 'hub/audit': kernel };
 /** Open to the whole hub. */
-const open = ['hub/outcomes', 'hub/config', 'hub/read-yaml'];
+const open = ['hub/outcomes', 'hub/config', 'hub/log', 'hub/read-yaml'];
 
 const rowOf = (rows, unit) => rows.findIndex((row) => row.includes(unit));
 

@@ -34,6 +34,7 @@ import { loadModels, type Models } from './scoring/models.js';
 import { scoringTaskWriter } from './scoring/task-writer.js';
 import { startScoringWorkers } from './scoring/worker.js';
 import { createHttpServer } from './server.js';
+import { withoutData } from './log.js';
 import type { Database } from './store/database.js';
 import { setRegionOffset } from './store/fhir-date.js';
 
@@ -58,7 +59,8 @@ export interface HubOptions {
 }
 
 /** Puts the hub together: policy and audit first, then who is calling, what is offered, and the work behind it. Nothing listens yet. */
-export async function composeHub(config: Config, { log, db, databaseUrl, extend }: HubOptions): Promise<Hub> {
+export async function composeHub(config: Config, { db, databaseUrl, extend, ...options }: HubOptions): Promise<Hub> {
+  const log = withoutData(options.log);
   setRegionOffset(config.utcOffset);
   const audit = await openAudit(db, databaseUrl, { onFailure: (err) => log.error({ err }, 'audit not written') });
   const access = await createAccess(config, { onFailure: (err) => log.error({ err }, 'a decision failed and was a denial') });

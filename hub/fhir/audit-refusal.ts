@@ -4,12 +4,15 @@ import type { AuditEntry } from '../audit/vocabulary.js';
 import { Refusal } from '../outcomes.js';
 import type { FhirDeps, FhirRequest } from './exchange.js';
 
-/** Does the work; what is refused in it (403, 404) leaves a trace before the answer does, although nothing was done. */
+/** Not allowed, not there, or against what stands or what may be referred to: tries that say what somebody was after. */
+const TRACED: ReadonlySet<number> = new Set([403, 404, 409, 412, 422]);
+
+/** Does the work; what is refused in it leaves a trace before the answer does, although nothing was done. */
 export async function refusalsAudited<T>(deps: FhirDeps, request: FhirRequest, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof Refusal && [403, 404].includes(error.status)) await auditRefusal(deps, request, error);
+    if (error instanceof Refusal && TRACED.has(error.status)) await auditRefusal(deps, request, error);
     throw error;
   }
 }

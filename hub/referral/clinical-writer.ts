@@ -8,9 +8,9 @@ import { mapInTurn } from '../store/in-turn.js';
 import { nowhere, refused } from '../access/write-rules.js';
 import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
-import { idOf } from '../store/fhir-elements.js';
+import { idOf, type Reference } from '../store/fhir-elements.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource, type Write } from '../store/resources.js';
-import { type FhirResource, labelsOf, localReference } from '../store/search-keys.js';
+import { extractKeys, type FhirResource, labelsOf, localReference } from '../store/search-keys.js';
 import { findOpenConsultation } from './grants.js';
 
 /** meta.tag of records that a model made (HL7 v3 ObservationValue `AIAST`, artificial intelligence asserted). */
@@ -27,16 +27,24 @@ export const clinicalWriter: ResourceWriter = {
     if (current.custodian_id !== caller.organizationId) throw forbidden('A record is changed by the organization that wrote it.');
     const before = toResource(current);
     assertRevision(before, resource, caller);
+    const patient = await findResource(tx, 'Patient', current.patient_id);
+    if (patient?.custodian_id !== caller.organizationId) assertOwnName(resource, caller);
     const about = isDeepStrictEqual(studiesOf(before), studiesOf(resource)) ? asBefore(current) : await authored(tx, request);
     const tag = before.meta?.tag ?? resource.meta?.tag;
     const kept = { ...resource, id: current.id, meta: { ...resource.meta, ...(tag ? { tag } : {}) } };
     return updateResource(
       tx,
-      { ...about, resource: kept, custodianId: current.custodian_id, parties: current.parties },
+      { ...about, resource: kept, custodianId: current.custodian_id, parties: givenParties(current, before) },
       current.version,
     );
   },
 };
+
+/** Parties by the act that the record came from; those that it names itself are read from each version. */
+function givenParties(current: ResourceRow, before: FhirResource): string[] {
+  const named = extractKeys(before).parties;
+  return current.parties.filter((party) => !named.includes(party));
+}
 
 /** What a record took over from the studies that it is about. */
 const asBefore = (current: ResourceRow): Pick<Write, 'scope' | 'labels'> => ({
@@ -70,10 +78,18 @@ async function authored(tx: Queryable, request: WriteRequest): Promise<Write> {
   const studies = studiesOf(resource);
   const scope = await scopeOf(tx, access, studies, resource.resourceType);
   if (patient.custodian_id === caller.organizationId) return { resource, custodianId: caller.organizationId, ...scope };
+  assertOwnName(resource, caller);
   const consultation = await findOpenConsultation(tx, caller, patientId, studies);
   if (!consultation)
     throw forbidden('Another hospital’s patient is reported on within an accepted consultation, on its patient and its studies.');
   return { resource, custodianId: caller.organizationId, parties: [caller.organizationId, consultation.requester_id], ...scope };
+}
+
+/** Who performed reads along: on another hospital's patient nobody is named but those who were asked. */
+function assertOwnName({ resourceType, performer = [] }: FhirResource, { organizationId }: Caller): void {
+  const named = (performer as Reference[]).flatMap((p) => idOf(p, 'Organization') ?? []);
+  if (named.some((id) => id !== organizationId))
+    throw refused('An opinion within a consultation is the own organization’s.', `${resourceType}.performer`);
 }
 
 /** References of the studies that a record is about. */

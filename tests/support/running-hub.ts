@@ -44,7 +44,7 @@ export interface RunningHub {
 }
 
 export async function startHub(
-  options: { database?: TestDatabase; config?: Record<string, unknown>; password?: string } = {},
+  options: { database?: TestDatabase; config?: Record<string, unknown>; password?: string; log?: pino.Logger } = {},
 ): Promise<RunningHub> {
   const database = options.database ?? (await testDatabase());
   const password = options.password ?? 'test-password';
@@ -64,7 +64,7 @@ export async function startHub(
     },
   );
   const people: { username: string; name: string }[] = [];
-  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const log = options.log ?? pino({ level: process.env.TEST_LOG ?? 'silent' });
   const hub = await composeHub(config, {
     log,
     db: database.db,
