@@ -1,4 +1,5 @@
 import type { RequestAccess } from '../access/decision.js';
+import { tokenKey } from '../store/search-keys.js';
 import { and, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
 import type { Position } from './cursor.js';
 import { ofPatients, type PatientCondition } from './patient-conditions.js';
@@ -56,7 +57,7 @@ function conditionSql(type: string, c: Exclude<Condition, PatientCondition>): Sq
     case 'id':
       return oneOf(raw('r.id'), c.ids);
     case 'token':
-      return c.keys.length === 1 ? sql`r.tokens @> ${c.keys}::text[]` : sql`r.tokens && ${c.keys}::text[]`;
+      return sql`r.tokens ${raw(c.keys.length === 1 ? '@>' : '&&')} ${c.keys.map(tokenKey)}::text[]`;
     case 'name':
       return sql`r.id in (select w.id from name_word w where w.type = ${type} and (${or(c.prefixes.map((p) => sql`w.word like ${`${likeLiteral(p)}%`}`))}))`;
     case 'date':

@@ -1,4 +1,5 @@
 import type { Queryable } from '../store/database.js';
+import { tokenKey } from '../store/search-keys.js';
 import { oneOf, raw, type Sql, sql } from '../store/sql.js';
 import type { InstanceFacts, SeriesFacts, StudyAttributes } from './study-facts.js';
 
@@ -95,7 +96,7 @@ export async function storeNewStudies(
 export const endpointIds = (
   custodianId: string,
 ): Sql => sql`array(select id from resource where type = 'Endpoint' and patient_id = '' and not deleted
-  and ${`organization=Organization/${custodianId}`} = any(tokens) and 'status=active' = any(tokens) order by id limit 10)`;
+  and ${tokenKey(`organization=Organization/${custodianId}`)} = any(tokens) and 'status=active' = any(tokens) order by id limit 10)`;
 
 /** The claim under lock: writers of one study follow each other. */
 export async function lockClaim(tx: Queryable, custodianId: string, studyInstanceUid: string): Promise<Claim | undefined> {

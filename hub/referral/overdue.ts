@@ -2,6 +2,7 @@ import { systems } from '../../fhir-profiles/codes.js';
 import type { Audit } from '../audit/vocabulary.js';
 import type { Database, Queryable } from '../store/database.js';
 import { columns, findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import { tokenKey } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import { findUnfoundedReleases } from './grants.js';
 import { type Agent, settleGrants, tell } from './referral-writer.js';
@@ -34,7 +35,7 @@ export function createGrantReevaluation(audit: Audit): (tx: Queryable, patientId
 }
 
 const OPEN_STATES = STATES.filter((s) => allowedTransitions('consultation-request', s, ['hub']).length > 0);
-const OPEN_TOKENS = OPEN_STATES.map((s) => `business-status=${systems.businessStatus}|${s}`);
+const OPEN_TOKENS = OPEN_STATES.map((s) => tokenKey(`business-status=${systems.businessStatus}|${s}`));
 
 function openTasks(db: Queryable, after: string): Promise<ResourceRow[]> {
   return db.query<ResourceRow & Record<string, unknown>>(sql`

@@ -4,6 +4,7 @@ import type { Scored } from '../../models/score-messages.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Queryable } from '../store/database.js';
 import { createResources, newId, type ResourceRow, toResource, type Write } from '../store/resources.js';
+import { tokenKey } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import { finishJob, type Job } from './queue.sql.js';
 import { resultsOf } from './results.js';
@@ -77,7 +78,7 @@ async function deviceOf(tx: Queryable, { name, title, version, graph, limitsOfUs
   const value = `${name}@${version}#${graph.sha256}`;
   await tx.query(sql`select pg_advisory_xact_lock(hashtextextended(${`Device ${value}`}, 0))`);
   const [known] = await tx.query<{ id: string }>(sql`
-    select id from resource where type = 'Device' and tokens @> ${[`identifier=${MODEL_IDENTIFIER}|${value}`]}::text[] and not deleted`);
+    select id from resource where type = 'Device' and tokens @> ${[tokenKey(`identifier=${MODEL_IDENTIFIER}|${value}`)]}::text[] and not deleted`);
   if (known) return known.id;
   const device = {
     resourceType: 'Device',

@@ -3,6 +3,7 @@
  * each value is found. Written once, read by the store (which fills the index columns) and by the FHIR face (which searches them
  * and states them in its CapabilityStatement). No FHIRPath is evaluated when a resource is written.
  */
+import { createHash } from 'node:crypto';
 import { pinyin } from 'pinyin-pro';
 import { type DateRange, dateRange } from './fhir-date.js';
 
@@ -217,7 +218,7 @@ export function extractKeys(resource: Json): Keys {
   for (const label of resource.meta?.security ?? []) for (const t of tokensOf('_security', label)) tokens.add(t);
   return {
     patientId: compartment(resource),
-    tokens: [...tokens],
+    tokens: [...tokens].map(tokenKey),
     words: [...words],
     date: range,
     labels: labelsOf(resource),
@@ -237,6 +238,13 @@ function imagingScope(resource: Json): { modality: string[]; bodySite: string[] 
     bodySite: codes(series.map((s) => s.bodySite)),
   };
 }
+
+/** Longest token that is indexed as it is, in characters. */
+const LONGEST_TOKEN = 32;
+
+/** A token as it is indexed and searched: a long one by its digest (132 bits of SHA-256), because column and index each hold it in full. */
+export const tokenKey = (token: string): string =>
+  token.length <= LONGEST_TOKEN ? token : `#${createHash('sha256').update(token).digest('base64url').slice(0, 22)}`;
 
 /** Token keys: `param=system|code`, `param=code` for any system, `param=system|` for any code, `param=|code` for none. */
 function tokensOf(name: string, value: unknown): string[] {

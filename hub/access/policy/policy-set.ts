@@ -3,7 +3,7 @@ import { expand, type PolicySource, type Rule } from '../../../policies/load-pol
 import type { Condition } from './vocabulary.js';
 import { CONDITIONS, vocabulary } from './vocabulary.js';
 
-/** Whether a condition holds; asked by casbin, one rule after the other. */
+/** Whether a condition holds; asked of each that a rule rests on. */
 export interface Facts {
   holds(condition: Condition): boolean;
 }
@@ -24,6 +24,10 @@ export interface Outcomes {
 interface Room {
   enforcer: Enforcer;
   outcomes: Outcomes;
+  /** The conditions that its rules rest on. */
+  bases: readonly Condition[];
+  /** What casbin has answered for the conditions that hold, a bit each. The rules never change, so neither does the answer. */
+  verdicts: Map<number, Verdict>;
 }
 
 /** What is asked, before any fact is looked at. */
@@ -60,8 +64,15 @@ export class PolicySet {
   decide(question: Question, facts: Facts): Verdict {
     const room = this.rooms.get(keyOf(question));
     if (!room) return { allowed: false };
-    const { role, action, object, purpose } = question;
-    const [allowed, row] = room.enforcer.enforceExSync(MATCH_BASIS_ONLY, role, action, object, purpose, facts);
+    const held = room.bases.filter((condition) => facts.holds(condition) === true);
+    const bits = held.reduce((sum, condition) => sum | (1 << room.bases.indexOf(condition)), 0);
+    const verdict = room.verdicts.get(bits) ?? this.ask(room.enforcer, question, holding(held));
+    room.verdicts.set(bits, verdict);
+    return verdict;
+  }
+
+  private ask(enforcer: Enforcer, { role, action, object, purpose }: Question, facts: Facts): Verdict {
+    const [allowed, row] = enforcer.enforceExSync(MATCH_BASIS_ONLY, role, action, object, purpose, facts);
     const rule = Array.isArray(row) ? this.rules.get(row[0] ?? '') : undefined;
     return { allowed: allowed === true && rule?.eft === 'allow', rule };
   }
@@ -116,7 +127,9 @@ async function roomsOf(source: PolicySource): Promise<Map<string, Room>> {
 
 async function roomOf(source: PolicySource, rules: readonly Rule[]): Promise<Room> {
   const enforcer = await createEnforcer(source, rules);
-  return { enforcer, outcomes: outcomesOf(enforcer) };
+  const bases = [...new Set(rules.map((rule) => rule.basis as Condition))];
+  if (bases.length > 31) throw new Error('policy: more conditions than a verdict has bits');
+  return { enforcer, outcomes: outcomesOf(enforcer), bases, verdicts: new Map() };
 }
 
 /** An enforcer over some rules with the model's `basis(facts, name)` registered. */

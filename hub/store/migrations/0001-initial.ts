@@ -56,6 +56,10 @@ create index resource_other_by_patient on resource_other (type, patient_id, coal
 create index resource_other_updated on resource_other (type, last_updated, id);
 create index resource_other_tokens on resource_other using gin (tokens);
 
+-- Rows are compressed from 512 bytes on and stay in their page: UIDs repeat within a study, and a read never goes to another table.
+alter table resource_imaging_study set (toast_tuple_target = 512);
+alter table resource_imaging_study alter content set storage main, alter tokens set storage main;
+
 create table resource_history (
   type text not null,
   patient_id text not null,
