@@ -1,10 +1,12 @@
-import type { RequestAccess } from '../access/decision.js';
+import { asCaller, asRemembered } from '../access/as-caller.js';
+import type { Caller } from '../access/caller.js';
+import type { Access, RequestAccess } from '../access/decision.js';
 import { findRow } from '../access/find-row.js';
 import { unprocessable } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { toResource } from '../store/resources.js';
 import { type FhirResource, localReference } from '../store/search-keys.js';
-import { and, join, oneOf, raw, sql } from '../store/sql.js';
+import { and, join, oneOf, raw, type Sql, sql } from '../store/sql.js';
 import { typeLiteral, typeRules } from './types.js';
 
 /** A reference found in a resource: the object that holds it, and where. */
@@ -47,17 +49,48 @@ export function replaceReferences(resource: FhirResource, targets: ReadonlyMap<s
 export async function assertReferences(
   tx: Queryable,
   access: RequestAccess,
-  resources: readonly { resource: FhirResource; at: string; kept?: ReadonlySet<string> }[],
+  resources: readonly Referring[],
   given: ReadonlySet<string>,
 ): Promise<void> {
-  const found = resources.flatMap(({ resource, at, kept }) =>
-    referencesIn(resource, at || resource.resourceType).filter((f) => !kept?.has(f.holder.reference)),
-  );
-  const local = found
+  const local = localReferences(resources, given);
+  if (local.length > 0) assertKnown(local, await tx.query<Target>(knownTargets(access, local)));
+}
+
+/** The caller's policy, with the references of one new resource checked in the statement that finds that it stands. */
+export async function accessAndReferences(
+  tx: Queryable,
+  access: Access,
+  caller: Caller,
+  resource: FhirResource,
+): Promise<RequestAccess> {
+  const local = localReferences([{ resource, at: '' }], new Set());
+  if (local.length === 0) return access.forCaller(tx, caller);
+  const known = (a: RequestAccess): Sql => knownTargets(a, local);
+  const found = (await asRemembered<Target>(tx, access, caller, known)) ?? (await asCaller<Target>(tx, access, caller, known));
+  assertKnown(local, found.rows);
+  return found.access;
+}
+
+interface Referring {
+  resource: FhirResource;
+  at: string;
+  kept?: ReadonlySet<string>;
+}
+
+type Target = { type: string; id: string };
+type LocalReference = Found & { target: string };
+
+function localReferences(resources: readonly Referring[], given: ReadonlySet<string>): LocalReference[] {
+  return resources
+    .flatMap(({ resource, at, kept }) =>
+      referencesIn(resource, at || resource.resourceType).filter((f) => !kept?.has(f.holder.reference)),
+    )
     .map((f) => ({ ...f, target: localReference(f.holder.reference) }))
     .filter((f) => !isForeign(f.target) && !given.has(f.target));
-  if (local.length === 0) return;
-  const known = await knownTargets(tx, access, new Set(local.map((f) => f.target)));
+}
+
+function assertKnown(local: readonly LocalReference[], rows: readonly Target[]): void {
+  const known = new Set(rows.map((r) => `${r.type}/${r.id}`));
   const dangling = local.filter((f) => !known.has(f.target));
   if (dangling.length === 0) return;
   throw unprocessable(
@@ -88,16 +121,15 @@ export async function keptReferences(
 const isForeign = (target: string): boolean =>
   target.startsWith('#') || /^https?:\/\//.test(target) || /^urn:(oid|iso):/.test(target);
 
-async function knownTargets(tx: Queryable, access: RequestAccess, targets: ReadonlySet<string>): Promise<Set<string>> {
-  const idsOf = new Map<string, string[]>();
-  for (const [type = '', id = '', ...more] of [...targets].map((t) => t.split('/')))
-    if (more.length === 0 && Object.hasOwn(typeRules, type)) idsOf.set(type, [...(idsOf.get(type) ?? []), id]);
-  if (idsOf.size === 0) return new Set();
+/** What of the targets the caller may know of, a part for each type. */
+function knownTargets(access: RequestAccess, local: readonly LocalReference[]): Sql {
+  const idsOf = new Map<string, Set<string>>();
+  for (const [type = '', id = '', ...more] of local.map((f) => f.target.split('/')))
+    if (more.length === 0 && Object.hasOwn(typeRules, type)) idsOf.set(type, (idsOf.get(type) ?? new Set()).add(id));
   const ofTypes = [...idsOf].map(
     ([type, ids]) => sql`
     select r.type, r.id from resource r
-    where ${and([sql`r.type = ${typeLiteral(type)}`, oneOf(raw('r.id'), ids), raw('not r.deleted'), access.filter('know', type)])}`,
+    where ${and([sql`r.type = ${typeLiteral(type)}`, oneOf(raw('r.id'), [...ids]), raw('not r.deleted'), access.filter('know', type)])}`,
   );
-  const rows = await tx.query<{ type: string; id: string }>(join(ofTypes, ' union all '));
-  return new Set(rows.map((r) => `${r.type}/${r.id}`));
+  return join(ofTypes, ' union all ', 'select null::text as type, null::text as id where false');
 }

@@ -10,7 +10,7 @@ import { denied } from '../access/denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { refusalsAudited } from './audit-refusal.js';
 import { versionResponse } from './read.js';
-import { assertReferences, keptReferences } from './references.js';
+import { accessAndReferences, assertReferences, keptReferences } from './references.js';
 import { matchOwn } from './search.js';
 import { admit } from './submission.js';
 import { typeRules } from './types.js';
@@ -25,13 +25,13 @@ export interface Written {
 /** FHIR create and conditional create (R4 3.1.0.8). */
 export async function create(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const type = request.path[0] ?? '';
-  return inAuditedTransaction(deps, request, async (tx) => {
-    const resource = admit(deps, request, type);
-    const access = await deps.access.forCaller(tx, request.caller);
-    const existing =
-      request.ifNoneExist === undefined ? undefined : await existingMatch(deps, tx, access, request, type, request.ifNoneExist);
-    if (existing) return { row: existing, status: 200 };
-    await assertReferences(tx, access, [{ resource, at: '' }], new Set());
+  return inAuditedTransaction(deps, request, async (tx, resource) => {
+    if (request.ifNoneExist !== undefined) {
+      const access = await deps.access.forCaller(tx, request.caller);
+      const existing = await existingMatch(deps, tx, access, request, type, request.ifNoneExist);
+      if (existing) return { row: existing, status: 200 };
+    }
+    const access = await accessAndReferences(tx, deps.access, request.caller, resource);
     return createOne(deps, tx, access, request, resource);
   });
 }
@@ -39,8 +39,7 @@ export async function create(deps: FhirDeps, request: FhirRequest): Promise<Fhir
 /** FHIR update (R4 3.1.0.4) by id, or by `identifier` (conditional update). */
 export async function update(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const [type = '', id] = request.path;
-  return inAuditedTransaction(deps, request, async (tx) => {
-    const resource = admit(deps, request, type);
+  return inAuditedTransaction(deps, request, async (tx, resource) => {
     const access = await deps.access.forCaller(tx, request.caller);
     const kept = await keptReferences(tx, access, type, id);
     await assertReferences(tx, access, [{ resource, at: '', kept }], new Set(id ? [`${type}/${id}`] : []));
@@ -247,9 +246,12 @@ const foundEntry = (request: FhirRequest, row: ResourceRow, criteria: string): A
 async function inAuditedTransaction(
   deps: FhirDeps,
   request: FhirRequest,
-  work: (tx: Queryable) => Promise<Written>,
+  work: (tx: Queryable, resource: FhirResource) => Promise<Written>,
 ): Promise<FhirResponse> {
-  return refusalsAudited(deps, request, async () => writtenResponse(deps, await deps.db.transaction(work)));
+  return refusalsAudited(deps, request, async () => {
+    const resource = admit(deps, request, request.path[0] ?? '');
+    return writtenResponse(deps, await deps.db.transaction((tx) => work(tx, resource)));
+  });
 }
 
 export function writtenResponse(deps: FhirDeps, { row, status }: Written): FhirResponse {
