@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { bindPerson, disableAccount, listAccounts } from './commands/account.js';
 import { createClientKey, listClients } from './commands/client.js';
-import { checkHospitals, addHospitalFromFile, listHospitalsTable } from './commands/hospital.js';
+import { addHospitalFromFile, checkHospitals, enterCommission, listHospitalsTable } from './commands/hospital.js';
 import { checkModels, listModelsTable } from './commands/model.js';
 import { checkPolicy } from './commands/policy.js';
 import { reindex } from './commands/reindex.js';
@@ -30,6 +30,13 @@ hospital
   .command('check [id]')
   .description('ask each source whether it answers: reachability, lag, last error, what waits in quarantine')
   .action(checkHospitals);
+
+program
+  .command('commission')
+  .description('the health commission')
+  .command('add <id> <name>')
+  .description('enter it, so that its officers and auditors can be bound to it')
+  .action(enterCommission);
 
 const client = program.command('client').description('systems of hospitals that sign in by key');
 client

@@ -1,5 +1,5 @@
 import { createOutbound } from '../../connectors/outbound.js';
-import { addHospital, type HospitalRecord } from '../ingest/hospital.js';
+import { addCommission, addHospital, type HospitalRecord } from '../ingest/hospital.js';
 import { checkHospital, listHospitals } from '../ingest/hospital-state.js';
 import { readYaml } from '../read-yaml.js';
 import { table, withDatabase } from './operate.js';
@@ -39,4 +39,10 @@ export async function checkHospitals(id?: string): Promise<void> {
       await outbound.close();
     }
   });
+}
+
+/** `hub commission add ID NAME`. */
+export async function enterCommission(id: string, name: string): Promise<void> {
+  await withDatabase((db) => addCommission(db, { id, name }));
+  console.log(`${id} is entered; bind its people with: hub account bind --organization ${id}`);
 }

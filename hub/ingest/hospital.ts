@@ -79,6 +79,15 @@ export async function addHospital(db: Database, given: HospitalRecord, config: H
   });
 }
 
+/** Enters the health commission, for which its officers, auditors and the hub's administrators act. @throws Refusal 400 that names what is wrong. */
+export async function addCommission(db: Database, given: { id: string; name: string }): Promise<void> {
+  const record = parsed(hospital.pick({ id: true, name: true }), given);
+  await db.transaction(async (tx) => {
+    await put(tx, organizationWriter, organizationResource(record.id, record.name, 'commission'));
+    await recordAct(tx, 'commission-add', record.id, [`Organization/${record.id}`]);
+  });
+}
+
 export interface NewSource extends z.input<typeof source> {
   id: string;
   organizationId: string;
@@ -142,10 +151,17 @@ async function enter(
   const { id, name } = typeof consortium === 'string' ? { id: consortium, name: undefined } : consortium;
   const known = await tx.query(sql`select 1 from organization where id = ${id}`);
   if (known.length === 0 && name === undefined) throw invalid(`consortium: there is no ${id}; give its id and name to found it`);
-  const type = [{ coding: [{ system: systems.organizationKind, code: 'consortium' }] }];
-  if (known.length === 0) await put(tx, organizationWriter, { resourceType: 'Organization', id, active: true, name, type });
+  if (known.length === 0 && name !== undefined) await put(tx, organizationWriter, organizationResource(id, name, 'consortium'));
   await put(tx, affiliationWriter(utcOffset), membershipOf(hospitalId, id));
 }
+
+const organizationResource = (id: string, name: string, kind: 'consortium' | 'commission'): FhirResource & { id: string } => ({
+  resourceType: 'Organization',
+  id,
+  active: true,
+  name,
+  type: [{ coding: [{ system: systems.organizationKind, code: kind }] }],
+});
 
 const membershipOf = (hospitalId: string, consortiumId: string): FhirResource & { id: string } => ({
   resourceType: 'OrganizationAffiliation',
