@@ -131,7 +131,7 @@ class GroupCommit {
   async #write(batch: readonly Waiting[]): Promise<void> {
     try {
       const client = await this.#connection();
-      await client.query(insertEntries(batch.flatMap((w) => w.entries)).toQuery());
+      await client.query({ name: 'entries', ...insertEntries(batch.flatMap((w) => w.entries)).toQuery() });
       this.#settle(batch, (w) => w.resolve());
     } catch (error) {
       if (isDataError(error) && batch.length > 1) {

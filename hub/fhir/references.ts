@@ -17,13 +17,21 @@ interface Found {
 
 /** All `reference` strings of a resource; profiles bound its depth and size. */
 export function referencesIn(value: unknown, at: string): Found[] {
-  if (Array.isArray(value)) return value.flatMap((item, i) => referencesIn(item, `${at}[${i}]`));
-  if (typeof value !== 'object' || value === null) return [];
-  const own =
-    typeof (value as { reference?: unknown }).reference === 'string'
-      ? [{ holder: value as { reference: string }, at: `${at}.reference` }]
-      : [];
-  return [...own, ...Object.entries(value).flatMap(([name, child]) => referencesIn(child, `${at}.${name}`))];
+  const found: Found[] = [];
+  const path: string[] = [];
+  const visit = (node: unknown, step: string): void => {
+    if (typeof node !== 'object' || node === null) return;
+    path.push(step);
+    if (Array.isArray(node)) for (let i = 0; i < node.length; i += 1) visit(node[i], `[${i}]`);
+    else {
+      const holder = node as Found['holder'] & Record<string, unknown>;
+      if (typeof holder.reference === 'string') found.push({ holder, at: `${at}${path.join('')}.reference` });
+      for (const name of Object.keys(holder)) if (typeof holder[name] === 'object') visit(holder[name], `.${name}`);
+    }
+    path.pop();
+  };
+  visit(value, '');
+  return found;
 }
 
 /** Makes references to the hub's own base local ones: as absolute URLs they would go unchecked. The resource is changed in place. */

@@ -56,7 +56,8 @@ function admitted(deps: FhirDeps, entry: Entry): Item {
 
 /** A transaction may be run again after a deadlock: each run works on its own copy of the resources. */
 async function writeAll(deps: FhirDeps, tx: Queryable, access: RequestAccess, given: readonly Item[]): Promise<Written[]> {
-  const items = given.map((item) => ({ ...item, resource: structuredClone(item.resource) }));
+  const isRewritten = given.some((item) => item.fullUrl !== undefined);
+  const items = given.map((item) => ({ ...item, resource: isRewritten ? structuredClone(item.resource) : { ...item.resource } }));
   const written = new Map<Item, Written>();
   const targets = new Map<string, string>();
   await assignTargets(deps, tx, access, items, written, targets);
