@@ -119,14 +119,18 @@ function toLink(row: LinkRow, organizationId: string): Link {
   };
 }
 
-/** One entry for each of the two patients. */
+/** One entry for each of the two patients, who find in it nothing of each other: they may be different persons. */
 function entriesOf(deps: IdentityLinkDeps, request: Request, row: LinkRow, subtype: string, decision: Decision): AuditEntry[] {
   const sides = [
     { patientId: row.patient_a, custodianId: row.custodian_a },
     { patientId: row.patient_b, custodianId: row.custodian_b },
   ];
-  const entity = [`Patient/${row.patient_a}`, `Patient/${row.patient_b}`];
-  return sides.map((side) => ({ ...entryOf(deps, request, subtype, decision), ...side, entity, detail: row.state }));
+  return sides.map((side) => ({
+    ...entryOf(deps, request, subtype, decision),
+    ...side,
+    entity: [`Patient/${side.patientId}`, `Link/${row.id}`],
+    detail: row.state,
+  }));
 }
 
 function entryOf(deps: IdentityLinkDeps, request: Request, subtype: string, decision?: Decision): AuditEntry {

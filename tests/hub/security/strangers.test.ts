@@ -134,6 +134,17 @@ describe('to a stranger a record that he may not know of is one that does not ex
   });
 });
 
+describe('a patient', () => {
+  it('does not learn in her audit whom else she was compared with', async () => {
+    const alike = await world.patient('c', 'C7', { name: [{ text: '韩梅梅' }], gender: 'female', birthDate: '1981-03-04' });
+    const steward = await world.person('steward-a');
+    expect((await steward.get('/identity/links')).text).toContain(alike.id);
+    const seen = await patient.get('/fhir/AuditEvent?type=identity');
+    expect(seen.body.entry).toHaveLength(1);
+    expect(seen.text).not.toContain(alike.id);
+  });
+});
+
 describe('a hospital that may know of a study, and not read it', () => {
   const withheld = async (client: Client, query: string): Promise<string[]> => {
     const { body } = await client.get(`/fhir/ImagingStudy?patient=${world.patientOfD.id}${query}`);
