@@ -52,7 +52,7 @@ export async function search(deps: FhirDeps, request: FhirRequest): Promise<Fhir
   const after = query.cursor === undefined ? undefined : deps.cursors.open(query.cursor, binding);
   const page = await readPage(deps, request.caller, query, after);
   await deps.audit.commit(auditOf(request, query, page));
-  return { status: 200, body: bundleOf(deps, request, query, page, binding) };
+  return { status: 200, body: bundleOf(deps, query, page, binding) };
 }
 
 /** A cursor serves only the same caller, purpose and search. */
@@ -203,7 +203,7 @@ function auditOf(request: FhirRequest, query: SearchQuery, page: Page): AuditEnt
 const queryText = (request: FhirRequest): string =>
   `${request.path[0]}?${request.query.map(([n, v]) => `${n}=${v}`).join('&')}`.slice(0, 4000);
 
-function bundleOf(deps: FhirDeps, request: FhirRequest, query: SearchQuery, page: Page, binding: string): string {
+function bundleOf(deps: FhirDeps, query: SearchQuery, page: Page, binding: string): string {
   const base = `${deps.config.publicUrl}/fhir`;
   const entry =
     (mode: 'match' | 'include') =>

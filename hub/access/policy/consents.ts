@@ -1,6 +1,9 @@
+import { CANONICAL_BASE } from '../../../fhir-profiles/codes.js';
+import { forbidden } from '../../outcomes.js';
 import type { Queryable } from '../../store/database.js';
 import { idOf } from '../../store/fhir-elements.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource } from '../../store/resources.js';
+import type { FhirResource } from '../../store/search-keys.js';
 import { sql } from '../../store/sql.js';
 import type { ResourceWriter, WriteRequest } from '../write-request.js';
 import { isSamePerson, nowhere, refused } from '../write-rules.js';
@@ -15,7 +18,7 @@ export function consentWriter(utcOffset: string): ResourceWriter {
       for (const request of requests) custodians.push(await custodianOf(tx, request));
       const rows = await createResources(
         tx,
-        requests.map(({ resource }, i) => ({ resource, custodianId: custodians[i]! })),
+        requests.map((request, i) => ({ resource: signed(request), custodianId: custodians[i]! })),
       );
       await recordRules(tx, rows, utcOffset);
       return rows;
@@ -25,9 +28,11 @@ export function consentWriter(utcOffset: string): ResourceWriter {
       if (idOf(resource.patient, 'Patient') !== current.patient_id)
         throw refused('The patient of a consent does not change.', 'Consent.patient');
       await custodianOf(tx, request);
+      if (request.caller.role !== 'patient' && isPatients(current))
+        throw forbidden('The patient gave this consent herself: only she changes it.');
       const row = await updateResource(
         tx,
-        { resource: { ...resource, id: current.id }, custodianId: current.custodian_id },
+        { resource: { ...signed(request), id: current.id }, custodianId: current.custodian_id },
         current.version,
       );
       await recordRules(tx, [row], utcOffset);
@@ -35,6 +40,17 @@ export function consentWriter(utcOffset: string): ResourceWriter {
     },
   };
 }
+
+/** meta.source of a consent that the patient gave herself, by her own login. */
+const BY_PATIENT = `${CANONICAL_BASE}/source/patient`;
+
+/** The consent with the mark of who gave it, which its writer can't choose. */
+function signed({ caller, resource }: WriteRequest): FhirResource {
+  const { source: _source, ...meta } = resource.meta ?? {};
+  return { ...resource, meta: caller.role === 'patient' ? { ...meta, source: BY_PATIENT } : meta };
+}
+
+const isPatients = (row: ResourceRow): boolean => toResource(row).meta?.source === BY_PATIENT;
 
 /** The hospital whose Patient the consent is about. @throws Refusal 422 for a Patient that is not the writer's to speak for, or is none. */
 async function custodianOf(tx: Queryable, { caller, resource }: WriteRequest): Promise<string> {

@@ -298,7 +298,9 @@ describe('Retrieval for scoring', () => {
   });
 
   it('does not let a PACS send objects in quarantine along with a study', async () => {
-    await world.db.query(sql`insert into connector (id, organization_id, kind, settings) values (${STUDY}, 'a', 'dicomweb', '{}')`);
+    await world.db.query(
+      sql`insert into connector (id, organization_id, kind, settings) values (${STUDY}, 'a', 'dicomweb', '{}')`,
+    );
     await world.db.query(sql`
       insert into quarantine (id, custodian_id, connector_id, locator, reason, detail, study_instance_uid)
       values ('held', 'a', ${STUDY}, 'x', 'patient-conflict', 'another patient', ${STUDY})`);

@@ -222,10 +222,12 @@ describe('consents', () => {
     expect((await as('physician-a').post(consent(patientOfA))).status).toBe(403);
     expect((await world.systems.b.post(consent(patientOfA))).status).toBe(422);
     const own = made(await as('patient-2').post(consent(otherOfA)));
-    for (const client of [as('patient-1'), world.systems.b])
+    // the hospital whose Patient she is neither: she gave it herself
+    for (const client of [as('patient-1'), world.systems.b, world.systems.a])
       expect(REFUSED).toContain((await client.put({ ...own, status: 'inactive' })).status);
     expect((await as('patient-2').get(`/fhir/Consent/${own.id}`)).body.status).toBe('active');
     expect((await as('patient-2').put({ ...own, patient: ref(patientOfA) })).status).toBe(422);
+    expect((await as('patient-2').put({ ...own, status: 'inactive' })).status).toBe(200);
   });
 });
 
