@@ -1,3 +1,5 @@
+import { type PurposeOfUse, purposesOfUse } from '../../fhir-profiles/codes.js';
+
 /** Roles that policy knows; an account or client carries some of them, a token exactly one. */
 export const ROLES = [
   'physician',
@@ -12,8 +14,8 @@ export const ROLES = [
 export type Role = (typeof ROLES)[number];
 
 /** HL7 v3 ActReason codes under PurposeOfUse. */
-export const PURPOSES = ['TREAT', 'ETREAT', 'BTG', 'HRESCH', 'HOPERAT', 'PUBHLTH', 'PATRQT', 'HCOMPL'] as const;
-export type Purpose = (typeof PURPOSES)[number];
+export const PURPOSES = purposesOfUse;
+export type Purpose = PurposeOfUse;
 
 /** What a caller wants to do with a record; casbin groups them. */
 export const ACTIONS = [

@@ -1,22 +1,11 @@
+import { type BusinessStatus, businessStatuses } from '../../fhir-profiles/codes.js';
+
 /**
  * The business states of a referral (after HL7 BSeR and IHE 360X) and the one table of how they follow each other. Pure data and pure
  * functions: what is not in the table does not happen.
  */
-export const STATES = [
-  'draft',
-  'requested',
-  'received',
-  'accepted',
-  'scheduled',
-  'in-progress',
-  'completed',
-  'declined',
-  'cancellation-requested',
-  'cancelled',
-  'unattended',
-  'returned',
-] as const;
-export type State = (typeof STATES)[number];
+export const STATES = businessStatuses;
+export type State = BusinessStatus;
 
 /** What a Task asks for: an opinion from another hospital, or the release of a study to the one that asks. */
 export type ReferralKind = 'consultation-request' | 'release-request';
