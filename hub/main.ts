@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { bindPerson, disableAccount, listAccounts } from './commands/account.js';
+import { listSettings } from './commands/config.js';
 import { createClientKey, listClients } from './commands/client.js';
 import { addHospitalFromFile, checkHospitals, enterCommission, listHospitalsTable } from './commands/hospital.js';
 import { checkModels, listModelsTable } from './commands/model.js';
@@ -71,6 +72,8 @@ program
   .option('--scope <scope>', 'SMART scopes', 'system/*.cruds')
   .option('--url <url>', 'the hub’s address')
   .action(printToken);
+
+program.command('config').description('every setting with its variable, default and meaning').action(listSettings);
 
 program
   .command('reindex [hospital]')

@@ -1,4 +1,4 @@
-import { invalid, outcome, Refusal, tooLarge, unavailable, unprocessable } from '../outcomes.js';
+import { invalid, outcome, Refusal, tooLarge, unprocessable } from '../outcomes.js';
 import { dispatch } from './dispatch.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { type Entry, responseBundle, transaction } from './transaction.js';
@@ -33,14 +33,10 @@ async function answered(work: () => Promise<FhirResponse>): Promise<FhirResponse
   try {
     return await work();
   } catch (error) {
-    // an outage is no answer to an entry: the batch stops, what landed stays landed and is idempotent to send again
-    if (!(error instanceof Refusal) || error.status >= 500) throw error instanceof Refusal ? error : unavailableFrom(error);
+    // an outage is no answer to an entry: the batch stops, and what landed before it stays landed
+    if (!(error instanceof Refusal) || error.status >= 500) throw error;
     return { status: error.status, body: JSON.stringify(outcome(error.issues)) };
   }
-}
-
-function unavailableFrom(error: unknown): unknown {
-  return error instanceof Error ? error : unavailable();
 }
 
 const METHODS = ['GET', 'POST', 'PUT'] as const;
@@ -55,7 +51,7 @@ function entryOf(bundle: FhirRequest, raw: unknown, index: number): Entry {
     ]);
   const method = METHODS.find((m) => m === asked.method);
   if (!method) throw invalid('The method must be GET, POST or PUT.', `${at}.request.method`);
-  const [path = '', search = ''] = String(asked.url ?? '').split('?');
+  const [, path = '', search = ''] = /^([^?]*)\??(.*)$/s.exec(String(asked.url ?? '')) ?? [];
   if (!/^[A-Za-z]+(\/[A-Za-z0-9\-._/]+)?$/.test(path))
     throw invalid('The url must be relative to the base.', `${at}.request.url`);
   const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);

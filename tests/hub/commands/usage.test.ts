@@ -13,6 +13,9 @@ describe('the command line', () => {
     ['token', '--purpose'],
     ['reindex', 'from the beginning'],
     ['policy check', 'examples'],
+    ['config', 'default'],
+    ['account bind', '--patient'],
+    ['commission add', 'auditors'],
     ['model list', 'licence'],
     ['model check', 'self-test'],
   ])('hub %s --help says what it does', async (command, word) => {

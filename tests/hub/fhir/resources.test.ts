@@ -143,6 +143,16 @@ describe('transactions', () => {
   });
 });
 
+describe('batches', () => {
+  it('take a search whose value holds a question mark as it is', async () => {
+    const entry = [{ request: { method: 'GET', url: 'Patient?identifier=a?b' } }];
+    const answer = (await client().batch({ body: bundleOf('batch', entry) as never })) as unknown as {
+      entry: { resource: { link: { url: string }[] } }[];
+    };
+    expect(answer.entry[0]?.resource.link[0]?.url).toContain('identifier=a%3Fb');
+  });
+});
+
 describe('search', () => {
   let of: string;
   const found = async (query: string): Promise<string[]> =>
