@@ -11,7 +11,12 @@ export const auditSearchParameters = [
   { name: 'outcome', type: 'token' },
   { name: 'action', type: 'token' },
   { name: 'type', type: 'token', documentation: 'Class of event as in the last AuditEvent.subtype: rest, query, referral, ...' },
-  { name: 'subtype', type: 'token' },
+  {
+    name: 'subtype',
+    type: 'token',
+    documentation:
+      'The operation (read, retrieve, ...); disclose: records that went to another organization; AuthZ-Consent: what a consent stopped.',
+  },
   { name: 'entity', type: 'reference' },
 ] as const;
 

@@ -1,6 +1,7 @@
 import type { Queryable } from '../store/database.js';
 import { and, or, raw, type Sql, sql } from '../store/sql.js';
 import type { AuditView } from './audit-filter.js';
+import { disclosed, stoppedByConsent } from './pattern.js';
 import { type AuditPosition, type AuditRow, auditColumns } from './rows.js';
 
 /** A span of time; half-open. */
@@ -59,13 +60,22 @@ function conditions(criteria: AuditCriteria): Sql[] {
   if (patients) found.push(sql`a.patient_id = any(${patients.filter(Boolean)}::text[])`);
   if (agents) found.push(byAgent(agents));
   if (outcomes) found.push(sql`a.outcome = any(${outcomes}::smallint[])`);
-  if (actions) found.push(sql`a.action = any(${actions}::text[])`);
+  if (actions) found.push(sql`case when ${stoppedByConsent.sql} then 'E' else a.action end = any(${actions}::text[])`);
   if (types) found.push(sql`a.type = any(${types}::text[])`);
-  if (subtypes) found.push(sql`a.subtype = any(${subtypes}::text[])`);
+  if (subtypes) found.push(bySubtype(subtypes));
   if (entities) found.push(sql`a.entity && ${entities}::text[]`);
   for (const spans of criteria.recorded ?? []) found.push(or(spans.map(within)));
   if (after) found.push(sql`(a.recorded, a.id) < (${instant(after.micros)}, ${after.id}::bigint)`);
   return found;
+}
+
+/** By the operation, also where a consent stopped it, and by what IHE BALP calls the event. */
+function bySubtype(subtypes: readonly string[]): Sql {
+  return or([
+    sql`a.subtype = any(${subtypes}::text[])`,
+    ...(subtypes.includes('disclose') ? [disclosed.sql] : []),
+    ...(subtypes.includes('AuthZ-Consent') ? [stoppedByConsent.sql] : []),
+  ]);
 }
 
 function byAgent(agents: readonly string[]): Sql {

@@ -186,14 +186,17 @@ function auditOf(request: FhirRequest, query: SearchQuery, page: Page): AuditEnt
   });
   for (const { patient_id: patientId, custodian_id: custodianId } of page.counted)
     byPatient.set(`${patientId} ${custodianId}`, { ...base, patientId, custodianId, entity: [query.type], detail: 'counted' });
-  for (const { row } of page.withheld) {
-    const key = `withheld ${row.patient_id} ${row.custodian_id}`;
+  for (const { row, decision } of page.withheld) {
+    const { rule, evidence } = decision;
+    const key = `withheld ${row.patient_id} ${row.custodian_id} ${rule} ${JSON.stringify(evidence)}`;
     const entry = byPatient.get(key) ?? {
       ...base,
       outcome: 4,
       patientId: row.patient_id,
       custodianId: row.custodian_id,
       detail: 'withheld',
+      ...(rule ? { rule } : {}),
+      ...(evidence.length > 0 ? { evidence } : {}),
     };
     byPatient.set(key, { ...entry, entity: [...(entry.entity ?? []), `${row.type}/${row.id}`] });
   }

@@ -1,4 +1,4 @@
-import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
+import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { forbiddenIssue } from '../access/denial.js';
 import type { Issue } from '../outcomes.js';
 import { columns } from '../store/resources.js';
@@ -30,6 +30,7 @@ export function withheldStatement(access: RequestAccess, search: SearchQuery): S
 /** A record that is withheld, and what the caller is told. */
 export interface Withheld {
   row: RowWithEvidence;
+  decision: Decision;
   issue: Issue;
 }
 
@@ -37,5 +38,5 @@ export function withheldOf(access: RequestAccess, rows: readonly RowWithEvidence
   return rows
     .map((row) => ({ row, decision: access.decide('read', row) }))
     .filter(({ decision }) => !decision.allowed && decision.mayKnow)
-    .map(({ row, decision }) => ({ row, issue: forbiddenIssue(row, decision) }));
+    .map(({ row, decision }) => ({ row, decision, issue: forbiddenIssue(row, decision) }));
 }
