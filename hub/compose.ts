@@ -6,6 +6,7 @@ import { createAccess } from './access/policy/create-access.js';
 import { consentWriter } from './access/policy/consents.js';
 import { affiliationWriter, organizationWriter } from './access/policy/registry-writers.js';
 import type { ResourceWriter } from './access/write-request.js';
+import { registerExceptionalAccess } from './api/exceptional-access.js';
 import { registerExplain } from './api/explain.js';
 import { registerHealth } from './api/health.js';
 import { registerIdentityLinks } from './api/identity-links.js';
@@ -87,12 +88,13 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   };
 
   const server = createHttpServer(config, log);
-  await registerAuthentication(server, { config, db, audit, log });
+  const issueToken = await registerAuthentication(server, { config, db, audit, log });
   registerFrontPage(server, { db, config });
   registerHealth(server, { db, audit });
   registerFhir(server, fhir);
   registerWadoRs(server, { db, access, audit, config, connectorFor: sources.connectorFor });
   registerExplain(server, { db, access, audit, config });
+  registerExceptionalAccess(server, { db, access, audit, config, issueToken });
   registerQuarantine(server, { db, access, audit, config, sources });
   registerIdentityLinks(server, { db, access, audit, config });
   registerReports(server, { db, access, audit, config });

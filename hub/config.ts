@@ -58,6 +58,16 @@ const schema = z.strictObject({
   maxPage: count(200).describe('Largest _count.'),
   maxStreams: count(16).describe('Retrievals that may run at once for one caller.'),
   consentRequiredFor: list.default(['HRESCH']).describe('Purposes that need the patient’s permit (opt-in).'),
+  freshAuthentication: count(300).describe('Seconds since the sign-in within which break-glass may be begun.'),
+  breakGlassMinutes: count(60).describe('Minutes that a break-glass session is open.'),
+  breakGlassReviewHours: count(72).describe(
+    'Hours until a break-glass session must be reviewed; an overdue one stops further use.',
+  ),
+  breakGlassPerDay: count(10).describe('Break-glass sessions that one physician may open in 24 hours.'),
+  oversightCaseDays: count(30).describe('Days that a confirmed case of the health commission is open.'),
+  smallestGroup: count(5, 2).describe(
+    'Persons that must share all values of a de-identified row; rows of fewer are counted, not shown.',
+  ),
   logLevel: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

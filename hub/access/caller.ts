@@ -29,6 +29,10 @@ export const ACTIONS = [
   'link',
   'audit-read',
   'report',
+  'break-glass',
+  'oversee',
+  'review',
+  'flag',
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 
@@ -52,6 +56,8 @@ export interface Caller {
   scope: string;
   /** Seconds since the epoch. */
   authenticatedAt: number;
+  /** The exceptional access (break-glass session, oversight case) that the token names: only for its one patient, and only while it is open. */
+  exceptionalAccess?: string;
 }
 
 /** Where a request came from, for the audit. */

@@ -51,6 +51,142 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/access/break-glass": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A physician opens a session for one patient in an emergency. Needs a fresh sign-in (401 with `insufficient_user_authentication`, RFC 9470, otherwise). The answer is the same whether or not there is such a patient; the patient and her custodians are told, and a review is owed. */
+        post: operations["breakTheGlass"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/oversight-cases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** An officer of the health commission opens a case about one patient. It opens nothing before another officer confirms it. */
+        post: operations["openOversightCase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/exceptional": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Break-glass sessions and oversight cases: one's own; for officers the commission's cases; for a hospital's administrator those of its people and those about its patients; for the patient those about her; for auditors all, which is the reviewers' queue. */
+        get: operations["listExceptionalAccess"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/exceptional/{id}/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Another token for one's own access, while it is open. */
+        post: operations["exceptionalAccessToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/exceptional/{id}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends one's own access; any officer of the commission ends a case. Its tokens are worth nothing from the next request on. */
+        post: operations["endExceptionalAccess"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/exceptional/{id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Another officer of the commission confirms a case, which opens it. */
+        post: operations["confirmOversightCase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/exceptional/{id}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** An auditor, never the practitioner himself, finds a session justified or not. One that was not may suspend his further use. */
+        post: operations["reviewBreakGlass"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/exceptional/{id}/flag": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The administrator of a custodian whose patient was opened asks the reviewers to look closely. */
+        post: operations["flagExceptionalAccess"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/quarantine": {
         parameters: {
             query?: never;
@@ -247,6 +383,96 @@ export interface components {
             reason?: "no-basis" | "consent" | "purpose" | "label" | "suspended" | "quarantine";
             wouldChange?: string[];
         };
+        /** @description By reference or by identifier, one of the two. */
+        NamedPatient: {
+            /** @example Patient/0198c0de-0000-7000-8000-000000000001 */
+            reference?: string;
+            identifier?: {
+                system: string;
+                value: string;
+            };
+        };
+        BreakGlassRequest: {
+            patient: components["schemas"]["NamedPatient"];
+            /** @enum {string} */
+            reason: "life-threatening" | "unconscious" | "urgent-care" | "other";
+            /** @description In the physician's own words. */
+            statement: string;
+        };
+        OversightCaseRequest: {
+            patient: components["schemas"]["NamedPatient"];
+            caseNumber: string;
+            /** @enum {string} */
+            ground: "complaint" | "incident-investigation" | "quality-inspection" | "court-order" | "outbreak";
+            statement: string;
+        };
+        ReviewRequest: {
+            /** @enum {string} */
+            finding: "justified" | "not-justified";
+            comment: string;
+            /** @description Only with not-justified; no break-glass for this person meanwhile. */
+            suspendDays?: number;
+        };
+        FlagRequest: {
+            comment: string;
+        };
+        AccessTokenResponse: {
+            access_token: string;
+            /** @enum {string} */
+            token_type: "bearer";
+            /** @description Seconds. */
+            expires_in: number;
+            scope: string;
+        };
+        BreakGlassSession: {
+            id: string;
+            /** Format: date-time */
+            until: string;
+            /** Format: date-time */
+            reviewDue: string;
+            token: components["schemas"]["AccessTokenResponse"];
+        };
+        ExceptionalAccess: {
+            id: string;
+            /** @enum {string} */
+            kind: "break-glass" | "oversight";
+            agent: string;
+            name: string;
+            organization: string;
+            reason: string;
+            statement: string;
+            caseNumber?: string;
+            /** Format: date-time */
+            openedAt: string;
+            confirmedBy?: string;
+            /** Format: date-time */
+            until: string;
+            /** Format: date-time */
+            endedAt?: string;
+            /** @enum {string} */
+            state: "pending" | "open" | "over";
+            /** @enum {string} */
+            review?: "owed" | "overdue" | "justified" | "not-justified";
+            /** Format: date-time */
+            reviewDue?: string;
+            reviewedBy?: string;
+            reviewComment?: string;
+            /** Format: date-time */
+            suspendedUntil?: string;
+            /** @description Those that the caller may see; the person who was let in is not told who they are here. */
+            patients: {
+                patient: string;
+                custodian: string;
+                named: boolean;
+                flaggedBy?: string;
+                flagComment?: string;
+            }[];
+        };
+        ExceptionalAccessPage: {
+            items: components["schemas"]["ExceptionalAccess"][];
+            /** @description Value of _cursor for the following page. */
+            next?: string;
+        };
         /** @enum {string} */
         QuarantineState: "held" | "resolved" | "discarded";
         QuarantineItem: {
@@ -435,6 +661,207 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    breakTheGlass: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BreakGlassRequest"];
+            };
+        };
+        responses: {
+            /** @description The session, and a token whose purpose is BTG and which reads this patient only. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BreakGlassSession"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    openOversightCase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OversightCaseRequest"];
+            };
+        };
+        responses: {
+            /** @description The case, pending. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExceptionalAccess"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    listExceptionalAccess: {
+        parameters: {
+            query?: {
+                kind?: "break-glass" | "oversight";
+                state?: "pending" | "open" | "over";
+                review?: "owed" | "overdue" | "justified" | "not-justified";
+                flagged?: boolean;
+                _count?: components["parameters"]["Count"];
+                _cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page, newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExceptionalAccessPage"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    exceptionalAccessToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessTokenResponse"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    endExceptionalAccess: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The access as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExceptionalAccess"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    confirmOversightCase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The case as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExceptionalAccess"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    reviewBreakGlass: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReviewRequest"];
+            };
+        };
+        responses: {
+            /** @description The session as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExceptionalAccess"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    flagExceptionalAccess: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FlagRequest"];
+            };
+        };
+        responses: {
+            /** @description The access as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExceptionalAccess"];
                 };
             };
             default: components["responses"]["Refusal"];

@@ -8,7 +8,7 @@ import { idOf } from '../store/fhir-elements.js';
 import { createResources, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { endGrants, type Grant, mintGrants } from './grants.js';
-import { enqueue } from './outbox.js';
+import { enqueue } from '../store/outbox.js';
 import { assertOnlyStateChanges, businessStatus, restrictionOf, stateOf } from './task.js';
 import {
   allowedTransitions,

@@ -1,6 +1,7 @@
 import { DataSource } from 'typeorm';
 import { entities } from './entities.js';
 import { Initial1763856000001 } from './migrations/0001-initial.js';
+import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-access.js';
 
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
@@ -8,7 +9,7 @@ export function createDataSource(url: string): DataSource {
     type: 'postgres',
     url,
     entities,
-    migrations: [Initial1763856000001],
+    migrations: [Initial1763856000001, ExceptionalAccess1763856004000],
     migrationsTransactionMode: 'all',
     synchronize: false,
     logging: false,

@@ -4,6 +4,7 @@ import type { Audit } from '../../audit/vocabulary.js';
 import type { Config } from '../../config.js';
 import { forbidden, unauthenticated } from '../../outcomes.js';
 import type { Caller, RequestContext } from '../caller.js';
+import type { OpenAccess } from './open-access.sql.js';
 import { capacityOf, callerOf, scopeOf } from './capacity.js';
 import { reasonOf } from './not-authentic.js';
 import { requestContext } from './request-context.js';
@@ -16,6 +17,8 @@ export interface BearerDeps {
   log: Logger;
   verify: VerifyAccessToken;
   standingOf: (token: AccessToken, context: RequestContext) => Promise<Standing | undefined>;
+  /** The exceptional access of this id, if it is open now. */
+  openAccess: (id: string) => Promise<OpenAccess | undefined>;
 }
 
 /**
@@ -25,7 +28,7 @@ export interface BearerDeps {
  */
 export function registerBearer(server: Server, deps: BearerDeps): void {
   server.auth.scheme('hub-bearer', () => ({
-    authenticate: async (request, h) => h.authenticated({ credentials: { caller: await authenticate(deps, request) } }),
+    authenticate: async (request, h) => h.authenticated({ credentials: { ...(await authenticate(deps, request)) } }),
   }));
   server.auth.strategy('bearer', 'hub-bearer');
   server.auth.default('bearer');
@@ -38,14 +41,32 @@ export function callerOfRequest(request: Request): Caller {
   return caller;
 }
 
-async function authenticate(deps: BearerDeps, request: Request): Promise<Caller> {
+/** What the registry says of the caller of an authenticated request. */
+export function standingOfRequest(request: Request): Standing {
+  const standing = request.auth.credentials?.['standing'] as Standing | undefined;
+  if (!standing) throw unauthenticated();
+  return standing;
+}
+
+async function authenticate(deps: BearerDeps, request: Request): Promise<{ caller: Caller; standing: Standing }> {
   const context = requestContext(request, deps.config);
   const token = await verified(deps, request, context);
   const standing = await deps.standingOf(token, context);
-  const capacity = standing && capacityOf(standing, token.asserted);
-  if (!standing || !capacity) throw await withoutStanding(deps, token, standing, context);
-  return callerOf(standing, capacity, { ...token, scope: scopeOf(standing, capacity.role, token.scope) });
+  const open = token.exceptionalAccess === undefined ? undefined : await deps.openAccess(token.exceptionalAccess);
+  if (standing && token.exceptionalAccess !== undefined && !open) {
+    await withoutStanding(deps, token, standing, context, 'the exceptional access is over');
+    throw unauthenticated();
+  }
+  const capacity = standing && capacityOf(standing, token.asserted, open?.kind);
+  const caller =
+    standing && capacity && callerOf(standing, capacity, { ...token, scope: scopeOf(standing, capacity.role, token.scope) });
+  if (!standing || !caller || (open && !isOf(open, caller))) throw await withoutStanding(deps, token, standing, context);
+  return { caller, standing };
 }
+
+/** An exceptional access is one person's, for one organization: a token that names another's is nobody's. */
+const isOf = (open: OpenAccess, caller: Caller): boolean =>
+  open.agent === caller.id && open.organization_id === caller.organizationId;
 
 async function verified(deps: BearerDeps, request: Request, context: RequestContext): Promise<AccessToken> {
   const [, token] = /^Bearer ([\w.~+/=-]+)$/i.exec((request.headers.authorization as string | undefined) ?? '') ?? [];
@@ -63,6 +84,7 @@ async function withoutStanding(
   token: AccessToken,
   standing: Standing | undefined,
   context: RequestContext,
+  detail = standing ? 'no standing in this capacity' : 'no account',
 ): Promise<Error> {
   await deps.audit.commit([
     {
@@ -73,7 +95,7 @@ async function withoutStanding(
       agent: standing?.subject ?? 'Anonymous',
       agentName: standing?.name,
       clientId: token.clientId,
-      detail: standing ? 'no standing in this capacity' : 'no account',
+      detail,
       evidence: { issuer: token.issuer, subject: token.subject },
       ...context,
     },

@@ -16,11 +16,16 @@ export interface Capacity {
  * The capacity that was asked for, if the registry grants it. Nothing is believed because it was asserted: the role must be one of the
  * account's or client's, the organization its own and active, the purpose one of the role's. Left out, the only role and its
  * usual purpose are meant. @returns undefined when it is not granted
+ * @param session kind of the open exceptional access that the token names.
  */
-export function capacityOf(standing: Standing, asked: AssertedContext): Capacity | undefined {
+export function capacityOf(
+  standing: Standing,
+  asked: AssertedContext,
+  session?: 'break-glass' | 'oversight',
+): Capacity | undefined {
   const role =
     asked.role === undefined && standing.roles.length === 1 ? standing.roles[0] : standing.roles.find((r) => r === asked.role);
-  const purpose = role && purposeFor(role, asked.purpose);
+  const purpose = role && purposeFor(role, asked.purpose, session);
   if (!role || !purpose) return undefined;
   if (role === 'patient') return standing.patientId && !asked.organizationId ? { role, purpose, organizationId: '' } : undefined;
   if (role === 'physician' && !standing.practitionerId) return undefined;
@@ -40,7 +45,7 @@ export function agreed(given: AssertedContext, asked: AssertedContext): Asserted
 export function callerOf(
   standing: Standing,
   capacity: Capacity,
-  token: { clientId: string; scope: string; authenticatedAt: number },
+  token: { clientId: string; scope: string; authenticatedAt: number; exceptionalAccess?: string },
 ): Caller {
   return {
     id: idOf(standing, capacity.role),
@@ -54,6 +59,7 @@ export function callerOf(
     clientId: token.clientId,
     scope: token.scope,
     authenticatedAt: token.authenticatedAt,
+    ...(token.exceptionalAccess === undefined ? {} : { exceptionalAccess: token.exceptionalAccess }),
   };
 }
 

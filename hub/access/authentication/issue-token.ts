@@ -19,16 +19,22 @@ export interface Grant {
   authenticatedAt: number;
   /** Seconds. */
   lifetime: number;
+  /** Id of the exceptional access that it is for. */
+  exceptionalAccess?: string;
 }
+
+/** Claim of a token that is for one exceptional access. */
+export const EXCEPTIONAL_ACCESS = 'exceptional_access';
 
 /** Signs an access token of the hub (RFC 9068, IUA claims). The caller commits the audit of it first. */
 export function signToken(config: Pick<Config, 'publicUrl'>, key: SigningKey, grant: Grant): Promise<string> {
-  const { standing, capacity, clientId, scope, authenticatedAt, lifetime } = grant;
+  const { standing, capacity, clientId, scope, authenticatedAt, lifetime, exceptionalAccess } = grant;
   const now = Math.floor(Date.now() / 1000);
   return new SignJWT({
     client_id: clientId,
     scope,
     ...(authenticatedAt > 0 ? { auth_time: authenticatedAt } : {}),
+    ...(exceptionalAccess === undefined ? {} : { [EXCEPTIONAL_ACCESS]: exceptionalAccess }),
     ...iuaClaims(config.publicUrl, capacity.organizationId, capacity.role, capacity.purpose),
   })
     .setProtectedHeader({ alg: SIGNING_ALGORITHM, kid: key.kid, typ: 'at+jwt' })

@@ -18,8 +18,13 @@ export const PURPOSES_OF_ROLE: Readonly<Record<Role, readonly [Purpose, ...Purpo
 export const isRole = (value: unknown): value is Role => ROLES.includes(value as Role);
 export const isPurpose = (value: unknown): value is Purpose => PURPOSES.includes(value as Purpose);
 
-/** The purpose asked for, or the role's usual one; undefined when the role may not act for it. */
-export function purposeFor(role: Role, asked?: string): Purpose | undefined {
+/**
+ * The purpose asked for, or the role's usual one; undefined when the role may not act for it.
+ * @param session the kind of exceptional access that the token names and that is open: under break-glass BTG is the physician's only purpose.
+ */
+export function purposeFor(role: Role, asked?: string, session?: 'break-glass' | 'oversight'): Purpose | undefined {
+  if (session === 'break-glass') return role === 'physician' && asked === 'BTG' ? 'BTG' : undefined;
+  if (session === 'oversight' && role !== 'commission-officer') return undefined;
   const purposes = PURPOSES_OF_ROLE[role];
   return asked === undefined ? purposes[0] : purposes.find((purpose) => purpose === asked);
 }

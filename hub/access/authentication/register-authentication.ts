@@ -12,6 +12,8 @@ import { clientCredentials } from './client-credentials.js';
 import { issuerKeys, KEY_SET_COOLDOWN } from './key-set.js';
 import { registerMetadata } from './metadata.js';
 import { loadSigningKey } from './signing-key.js';
+import { type IssueAccessToken, exceptionalAccessTokens } from './exceptional-access-token.js';
+import { findOpenAccess } from './open-access.sql.js';
 import { type Standing, type Standings, standings } from './standing.js';
 import { registerTokenEndpoint } from './token-endpoint.js';
 import { TOKEN_EXCHANGE, tokenExchange } from './token-exchange.js';
@@ -28,9 +30,10 @@ export interface AuthenticationDeps {
 
 /**
  * Who is calling: the strategy `bearer` (default), the token endpoint with its two grants, and the documents that describe them.
- * Makes the hub's signing key on first start. @throws Error when the key was sealed with another secret
+ * Makes the hub's signing key on first start. @returns how tokens for an exceptional access are issued.
+ * @throws Error when the key was sealed with another secret
  */
-export async function registerAuthentication(server: Server, deps: AuthenticationDeps): Promise<void> {
+export async function registerAuthentication(server: Server, deps: AuthenticationDeps): Promise<IssueAccessToken> {
   const { config, db, audit, log } = deps;
   const key = await loadSigningKey(db, config.secret);
   const keysOfIssuer = config.oidcIssuer
@@ -41,7 +44,7 @@ export async function registerAuthentication(server: Server, deps: Authenticatio
   const standingOf = (token: AccessToken, context: RequestContext) => findStanding(deps, registry, token, context);
   const authenticate = clientAuthentication(config, registry, fetchFromRegistered(config));
 
-  registerBearer(server, { config, audit, log, verify, standingOf });
+  registerBearer(server, { config, audit, log, verify, standingOf, openAccess: (id) => findOpenAccess(db, id) });
   registerTokenEndpoint(server, {
     config,
     audit,
@@ -54,6 +57,7 @@ export async function registerAuthentication(server: Server, deps: Authenticatio
     },
   });
   registerMetadata(server, config, key);
+  return exceptionalAccessTokens({ config, audit, key });
 }
 
 /** The registry's word on the bearer; a patient whose issuer checked her national identifier is enrolled when she first comes. */

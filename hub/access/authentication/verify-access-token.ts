@@ -4,6 +4,7 @@ import type { Config } from '../../config.js';
 import { BoundedCache } from './bounded-cache.js';
 import { type AssertedContext, assertedContext } from './iua-claims.js';
 import { NotAuthentic } from './not-authentic.js';
+import { EXCEPTIONAL_ACCESS } from './issue-token.js';
 import { SIGNING_ALGORITHM, type SigningKey } from './signing-key.js';
 import { tokenType } from './token-type.js';
 
@@ -20,6 +21,8 @@ export interface AccessToken {
   authenticatedAt: number;
   /** Seconds since the epoch. */
   expires: number;
+  /** The exceptional access that a token of the hub's own was given for. An issuer can't name one. */
+  exceptionalAccess?: string;
   /** The person's name and national identifier, where the issuer vouches for them. */
   name?: string;
   nationalIdentifier?: string;
@@ -74,7 +77,7 @@ async function verifyOwn(
     clockTolerance: config.clockLeeway,
     requiredClaims: ['exp', 'iat', 'sub', 'client_id', 'jti'],
   });
-  return accessToken('hub', payload);
+  return { ...accessToken('hub', payload), exceptionalAccess: text(payload[EXCEPTIONAL_ACCESS]) };
 }
 
 async function verifyIssuers(

@@ -1,11 +1,11 @@
 import type { Action, Caller } from '../caller.js';
-import { PURPOSES } from '../caller.js';
+import { PURPOSES, type Purpose } from '../caller.js';
 import type { Basis, Decision, DenialReason, Evidence, RequestAccess, RowWithEvidence } from '../decision.js';
 import { or, type Sql } from '../../store/sql.js';
 import type { CallerFacts } from './caller-facts.sql.js';
 import type { Facts, PolicySet, Question, Verdict } from './policy-set.js';
 import { rowEvidence, seenOf } from './row-evidence.sql.js';
-import { all, any, anyUnless, kindIn, type Seen, type Term } from './terms.js';
+import { all, always, any, anyUnless, kindIn, type Seen, type Term } from './terms.js';
 import { type Condition, OBJECTS, REASON_OF_DENY } from './vocabulary.js';
 
 type Terms = Readonly<Record<Condition, Term>>;
@@ -33,6 +33,9 @@ const WOULD_CHANGE: Readonly<Record<DenialReason, readonly string[]>> = {
   suspended: ['the end of the suspension'],
   quarantine: ['the custodian resolves the conflict'],
 };
+
+/** For a physician who treats, where a session for this one patient would open the record. */
+const BREAK_THE_GLASS = 'break the glass';
 
 const FAILED: Decision = { allowed: false, mayKnow: false, rule: 'failure', evidence: [], reason: 'no-basis' };
 
@@ -64,13 +67,15 @@ export class CallerAccess implements RequestAccess {
   readonly evidence: Sql;
   private readonly terms: Terms;
   private readonly filters = new Map<string, Sql>();
+  /** The conditions as they would be under a session for the patient of whatever record is looked at. */
+  private underBreakGlass: Terms | undefined;
 
   constructor(
     private readonly policy: PolicySet,
     private readonly caller: Caller,
     private readonly facts: CallerFacts,
     /** The conditions, for records of these kinds. */
-    private readonly termsFor: (kinds: readonly string[]) => Terms,
+    private readonly termsFor: (kinds: readonly string[], purpose?: Purpose) => Terms,
     private readonly onFailure: (error: unknown) => void,
   ) {
     this.evidence = rowEvidence(caller.organizationId);
@@ -126,11 +131,18 @@ export class CallerAccess implements RequestAccess {
     const reading = action === OPENING ? verdict : this.policy.decide(this.question(OPENING, object), facts);
     const effective = action === 'know' && !verdict.allowed ? reading : verdict;
     const mayKnow = effective.allowed || reading.allowed || this.policy.decide(this.question('know', object), facts).allowed;
-    return {
-      mayKnow,
-      evidence: facts.evidenceOf(effective.rule?.basis as Condition | undefined),
-      ...this.outcome(effective, question),
-    };
+    const outcome = this.outcome(effective, question);
+    if (!outcome.allowed && mayKnow && this.wouldBreakGlassHelp(question, seen)) outcome.wouldChange?.push(BREAK_THE_GLASS);
+    return { mayKnow, evidence: facts.evidenceOf(effective.rule?.basis as Condition | undefined), ...outcome };
+  }
+
+  /** Whoever may begin a session could do this under one for the patient of the record, all else being as it is. */
+  private wouldBreakGlassHelp(question: Question, seen: Seen): boolean {
+    const begin = { ...question, action: 'break-glass', object: 'Patient' };
+    const under = { ...question, purpose: 'BTG' };
+    if (this.policy.outcomes(begin).allow.length === 0 || this.policy.outcomes(under).allow.length === 0) return false;
+    this.underBreakGlass ??= { ...this.termsFor(OBJECTS, 'BTG'), 'break-glass': always };
+    return this.policy.decide(under, new FactsOfRow(this.underBreakGlass, seen)).allowed;
   }
 
   private outcome({ allowed, rule }: Verdict, question: Question): Omit<Decision, 'mayKnow' | 'evidence'> {

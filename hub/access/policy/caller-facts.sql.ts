@@ -20,6 +20,8 @@ export interface CallerFacts {
   grants: { id: string; custodian: string; resources: string[] }[];
   /** The Patient that a patient's login is bound to, and those of the same person. */
   patients: string[];
+  /** The exceptional access that the caller's token names, if it is his and open; `patients` are those that it opens. */
+  opened: { id: string; kind: 'break-glass' | 'oversight'; caseNumber: string | null; patients: string[] } | null;
 }
 
 /** Columns that say, of a statement's snapshot, which state of the fact tables it sees and at what instant. */
@@ -45,6 +47,21 @@ const nextBoundary = (organization: string): Sql => sql`
     union all
     select unnest(array[g.valid_from, g.valid_until]) from access_grant g where g.recipient_id = ${organization} and g.ended_at is null
   ) b where b.at > now() and isfinite(b.at)`;
+
+/**
+ * What the token's exceptional access opens at this instant: the Patients that were named, and those that were linked with one of them
+ * when it was opened and still are.
+ */
+const openedBy = ({ id, organizationId, exceptionalAccess }: Caller): Sql => sql`
+  select json_build_object('id', x.id, 'kind', x.kind, 'caseNumber', x.case_number, 'patients', (
+    select coalesce(json_agg(o.patient_id order by o.patient_id), '[]') from exceptional_access_patient o
+    where o.access_id = x.id and (o.named or exists (
+      select from exceptional_access_patient n
+      join cross_reference own on own.patient_id = n.patient_id join cross_reference mate on mate.cluster_id = own.cluster_id
+      where n.access_id = x.id and n.named and mate.patient_id = o.patient_id))))
+  from exceptional_access x
+  where x.id = ${exceptionalAccess ?? null} and x.agent = ${id} and x.organization_id = ${organizationId}
+    and x.ended_at is null and x.valid_from <= now() and now() < x.valid_until`;
 
 /** Reads the caller's facts in one statement. @throws Error when the database is not there: then nothing is decided. */
 export async function readCallerFacts(tx: Queryable, caller: Caller): Promise<CallerFacts> {
@@ -86,7 +103,8 @@ export async function readCallerFacts(tx: Queryable, caller: Caller): Promise<Ca
           select ${patientId ?? null}::text as id where ${patientId ?? null}::text is not null
           union
           select mate.patient_id from cross_reference own join cross_reference mate using (cluster_id) where own.patient_id = ${patientId ?? null}
-        ) p)
+        ) p),
+      'opened', (${openedBy(caller)})
     ) as facts`);
   if (!row) throw new Error('no facts');
   return JSON.parse(row.facts) as CallerFacts;

@@ -3,6 +3,7 @@ import type { Config } from '../../config.js';
 import type { Caller } from '../caller.js';
 import type { CallerFacts } from './caller-facts.sql.js';
 import {
+  aboutOpened,
   aboutOwnPatientOf,
   aboutPatient,
   all,
@@ -59,8 +60,9 @@ export function conditionsFor(
     patient,
     party: partyTo(organization),
     directory: kindIn(DIRECTORY, among),
-    // no record by itself is held for oversight or audit: these are for the audit and for figures
-    oversight: never,
+    'break-glass': opened('break-glass', facts),
+    oversight: opened('oversight', facts),
+    // no record by itself is held for the audit
     audit: never,
     registered: registeredWith(organization),
     suspended: all(crosses, suspended(caller, facts)),
@@ -104,6 +106,13 @@ function agreement(caller: Caller, facts: CallerFacts): Term {
       return all(custodians, coveredBy(agreements[0]!.scope, caller.purposeOfUse));
     }),
   );
+}
+
+/** The token names an exceptional access of this kind, and the record is about the patient that it opens. */
+function opened(kind: 'break-glass' | 'oversight', { opened: access }: CallerFacts): Term {
+  if (access?.kind !== kind) return never;
+  const number = access.caseNumber === null ? [] : [{ kind: 'case', id: access.caseNumber }];
+  return aboutOpened(access.patients, [{ kind, id: access.id }, ...number]);
 }
 
 /** The caller's organization is suspended (or unknown), or the custodian's is. */

@@ -32,22 +32,24 @@ export async function createAccess(
       current.policy,
       caller,
       facts,
-      (kinds) => conditionsFor(caller, facts, config, kinds),
+      (kinds, purposeOfUse = caller.purposeOfUse) => conditionsFor({ ...caller, purposeOfUse }, facts, config, kinds),
       options.onFailure ?? (() => undefined),
     );
     const known = { facts, access };
     if (isRemembered(caller)) current.memory.set(keyOf(caller), known, Number.POSITIVE_INFINITY);
     return known;
   };
+  const memoryOf = (caller: Caller): Remembered | undefined =>
+    isRemembered(caller) ? current.memory.get(keyOf(caller)) : undefined;
   return {
     forCaller: async (tx, caller) => {
-      const known = current.memory.get(keyOf(caller));
+      const known = memoryOf(caller);
       const [stamp] = known ? await tx.query<FactStamp & Record<string, unknown>>(sql`select ${factStamp}`) : [];
       if (known && stamp && stillHold(known.facts, stamp)) return known.access;
       return remember(caller, await readCallerFacts(tx, caller)).access;
     },
     remembered: (caller) => {
-      const known = current.memory.get(keyOf(caller));
+      const known = memoryOf(caller);
       return (
         known && {
           access: known.access,
@@ -79,5 +81,9 @@ async function policyOf(folder?: URL): Promise<{ policy: PolicySet; memory: Boun
 const keyOf = ({ organizationId, practitionerId, patientId, role, purposeOfUse }: Caller): string =>
   JSON.stringify([organizationId, practitionerId, patientId, role, purposeOfUse]);
 
-/** A patient's facts hang on links between Patients, which are many and change often: they are read each time. */
-const isRemembered = (caller: Caller): boolean => caller.patientId === undefined && caller.role !== 'patient';
+/**
+ * A patient's facts hang on links between Patients, which are many and change often: they are read each time. So are those of an exceptional
+ * access, which is short and ends at once.
+ */
+const isRemembered = (caller: Caller): boolean =>
+  caller.patientId === undefined && caller.role !== 'patient' && caller.exceptionalAccess === undefined;

@@ -145,6 +145,12 @@ export function aboutPatient(patientIds: readonly string[]): Term {
   };
 }
 
+/** The record is about one of the Patients that an exceptional access opens; `evidence` says what that rests on. */
+export function aboutOpened(patientIds: readonly string[], evidence: readonly Evidence[]): Term {
+  const about = aboutPatient(patientIds);
+  return about === never ? never : { sql: about.sql, test: (seen) => about.test(seen) && [...evidence] };
+}
+
 /** The organization is a party to the record: requester, owner, performer. */
 export const partyTo = (organizationId: string): Term =>
   organizationId === ''

@@ -11,6 +11,7 @@ export const CONDITIONS = [
   'patient',
   'party',
   'directory',
+  'break-glass',
   'oversight',
   'audit',
   'registered',

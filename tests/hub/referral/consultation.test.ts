@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { closeOverdue } from '../../../hub/referral/overdue.js';
-import { undelivered } from '../../../hub/referral/outbox.js';
+import { undelivered } from '../../../hub/store/outbox.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
 import {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createOutbox, enqueue, type StoredEvent, undelivered } from '../../../hub/referral/outbox.js';
+import { createOutbox, enqueue, type StoredEvent, undelivered } from '../../../hub/store/outbox.js';
 import { sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 

@@ -1,5 +1,5 @@
-import type { Queryable } from '../store/database.js';
-import { sql } from '../store/sql.js';
+import type { Queryable } from './database.js';
+import { sql } from './sql.js';
 
 /** Something that an organization is to be told of. The payload names records, it never holds their content. */
 export interface OutboxEvent {
