@@ -12,6 +12,7 @@ import { registerHealth } from './api/health.js';
 import { registerIdentityLinks } from './api/identity-links.js';
 import { registerQuarantine } from './api/quarantine.js';
 import { registerReports } from './api/reports.js';
+import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
 import type { Config } from './config.js';
 import { registerFrontPage } from './console/front-page.js';
@@ -43,6 +44,7 @@ export interface Hub {
   server: Server;
   db: Database;
   audit: AuditWriter;
+  sealer: Sealer;
   sources: Sources;
   models: Models;
   fhir: FhirDeps;
@@ -64,6 +66,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const log = withoutData(options.log);
   setRegionOffset(config.utcOffset);
   const audit = await openAudit(db, databaseUrl, { onFailure: (err) => log.error({ err }, 'audit not written') });
+  const sealer = await startSealer(db, config, log);
   const access = await createAccess(config, { onFailure: (err) => log.error({ err }, 'a decision failed and was a denial') });
   const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
   const models = await loadModels();
@@ -112,9 +115,10 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     await server.stop({ timeout: 10_000 });
     await Promise.all([sources.stop(), workers.stop()]);
     await audit.close();
+    await sealer.stop();
     await outbound.close();
   };
-  return { server, db, audit, sources, models, fhir, stop: () => (stopped ??= stop()) };
+  return { server, db, audit, sealer, sources, models, fhir, stop: () => (stopped ??= stop()) };
 }
 
 function every(milliseconds: number, work: () => Promise<unknown>, failed: (error: unknown) => void): NodeJS.Timeout {

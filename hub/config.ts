@@ -68,6 +68,12 @@ const schema = z.strictObject({
   smallestGroup: count(5, 2).describe(
     'Persons that must share all values of a de-identified row; rows of fewer are counted, not shown.',
   ),
+  auditSealSeconds: z.coerce
+    .number()
+    .min(0.1)
+    .default(10)
+    .describe('Seconds between two sealings of the audit: rows into the tree, a signed tree head.'),
+  auditRetentionMonths: count(360, 6).describe('Months that the audit stays in the database; only older ones may be archived.'),
   logLevel: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

@@ -1,5 +1,6 @@
 import type { Server } from '@hapi/hapi';
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { backlog } from '../audit/proof/seal.sql.js';
 import type { AuditWriter } from '../audit/record.js';
 import type { Database, Queryable } from '../store/database.js';
 import { type Sql, sql } from '../store/sql.js';
@@ -29,6 +30,19 @@ const statements: readonly { name: string; help: string; labels: readonly string
     help: 'Events that are not delivered yet.',
     labels: [],
     statement: sql`select count(*)::int as value from outbox where delivered is null`,
+  },
+  { name: 'hub_audit_unsealed_rows', help: 'Rows of the audit that are not in the tree yet.', labels: [], statement: backlog },
+  {
+    name: 'hub_audit_tree_size',
+    help: 'Rows of the audit that the last signed tree head covers.',
+    labels: [],
+    statement: sql`select coalesce(max(tree_size), 0) as value from audit_head`,
+  },
+  {
+    name: 'hub_audit_tree_head_age_seconds',
+    help: 'Seconds since the last tree head was signed; it only matters while rows wait.',
+    labels: [],
+    statement: sql`select extract(epoch from clock_timestamp() - signed)::float8 as value from audit_head order by tree_size desc limit 1`,
   },
 ];
 

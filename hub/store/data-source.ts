@@ -2,6 +2,7 @@ import { DataSource } from 'typeorm';
 import { entities } from './entities.js';
 import { Initial1763856000001 } from './migrations/0001-initial.js';
 import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-access.js';
+import { AuditTree1763856002000 } from './migrations/0002-audit-tree.js';
 
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
@@ -9,7 +10,7 @@ export function createDataSource(url: string): DataSource {
     type: 'postgres',
     url,
     entities,
-    migrations: [Initial1763856000001, ExceptionalAccess1763856004000],
+    migrations: [Initial1763856000001, AuditTree1763856002000, ExceptionalAccess1763856004000],
     migrationsTransactionMode: 'all',
     synchronize: false,
     logging: false,
