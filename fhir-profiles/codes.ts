@@ -17,6 +17,7 @@ export const systems = {
   loinc: 'http://loinc.org',
   ucum: 'http://unitsofmeasure.org',
   identifierType: 'http://terminology.hl7.org/CodeSystem/v2-0203',
+  observationValue: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue',
   observationInterpretation: 'http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation',
   observationCategory: 'http://terminology.hl7.org/CodeSystem/observation-category',
   diagnosticServiceSection: 'http://terminology.hl7.org/CodeSystem/v2-0074',

@@ -26,6 +26,8 @@ export interface ElementRule {
   choice: boolean;
   array: boolean;
   min: number;
+  /** Part of a summary. */
+  summary: boolean;
   max: number;
   typeCode: string;
   /** Set for primitive types. */
@@ -104,6 +106,7 @@ function addElement(type: PrunedType, element: PrunedElement, rules: Map<string,
       choice,
       array: element.array ?? false,
       min: element.min,
+      summary: element.summary ?? false,
       max: element.max === '*' ? Number.POSITIVE_INFINITY : Number(element.max),
       typeCode,
       primitive: isPrimitive(typeCode) ? primitives[typeCode] : undefined,

@@ -10,6 +10,8 @@ export interface PrunedElement {
   /** For example `ImagingStudy.series.uid`; choice elements end in `[x]`. */
   path: string;
   min: number;
+  /** Part of a summary (ElementDefinition.isSummary). */
+  summary?: true;
   /** A number or `*`. */
   max: string;
   /** True when it is an array in JSON (its base may repeat). */

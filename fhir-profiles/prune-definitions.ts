@@ -94,6 +94,7 @@ function pruneElement(element: ElementDefinition): PrunedElement {
   return {
     path: element.path,
     min: element.min ?? 0,
+    summary: element.isSummary || undefined,
     max: element.max ?? '*',
     array: (element.base?.max ?? element.max) !== '1' || undefined,
     types: element.type?.map((type) => ({ code: typeName(type), targets: targetTypes(type.targetProfile) })),

@@ -1,20 +1,8 @@
 import { invalid, notSupported } from '../outcomes.js';
-import { type DateRange, dateRange } from '../store/fhir-date.js';
-import { type SearchKey, searchKeys } from '../store/search-keys.js';
-
-/** One condition; the values of a comma list are alternatives, repeated parameters are separate conditions. */
-export type Condition =
-  | { kind: 'id'; ids: string[] }
-  | { kind: 'token'; keys: string[] }
-  | { kind: 'patient'; ids: string[] }
-  | { kind: 'patient-identifier'; identifiers: { system: string | undefined; value: string }[] }
-  | { kind: 'name'; prefixes: string[] }
-  | { kind: 'date'; column: 'date' | 'last_updated'; alternatives: DateTest[] };
-
-export interface DateTest {
-  prefix: 'eq' | 'ne' | 'gt' | 'lt' | 'ge' | 'le' | 'sa' | 'eb' | 'ap';
-  range: DateRange;
-}
+import { searchKeys } from '../store/search-keys.js';
+import { type Condition, conditionOf, typesOn } from './search-conditions.js';
+import { type Include, includeOf } from './search-includes.js';
+import { elementsView, SUMMARIES, type View } from './subset.js';
 
 export interface Sort {
   column: 'date' | 'last_updated' | 'id';
@@ -24,21 +12,30 @@ export interface Sort {
 export interface SearchQuery {
   type: string;
   conditions: Condition[];
-  includes: SearchKey[];
+  includes: Include[];
   sort: Sort;
   count: number;
   cursor: string | undefined;
   total: boolean;
   countOnly: boolean;
+  /** Which part of each resource is asked for; undefined: all of it. */
+  view: View | undefined;
   /** The parameters that were understood, for the self link. */
   used: (readonly [string, string])[];
   /** The ones that were not, reported in lenient handling. */
-  ignored: string[];
+  ignored: Ignored[];
+}
+
+/** A parameter that was not understood, and what is said of it. */
+export interface Ignored {
+  name: string;
+  diagnostics: string;
 }
 
 const MAX_VALUE = 2000;
 const MAX_PARAMETERS = 40;
-const MAX_ALTERNATIVES = 100;
+/** Records of other types that one search looks at, by all its chains together. */
+const MAX_LINKED = 24;
 
 /**
  * Reads the parameters of a search (R4 3.1.1).
@@ -59,6 +56,7 @@ export function parseSearch(
     cursor: undefined,
     total: false,
     countOnly: false,
+    view: undefined,
     used: [],
     ignored: [],
   };
@@ -66,13 +64,37 @@ export function parseSearch(
     if (value.length > MAX_VALUE) throw invalid(`The value is longer than ${MAX_VALUE} characters.`, name.slice(0, 100));
     if (/[\u0000-\u001f]/.test(value)) throw invalid('The value holds a control character.', name.slice(0, 100));
     if (value === '') continue; // R4 3.1.1.4: a parameter without a value is no parameter
-    const known = control(search, name, value, options) || condition(search, name, value, options.utcOffset);
-    if (known) search.used.push([name, value]);
-    else if (options.strict)
-      throw notSupported(`The parameter '${name.slice(0, 100)}' is not known for ${type}.`, name.slice(0, 100));
-    else search.ignored.push(name.slice(0, 100));
+    if (control(search, name, value, options) || condition(search, name, value, options.utcOffset))
+      search.used.push([name, value]);
+    else search.ignored.push(unknown(type, name.slice(0, 100)));
   }
+  const [first] = search.ignored;
+  if (first && options.strict) throw notSupported(first.diagnostics, first.name);
+  assertBearable(search);
   return search;
+}
+
+/** Parameters that select rows. */
+function condition(search: SearchQuery, name: string, value: string, utcOffset: string): boolean {
+  const found = conditionOf(search.type, { name, value, utcOffset, links: 0 });
+  if (found) search.conditions.push(found);
+  return found !== undefined;
+}
+
+function unknown(type: string, name: string): Ignored {
+  const [stem = '', modifier] = name.split(':');
+  const isKnown = modifier && ['_id', '_lastUpdated', ...(searchKeys[type] ?? []).map((k) => k.name)].includes(stem);
+  const what = isKnown
+    ? `The modifier ':${modifier}' is not offered for '${stem}'.`
+    : `The parameter '${name}' is not known for ${type}.`;
+  return { name, diagnostics: what };
+}
+
+function assertBearable({ conditions, includes, view }: SearchQuery): void {
+  const linked = conditions.flatMap(typesOn).length;
+  if (linked > MAX_LINKED) throw notSupported(`At most ${MAX_LINKED} references are followed in one search.`);
+  // R4 3.1.1.5.8
+  if (view?.kind === 'text' && includes.length > 0) throw invalid('_summary=text takes no includes.', '_summary');
 }
 
 const hasDate = (type: string): boolean => (searchKeys[type] ?? []).some((k) => k.kind === 'date') && type !== 'Patient';
@@ -98,14 +120,21 @@ function control(search: SearchQuery, name: string, value: string, options: { ma
       search.total = value !== 'none';
       return true;
     case '_summary':
-      if (value !== 'count' && value !== 'false') throw notSupported('_summary takes count or false.', name);
+      if (!Object.hasOwn(SUMMARIES, value)) throw invalid(`_summary takes ${Object.keys(SUMMARIES).join(', ')}.`, name);
       search.countOnly = value === 'count';
+      search.view = SUMMARIES[value];
+      return true;
+    case '_elements':
+      search.view = elementsView(value);
       return true;
     case '_cursor':
       search.cursor = value;
       return true;
     case '_include':
-      search.includes.push(...includesOf(search.type, value));
+    case '_include:iterate':
+    case '_revinclude':
+    case '_revinclude:iterate':
+      search.includes.push(includeOf(search.type, name, value));
       return true;
     case '_format':
       if (!/json/.test(value)) throw notSupported('Only JSON is offered.', name);
@@ -123,94 +152,4 @@ function sortOf(type: string, value: string): Sort {
   const key = searchKeys[type]?.find((k) => k.name === name);
   if (key?.kind !== 'date') throw notSupported(`Sorting by '${name.slice(0, 100)}' is not offered.`, '_sort');
   return { column: 'date', descending };
-}
-
-function includesOf(type: string, value: string): SearchKey[] {
-  const [source, name, target] = value.split(':');
-  const key =
-    source === type
-      ? searchKeys[type]?.find((k) => k.name === name && (k.kind === 'reference' || k.kind === 'patient'))
-      : undefined;
-  if (!key) throw notSupported(`'${value.slice(0, 100)}' can't be included.`, '_include');
-  return [target ? { ...key, targets: [target] } : key];
-}
-
-/** Parameters that select rows. */
-function condition(search: SearchQuery, name: string, value: string, utcOffset: string): boolean {
-  const alternatives = splitValues(value, name);
-  if (name === '_id') {
-    search.conditions.push({ kind: 'id', ids: alternatives });
-    return true;
-  }
-  if (name === '_lastUpdated') {
-    search.conditions.push({
-      kind: 'date',
-      column: 'last_updated',
-      alternatives: alternatives.map((v) => dateTest(v, name, utcOffset)),
-    });
-    return true;
-  }
-  if (name === 'patient.identifier' || name === 'subject:Patient.identifier') {
-    if (!searchKeys[search.type]?.some((k) => k.kind === 'patient')) return false;
-    search.conditions.push({ kind: 'patient-identifier', identifiers: alternatives.map(identifierOf) });
-    return true;
-  }
-  if (name === '_security') {
-    search.conditions.push({ kind: 'token', keys: alternatives.map((v) => `_security=${v}`) });
-    return true;
-  }
-  const key = searchKeys[search.type]?.find((k) => k.name === name);
-  if (!key) return false;
-  search.conditions.push(conditionOf(key, alternatives, utcOffset));
-  return true;
-}
-
-function conditionOf(key: SearchKey, values: string[], utcOffset: string): Condition {
-  switch (key.kind) {
-    case 'token':
-      return { kind: 'token', keys: values.map((v) => `${key.name}=${v}`) };
-    case 'reference':
-      return { kind: 'token', keys: values.flatMap((v) => referenceKeys(key, v)) };
-    case 'patient':
-      return { kind: 'patient', ids: values.map((v) => patientId(v, key.name)) };
-    case 'name':
-      return { kind: 'name', prefixes: values.map((v) => v.normalize('NFKC').toLowerCase()) };
-    case 'date':
-      return { kind: 'date', column: 'date', alternatives: values.map((v) => dateTest(v, key.name, utcOffset)) };
-  }
-}
-
-function referenceKeys(key: SearchKey, value: string): string[] {
-  return value.includes('/') || value.includes(':')
-    ? [`${key.name}=${value}`]
-    : (key.targets ?? []).map((t) => `${key.name}=${t}/${value}`);
-}
-
-function patientId(value: string, name: string): string {
-  const id = value.startsWith('Patient/') ? value.slice('Patient/'.length) : value;
-  if (!/^[A-Za-z0-9\-.]{1,64}$/.test(id)) throw invalid('The value is not a reference to a Patient.', name);
-  return id;
-}
-
-function identifierOf(value: string): { system: string | undefined; value: string } {
-  const bar = value.indexOf('|');
-  return bar < 0 ? { system: undefined, value } : { system: value.slice(0, bar), value: value.slice(bar + 1) };
-}
-
-/** Values separated by commas; `\,` `\|` `\$` `\\` are literal (R4 3.1.1.4.0.1). */
-function splitValues(value: string, name: string): string[] {
-  const parts = (value.match(/(?:\\.|[^,\\])+/g) ?? []).map((p) => p.replace(/\\([,|$\\])/g, '$1'));
-  if (parts.length === 0) throw invalid('The value is empty.', name);
-  if (parts.length > MAX_ALTERNATIVES) throw invalid(`At most ${MAX_ALTERNATIVES} alternatives are taken.`, name);
-  return parts;
-}
-
-const PREFIX = /^(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)$/;
-
-function dateTest(value: string, name: string, utcOffset: string): DateTest {
-  const [, prefix, text] = PREFIX.exec(value) ?? [];
-  // a '+' of an offset arrives as a space when the client did not escape it
-  const range = dateRange((text ?? '').replace(' ', '+'), utcOffset);
-  if (!range) throw invalid(`'${value.slice(0, 40)}' is not a date.`, name);
-  return { prefix: (prefix ?? 'eq') as DateTest['prefix'], range };
 }

@@ -5,6 +5,7 @@ import { forbidden, invalid, type Issue, methodNotAllowed, notFound, unprocessab
 import type { FhirResource } from '../store/search-keys.js';
 import type { FhirDeps, FhirRequest } from './exchange.js';
 import { localiseReferences } from './references.js';
+import { isSubsetted } from './subset.js';
 import { isType, typeRules } from './types.js';
 
 /**
@@ -18,6 +19,7 @@ export function admit({ config }: FhirDeps, request: FhirRequest, type: string, 
   if (resource.resourceType !== type) throw invalid(`The resource must be a ${type}.`, `${at}${at ? '.' : ''}resourceType`);
   assertMayWrite(type, request.caller.role);
   assertValid(resource, at);
+  assertWhole(resource, at);
   localiseReferences(resource, config.publicUrl);
   return resource;
 }
@@ -39,6 +41,20 @@ function assertMayWrite(type: string, role: Role): void {
 function assertValid(resource: FhirResource, at: string): void {
   const errors = validateResource(resource).filter((i) => i.severity === 'error' || i.severity === 'fatal');
   if (errors.length > 0) throw unprocessable(errors.map((i) => located(i as unknown as Issue, at)));
+}
+
+/** What was read in part is not given back as the whole (R4 3.1.1.5.8). */
+function assertWhole(resource: FhirResource, at: string): void {
+  if (!isSubsetted(resource)) return;
+  const expression = [`${at || resource.resourceType}.meta.tag`];
+  throw unprocessable([
+    {
+      severity: 'error',
+      code: 'business-rule',
+      diagnostics: 'This is a part of a resource (SUBSETTED), not the whole.',
+      expression,
+    },
+  ]);
 }
 
 /** Expressions inside a Bundle start at its entry. */

@@ -4,7 +4,7 @@ import type { Issue } from '../outcomes.js';
 import { columns } from '../store/resources.js';
 import { and, type Sql, sql } from '../store/sql.js';
 import type { SearchQuery } from './search-query.js';
-import { conditionsSql } from './search-statement.sql.js';
+import { conditionsSql } from './search-conditions.sql.js';
 
 const MAX_WITHHELD = 50;
 

@@ -36,155 +36,154 @@ export interface SearchKey {
   /** Canonical definition when it is not FHIR's own. */
   definition?: string;
   documentation?: string;
-  values: (resource: Json) => unknown;
+  /** Elements that hold the values, e.g. `series.bodySite`; of a date the first that is there counts. */
+  elements: readonly string[];
+  values: (resource: Json) => unknown[];
 }
 
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]);
-const token = (name: string, values: SearchKey['values'], extra: Partial<SearchKey> = {}): SearchKey => ({
-  name,
-  kind: 'token',
-  type: 'token',
-  values,
-  ...extra,
-});
-const reference = (name: string, targets: readonly string[], values: SearchKey['values']): SearchKey => ({
-  name,
-  kind: 'reference',
-  type: 'reference',
-  targets,
-  values,
-});
-const date = (name: string, values: SearchKey['values']): SearchKey => ({ name, kind: 'date', type: 'date', values });
-const names = (name: string, values: SearchKey['values']): SearchKey => ({ name, kind: 'name', type: 'string', values });
-const patient = (name: string): SearchKey => ({
-  name,
-  kind: 'patient',
-  type: 'reference',
-  targets: ['Patient'],
-  values: patientReference,
-});
+
+/** What stands at a path of elements, lists taken apart. */
+function at(path: string): (resource: Json) => unknown[] {
+  const steps = path.split('.');
+  return (resource) =>
+    steps.reduce<unknown[]>((nodes, step) => nodes.flatMap((n) => list((n as Json | null)?.[step])), [resource]);
+}
+
+type Extra = Partial<Pick<SearchKey, 'targets' | 'documentation'>>;
+
+function keyOf(name: string, kind: KeyKind, type: SearchKey['type'], elements: readonly string[], extra: Extra = {}): SearchKey {
+  const paths = elements.map(at);
+  return { name, kind, type, elements, values: (resource) => paths.flatMap((path) => path(resource)), ...extra };
+}
+
+const token = (name: string, elements: readonly string[] = [name], extra: Extra = {}): SearchKey =>
+  keyOf(name, 'token', 'token', elements, extra);
+const reference = (name: string, targets: readonly string[], elements: readonly string[] = [name]): SearchKey =>
+  keyOf(name, 'reference', 'reference', elements, { targets });
+const date = (name: string, elements: readonly string[] = [name]): SearchKey => keyOf(name, 'date', 'date', elements);
+const names = (name: string, elements: readonly string[] = [name]): SearchKey => keyOf(name, 'name', 'string', elements);
+const patient = (name: string, extra: Extra = {}): SearchKey =>
+  keyOf(name, 'patient', 'reference', ['subject', 'patient', 'for'], { targets: ['Patient'], ...extra });
 
 /** `date` keys of a type share one column range: a type has one primary date. */
 export const searchKeys: Readonly<Record<string, readonly SearchKey[]>> = {
   Patient: [
-    token('identifier', (r) => r.identifier),
-    token('gender', (r) => r.gender),
-    token('active', (r) => r.active),
-    names('name', (r) => r.name),
-    date('birthdate', (r) => r.birthDate),
-    reference('organization', ['Organization'], (r) => r.managingOrganization),
+    token('identifier'),
+    token('gender'),
+    token('active'),
+    names('name'),
+    date('birthdate', ['birthDate']),
+    reference('organization', ['Organization'], ['managingOrganization']),
   ],
   ImagingStudy: [
-    token('identifier', (r) => r.identifier),
-    token('status', (r) => r.status),
-    token('modality', (r) => [...list(r.modality), ...list(r.series).map((s) => (s as Json).modality)], {
+    token('identifier'),
+    token('status'),
+    token('modality', ['modality', 'series.modality'], {
       documentation: 'Matches ImagingStudy.modality as well as ImagingStudy.series.modality (R4 looks at the series only).',
     }),
-    token('bodysite', (r) => list(r.series).map((s) => (s as Json).bodySite)),
-    date('started', (r) => r.started),
+    token('bodysite', ['series.bodySite']),
+    date('started'),
     patient('patient'),
     patient('subject'),
-    reference('basedon', ['ServiceRequest'], (r) => r.basedOn),
-    reference('endpoint', ['Endpoint'], (r) => [
-      ...list(r.endpoint),
-      ...list(r.series).flatMap((s) => list((s as Json).endpoint)),
-    ]),
+    reference('basedon', ['ServiceRequest'], ['basedOn']),
+    reference('endpoint', ['Endpoint'], ['endpoint', 'series.endpoint']),
   ],
   DiagnosticReport: [
-    token('identifier', (r) => r.identifier),
-    token('status', (r) => r.status),
-    token('code', (r) => r.code),
-    token('category', (r) => r.category),
-    date('date', (r) => r.effectiveDateTime ?? r.effectivePeriod ?? r.issued),
+    token('identifier'),
+    token('status'),
+    token('code'),
+    token('category'),
+    date('date', ['effectiveDateTime', 'effectivePeriod', 'issued']),
     patient('patient'),
     patient('subject'),
-    reference('based-on', ['ServiceRequest'], (r) => r.basedOn),
-    reference('result', ['Observation'], (r) => r.result),
-    reference('performer', ['Organization', 'Practitioner', 'PractitionerRole'], (r) => r.performer),
+    reference('based-on', ['ServiceRequest'], ['basedOn']),
+    reference('result', ['Observation']),
+    reference('performer', ['Organization', 'Practitioner', 'PractitionerRole']),
   ],
   Observation: [
-    token('identifier', (r) => r.identifier),
-    token('status', (r) => r.status),
-    token('code', (r) => r.code),
-    token('category', (r) => r.category),
-    date('date', (r) => r.effectiveDateTime ?? r.effectivePeriod ?? r.effectiveInstant),
+    token('identifier'),
+    token('status'),
+    token('code'),
+    token('category'),
+    date('date', ['effectiveDateTime', 'effectivePeriod', 'effectiveInstant']),
     patient('patient'),
     patient('subject'),
-    reference('based-on', ['ServiceRequest'], (r) => r.basedOn),
-    reference('derived-from', ['ImagingStudy', 'Observation'], (r) => r.derivedFrom),
-    reference('device', ['Device'], (r) => r.device),
+    reference('based-on', ['ServiceRequest'], ['basedOn']),
+    reference('derived-from', ['ImagingStudy', 'Observation'], ['derivedFrom']),
+    reference('device', ['Device']),
   ],
   ServiceRequest: [
-    token('identifier', (r) => r.identifier),
-    token('status', (r) => r.status),
-    token('intent', (r) => r.intent),
-    token('priority', (r) => r.priority),
-    token('code', (r) => r.code),
-    date('authored', (r) => r.authoredOn),
+    token('identifier'),
+    token('status'),
+    token('intent'),
+    token('priority'),
+    token('code'),
+    date('authored', ['authoredOn']),
     patient('patient'),
     patient('subject'),
-    reference('requester', ['Organization', 'Practitioner', 'PractitionerRole'], (r) => r.requester),
-    reference('performer', ['Organization', 'Practitioner', 'PractitionerRole'], (r) => r.performer),
+    reference('requester', ['Organization', 'Practitioner', 'PractitionerRole']),
+    reference('performer', ['Organization', 'Practitioner', 'PractitionerRole']),
   ],
   Task: [
-    token('identifier', (r) => r.identifier),
-    token('status', (r) => r.status),
-    token('business-status', (r) => r.businessStatus),
-    token('intent', (r) => r.intent),
-    token('priority', (r) => r.priority),
-    token('code', (r) => r.code),
-    date('authored-on', (r) => r.authoredOn),
-    { ...patient('patient'), documentation: 'Task.for' },
-    reference('focus', ['ImagingStudy', 'ServiceRequest'], (r) => r.focus),
-    reference('based-on', ['ServiceRequest'], (r) => r.basedOn),
-    reference('requester', ['Organization', 'Practitioner', 'PractitionerRole', 'Device'], (r) => r.requester),
-    reference('owner', ['Organization', 'Practitioner', 'PractitionerRole', 'Device'], (r) => r.owner),
+    token('identifier'),
+    token('status'),
+    token('business-status', ['businessStatus']),
+    token('intent'),
+    token('priority'),
+    token('code'),
+    date('authored-on', ['authoredOn']),
+    patient('patient', { documentation: 'Task.for' }),
+    reference('focus', ['ImagingStudy', 'ServiceRequest']),
+    reference('based-on', ['ServiceRequest'], ['basedOn']),
+    reference('requester', ['Organization', 'Practitioner', 'PractitionerRole', 'Device']),
+    reference('owner', ['Organization', 'Practitioner', 'PractitionerRole', 'Device']),
   ],
   Consent: [
-    token('identifier', (r) => r.identifier),
-    token('status', (r) => r.status),
-    token('scope', (r) => r.scope),
-    token('category', (r) => r.category),
-    date('date', (r) => r.dateTime),
+    token('identifier'),
+    token('status'),
+    token('scope'),
+    token('category'),
+    date('date', ['dateTime']),
     patient('patient'),
-    reference('organization', ['Organization'], (r) => r.organization),
+    reference('organization', ['Organization']),
   ],
   Organization: [
-    token('identifier', (r) => r.identifier),
-    token('active', (r) => r.active),
-    token('type', (r) => r.type),
-    names('name', (r) => [r.name, ...list(r.alias)]),
-    reference('partof', ['Organization'], (r) => r.partOf),
+    token('identifier'),
+    token('active'),
+    token('type'),
+    names('name', ['name', 'alias']),
+    reference('partof', ['Organization'], ['partOf']),
   ],
   OrganizationAffiliation: [
-    token('identifier', (r) => r.identifier),
-    token('active', (r) => r.active),
-    token('role', (r) => r.code),
-    date('date', (r) => r.period),
-    reference('primary-organization', ['Organization'], (r) => r.organization),
-    reference('participating-organization', ['Organization'], (r) => r.participatingOrganization),
+    token('identifier'),
+    token('active'),
+    token('role', ['code']),
+    date('date', ['period']),
+    reference('primary-organization', ['Organization'], ['organization']),
+    reference('participating-organization', ['Organization'], ['participatingOrganization']),
   ],
   Endpoint: [
-    token('identifier', (r) => r.identifier),
-    token('status', (r) => r.status),
-    token('connection-type', (r) => r.connectionType),
-    names('name', (r) => r.name),
-    reference('organization', ['Organization'], (r) => r.managingOrganization),
+    token('identifier'),
+    token('status'),
+    token('connection-type', ['connectionType']),
+    names('name'),
+    reference('organization', ['Organization'], ['managingOrganization']),
   ],
-  Practitioner: [token('identifier', (r) => r.identifier), token('active', (r) => r.active), names('name', (r) => r.name)],
+  Practitioner: [token('identifier'), token('active'), names('name')],
   PractitionerRole: [
-    token('identifier', (r) => r.identifier),
-    token('active', (r) => r.active),
-    token('role', (r) => r.code),
-    reference('practitioner', ['Practitioner'], (r) => r.practitioner),
-    reference('organization', ['Organization'], (r) => r.organization),
+    token('identifier'),
+    token('active'),
+    token('role', ['code']),
+    reference('practitioner', ['Practitioner']),
+    reference('organization', ['Organization']),
   ],
-  Device: [token('identifier', (r) => r.identifier), token('status', (r) => r.status), token('type', (r) => r.type)],
-  Provenance: [
-    reference('target', ['ImagingStudy', 'DiagnosticReport', 'Observation', 'Task'], (r) => r.target),
-    date('recorded', (r) => r.recorded),
-  ],
+  Device: [token('identifier'), token('status'), token('type')],
+  Provenance: [reference('target', ['ImagingStudy', 'DiagnosticReport', 'Observation', 'Task']), date('recorded')],
 };
+
+/** Whether the parameter is a reference: can be chained, included, and asked for in reverse. */
+export const isReference = (key: SearchKey): boolean => key.type === 'reference';
 
 /** The index columns of one resource. */
 export interface Keys {
@@ -208,7 +207,7 @@ export function extractKeys(resource: Json): Keys {
   const words = new Set<string>();
   let range: DateRange | undefined;
   for (const key of searchKeys[resource.resourceType] ?? []) {
-    for (const value of list(key.values(resource)).flat()) {
+    for (const value of key.values(resource)) {
       if (key.kind === 'token') for (const t of tokensOf(key.name, value)) tokens.add(t);
       else if (key.kind === 'reference') addReference(tokens, key.name, value);
       else if (key.kind === 'name') for (const w of wordsOf(value)) words.add(w);
@@ -240,7 +239,7 @@ function imagingScope(resource: Json): { modality: string[]; bodySite: string[] 
 }
 
 /** Longest token that is indexed as it is, in characters. */
-const LONGEST_TOKEN = 32;
+export const LONGEST_TOKEN = 32;
 
 /** A token as it is indexed and searched: a long one by its digest (132 bits of SHA-256), because column and index each hold it in full. */
 export const tokenKey = (token: string): string =>

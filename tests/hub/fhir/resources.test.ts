@@ -37,17 +37,45 @@ describe('the CapabilityStatement is true', () => {
   it('every search parameter that it states is taken in strict handling, and every type can be searched', async () => {
     const statement = (await get('/fhir/metadata')).body;
     const auditor = await hub.system('commission', 'auditor', 'HCOMPL');
-    for (const resource of statement.rest[0].resource) {
-      const used = resource.type === 'AuditEvent' ? auditor : token;
-      for (const { name, type } of resource.searchParam) {
-        const value = name === 'outcome' ? '0' : name === 'action' ? 'R' : type === 'date' ? '2026' : 'x';
-        const answer = await hub
+    const taken = async (type: string, query: string): Promise<number> => {
+      const used = type === 'AuditEvent' ? auditor : token;
+      return (
+        await hub
           .http()
-          .get(`/fhir/${resource.type}?${name}=${value}`)
-          .set({ authorization: `Bearer ${used}`, prefer: 'handling=strict' });
-        expect({ type: resource.type, name, status: answer.status }).toEqual({ type: resource.type, name, status: 200 });
+          .get(`/fhir/${type}?${query}`)
+          .set({ authorization: `Bearer ${used}`, prefer: 'handling=strict' })
+      ).status;
+    };
+    const listed = (kind: string, documentation = ''): string[] =>
+      new RegExp(`${kind}: ([^.]*)\\.`).exec(documentation)?.[1]?.split(', ') ?? [];
+    for (const { type, searchParam, searchInclude = [], searchRevInclude = [] } of statement.rest[0].resource) {
+      const asked: string[] = [
+        ...searchInclude.map((value: string) => `_include=${value}`),
+        ...searchRevInclude.map((value: string) => `_revinclude=${value}`),
+      ];
+      for (const { name, type: kind, documentation } of searchParam) {
+        const value = name === 'outcome' ? '0' : name === 'action' ? 'R' : kind === 'date' ? '2026' : 'x';
+        asked.push(`${name}=${value}`);
+        for (const modifier of listed('Modifiers', documentation))
+          asked.push(`${name}:${modifier}=${modifier === 'missing' ? 'true' : value}`);
+        for (const target of listed('Chains', documentation)) asked.push(`${name}:${target}._id=x`);
       }
+      for (const query of asked) expect([type, query, await taken(type, query)]).toEqual([type, query, 200]);
     }
+  });
+  it('states each way of asking about references that works', async () => {
+    const statement = (await get('/fhir/metadata')).body;
+    const study = statement.rest[0].resource.find((r: { type: string }) => r.type === 'ImagingStudy');
+    expect(study.searchInclude).toEqual([
+      'ImagingStudy:patient',
+      'ImagingStudy:subject',
+      'ImagingStudy:basedon',
+      'ImagingStudy:endpoint',
+    ]);
+    expect(study.searchRevInclude).toEqual(['Observation:derived-from', 'Task:focus', 'Provenance:target']);
+    const said = (name: string) => study.searchParam.find((p: { name: string }) => p.name === name).documentation;
+    expect(said('status')).toBe('Modifiers: not, missing.');
+    expect(said('basedon')).toBe('Modifiers: missing, ServiceRequest. Chains: ServiceRequest.');
   });
   it('states no interaction that the hub keeps to itself', async () => {
     const statement = (await get('/fhir/metadata')).body;

@@ -1,0 +1,78 @@
+import type { RequestAccess } from '../access/decision.js';
+import { referenceToken } from '../store/reference-token.sql.js';
+import { tokenKey } from '../store/search-keys.js';
+import { and, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
+import { instantSql, rangeSql } from './date-conditions.sql.js';
+import { ofPatients, ofPersons } from './patient-conditions.js';
+import type { Condition } from './search-conditions.js';
+import { typeLiteral } from './types.js';
+
+/** The conditions of a search on alias `r`. What they say of other records holds only of those that the caller may read. */
+export function conditionsSql(
+  { type, conditions }: { type: string; conditions: readonly Condition[] },
+  access: RequestAccess,
+): Sql {
+  const parts = conditions.map((c) => conditionSql(type, c, access));
+  return and([sql`r.type = ${typeLiteral(type)}`, raw('not r.deleted'), ...parts]);
+}
+
+function conditionSql(type: string, c: Condition, access: RequestAccess): Sql {
+  switch (c.kind) {
+    case 'id':
+      return oneOf(raw('r.id'), c.ids);
+    case 'token':
+      return sql`r.tokens ${raw(c.keys.length === 1 ? '@>' : '&&')} ${c.keys.map(tokenKey)}::text[]`;
+    case 'patient':
+    case 'patient-identifier':
+      return ofPatients(access, c);
+    case 'name':
+      return sql`r.id in (select w.id from name_word w where w.type = ${type} and (${or(c.prefixes.map((p) => sql`w.word like ${`${likeLiteral(p)}%`}`))}))`;
+    case 'date':
+      return or(c.alternatives.map((test) => (c.column === 'last_updated' ? instantSql(test) : rangeSql(test))));
+    case 'not':
+      return sql`not (${conditionSql(type, c.of, access)})`;
+    case 'any':
+      return or(c.of.map((one) => conditionSql(type, one, access)));
+    case 'missing':
+      return c.isMissing ? sql`not ${present(c.elements)}` : present(c.elements);
+    case 'chain':
+      return chained(c, access);
+    case 'has':
+      return referredTo(type, c, access);
+  }
+}
+
+const likeLiteral = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
+
+/** One of the elements is there. No index tells this: it is looked up in the resource, after what narrows the search. */
+function present(elements: readonly string[]): Sql {
+  return or(
+    elements.map((element) => {
+      const [column, path] = element.startsWith('meta.') ? ['meta', element.slice('meta.'.length)] : ['content', element];
+      const steps = path.split('.').map((step) => `."${step}"`);
+      return raw(`coalesce(jsonb_path_exists(r.${column}::jsonb, '$${steps.join('')}'), false)`);
+    }),
+  );
+}
+
+/** The records of one type that meet one condition, and that the caller may read: what he may not read is no link. */
+const linking = (type: string, condition: Condition, access: RequestAccess): Sql =>
+  and([conditionsSql({ type, conditions: [condition] }, access), access.filter('read', type)]);
+
+/** R4 3.1.1.4.14: `r` refers to a record that meets the condition. By its patient it is chained as `patient` names Patients. */
+function chained({ key, target, condition }: Extract<Condition, { kind: 'chain' }>, access: RequestAccess): Sql {
+  const links = linking(target, condition, access);
+  if (key.kind === 'patient') return ofPersons(links);
+  return sql`r.tokens && array(select ${referenceToken(key.name, target, raw('r.id'))} from resource r where ${links})`;
+}
+
+/** R4 3.1.1.4.15: a record that meets the condition refers to `r`. */
+function referredTo(type: string, { source, key, condition }: Extract<Condition, { kind: 'has' }>, access: RequestAccess): Sql {
+  const links = linking(source, condition, access);
+  if (key.kind === 'patient') return sql`r.id in (select r.patient_id from resource r where ${links})`;
+  // the policy is written for `r`: what is referred to gets another name before the sources take that one
+  return sql`exists (
+    select from (select ${referenceToken(key.name, type, raw('r.id'))}) as referred (token)
+      join resource r on r.tokens @> array[referred.token]
+    where ${links})`;
+}
