@@ -57,6 +57,10 @@ const schema = z.strictObject({
   maxBundleEntries: count(1000).describe('Largest batch or transaction.'),
   maxPage: count(200).describe('Largest _count.'),
   maxStreams: count(16).describe('Retrievals that may run at once for one caller.'),
+  rateLimit: count(1000, 0).describe(
+    'Cost units a second that one account or client may use: a read costs 1, a search or write 2, a retrieval 5, a report 50, entries of a Bundle each; 0: no limit.',
+  ),
+  rateBurst: count(20_000).describe('Cost units that one account or client may use at once.'),
   consentRequiredFor: list.default(['HRESCH']).describe('Purposes that need the patient’s permit (opt-in).'),
   freshAuthentication: count(300).describe('Seconds since the sign-in within which break-glass may be begun.'),
   breakGlassMinutes: count(60).describe('Minutes that a break-glass session is open.'),

@@ -56,8 +56,9 @@ export const preconditionFailed = (diagnostics: string): Refusal => one(412, 'co
 export const tooLarge = (diagnostics: string): Refusal => one(413, 'too-long', diagnostics);
 /** 422: understood, but against the profiles or business rules. */
 export const unprocessable = (issues: readonly Issue[]): Refusal => new Refusal(422, issues);
-export const tooMany = (diagnostics: string): Refusal =>
-  new Refusal(429, [{ severity: 'error', code: 'throttled', diagnostics }], { 'retry-after': '1' });
+/** 429: again after so many seconds. */
+export const tooMany = (diagnostics: string, retryAfter = 1): Refusal =>
+  new Refusal(429, [{ severity: 'error', code: 'throttled', diagnostics }], { 'retry-after': String(retryAfter) });
 /** 502/504: the custodian's source does not answer as it should. */
 export const sourceFailed = (status: 502 | 504, diagnostics: string): Refusal => one(status, 'transient', diagnostics);
 /** 503: nothing is shown when the audit or the database can't be written. */

@@ -1,5 +1,5 @@
 import type { Server } from '@hapi/hapi';
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { backlog } from '../audit/proof/seal.sql.js';
 import type { AuditWriter } from '../audit/record.js';
 import type { Database, Queryable } from '../store/database.js';
@@ -101,10 +101,17 @@ function timeRequests(server: Server, registry: Registry): void {
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
     registers: [registry],
   });
+  const throttled = new Counter({
+    name: 'hub_requests_throttled_total',
+    help: 'Requests refused with 429 because their account, client or address asks too much.',
+    labelNames: ['route'],
+    registers: [registry],
+  });
   server.events.on('response', (request) => {
     const response = request.response;
     const status = response instanceof Error ? 500 : response?.statusCode;
     const seconds = ((request.info.completed || Date.now()) - request.info.received) / 1000;
+    if (status === 429) throttled.inc({ route: request.route.path });
     duration.observe({ method: request.method, route: request.route.path, status: String(status ?? 0) }, seconds);
   });
 }

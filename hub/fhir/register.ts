@@ -1,4 +1,6 @@
 import type { ReqRefDefaults, Request, ResponseToolkit, Server } from '@hapi/hapi';
+import { chargeRequest } from '../access/authentication/bearer-scheme.js';
+import { costOfBundle, costOfForm } from '../access/authentication/request-cost.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import type { Caller } from '../access/caller.js';
 import { invalid } from '../outcomes.js';
@@ -21,7 +23,7 @@ export function registerFhir(server: Server, deps: FhirDeps): void {
       method: 'POST',
       path: '/fhir',
       options: { payload },
-      handler: async (r, h) => reply(h, await submitBundle(deps, { ...requestOf(deps, r, []), body: bodyOf(r) })),
+      handler: async (r, h) => reply(h, await bundle(deps, r)),
     },
     { method: 'GET', path: '/fhir/{path*}', handler: async (r, h) => reply(h, await get(deps, r)) },
     {
@@ -33,6 +35,12 @@ export function registerFhir(server: Server, deps: FhirDeps): void {
   ]);
 }
 
+async function bundle(deps: FhirDeps, request: Request): Promise<FhirResponse> {
+  const body = bodyOf(request);
+  await chargeRequest(request, costOfBundle(body));
+  return submitBundle(deps, { ...requestOf(deps, request, []), body });
+}
+
 async function get(deps: FhirDeps, request: Request): Promise<FhirResponse> {
   const path = pathOf(request);
   return definition(path) ?? dispatch(deps, requestOf(deps, request, path));
@@ -41,7 +49,11 @@ async function get(deps: FhirDeps, request: Request): Promise<FhirResponse> {
 async function write(deps: FhirDeps, request: Request): Promise<FhirResponse> {
   const path = pathOf(request);
   const asked = requestOf(deps, request, path);
-  if (path.at(-1) === '_search') return dispatch(deps, { ...asked, query: [...asked.query, ...formOf(request)] });
+  if (path.at(-1) === '_search') {
+    const form = formOf(request);
+    await chargeRequest(request, costOfForm(form));
+    return dispatch(deps, { ...asked, query: [...asked.query, ...form] });
+  }
   return dispatch(deps, { ...asked, body: bodyOf(request) });
 }
 

@@ -40,6 +40,7 @@ export async function startHubProcess(options: {
       HUB_LOG_LEVEL: 'warn',
       HUB_OUTBOUND_NETWORKS: '127.0.0.0/8',
       HUB_POLL_SECONDS: '0.2',
+      HUB_RATE_LIMIT: '0',
       ...options.environment,
     },
     stdio: ['ignore', 'inherit', 'inherit'],

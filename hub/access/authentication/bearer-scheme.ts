@@ -7,6 +7,8 @@ import type { Caller, RequestContext } from '../caller.js';
 import type { OpenAccess } from './open-access.sql.js';
 import { capacityOf, callerOf, scopeOf } from './capacity.js';
 import { reasonOf } from './not-authentic.js';
+import type { RateLimit } from './rate-limit.js';
+import { costOfRequest } from './request-cost.js';
 import { requestContext } from './request-context.js';
 import type { Standing } from './standing.js';
 import type { AccessToken, VerifyAccessToken } from './verify-access-token.js';
@@ -16,6 +18,7 @@ export interface BearerDeps {
   audit: Audit;
   log: Logger;
   verify: VerifyAccessToken;
+  limit: RateLimit;
   standingOf: (token: AccessToken, context: RequestContext) => Promise<Standing | undefined>;
   /** The exceptional access of this id, if it is open now. */
   openAccess: (id: string) => Promise<OpenAccess | undefined>;
@@ -48,9 +51,23 @@ export function standingOfRequest(request: Request): Standing {
   return standing;
 }
 
-async function authenticate(deps: BearerDeps, request: Request): Promise<{ caller: Caller; standing: Standing }> {
+/** Takes what the body of a request adds to its cost. @throws {Refusal} 429 */
+export async function chargeRequest(request: Request, cost: number): Promise<void> {
+  await (request.auth.credentials?.['charge'] as Credentials['charge'] | undefined)?.(cost);
+}
+
+interface Credentials {
+  caller: Caller;
+  standing: Standing;
+  charge: (cost: number) => Promise<void>;
+}
+
+/** The cost is taken before anything is looked up: a flood that is refused costs a signature at most. */
+async function authenticate(deps: BearerDeps, request: Request): Promise<Credentials> {
   const context = requestContext(request, deps.config);
   const token = await verified(deps, request, context);
+  const charge = (cost: number): Promise<void> => deps.limit.charge(token, cost, context);
+  await charge(costOfRequest({ method: request.method.toUpperCase(), path: request.path, query: request.url.searchParams }));
   const standing = await deps.standingOf(token, context);
   const open = token.exceptionalAccess === undefined ? undefined : await deps.openAccess(token.exceptionalAccess);
   if (standing && token.exceptionalAccess !== undefined && !open) {
@@ -61,7 +78,7 @@ async function authenticate(deps: BearerDeps, request: Request): Promise<{ calle
   const caller =
     standing && capacity && callerOf(standing, capacity, { ...token, scope: scopeOf(standing, capacity.role, token.scope) });
   if (!standing || !caller || (open && !isOf(open, caller))) throw await withoutStanding(deps, token, standing, context);
-  return { caller, standing };
+  return { caller, standing, charge };
 }
 
 /** An exceptional access is one person's, for one organization: a token that names another's is nobody's. */

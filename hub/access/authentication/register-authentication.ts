@@ -11,6 +11,7 @@ import { clientAuthentication } from './client-assertion.js';
 import { clientCredentials } from './client-credentials.js';
 import { issuerKeys, KEY_SET_COOLDOWN } from './key-set.js';
 import { registerMetadata } from './metadata.js';
+import { createRateLimit } from './rate-limit.js';
 import { loadSigningKey } from './signing-key.js';
 import { type IssueAccessToken, exceptionalAccessTokens } from './exceptional-access-token.js';
 import { findOpenAccess } from './open-access.sql.js';
@@ -44,13 +45,15 @@ export async function registerAuthentication(server: Server, deps: Authenticatio
   const standingOf = (token: AccessToken, context: RequestContext) => findStanding(deps, registry, token, context);
   const authenticate = clientAuthentication(config, registry, fetchFromRegistered(config));
 
-  registerBearer(server, { config, audit, log, verify, standingOf, openAccess: (id) => findOpenAccess(db, id) });
+  const limit = createRateLimit(config, audit);
+
+  registerBearer(server, { config, audit, log, verify, limit, standingOf, openAccess: (id) => findOpenAccess(db, id) });
   registerTokenEndpoint(server, {
     config,
     audit,
     log,
     grants: {
-      client_credentials: (form, context) => clientCredentials({ config, db, audit, key, authenticate }, form, context),
+      client_credentials: (form, context) => clientCredentials({ config, db, audit, key, authenticate, limit }, form, context),
       ...(config.oidcIssuer
         ? { [TOKEN_EXCHANGE]: (form, context) => tokenExchange({ config, audit, key, verify, standingOf }, form, context) }
         : {}),

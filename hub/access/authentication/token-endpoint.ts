@@ -57,6 +57,7 @@ async function answerTokenRequest(
     return reply(await grantToken(deps, request.payload, context), 200);
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;
+    if (error.error === 'slow_down') return reply(error.body, error.status).header('retry-after', '1'); // recorded by the limit
     if (!error.about.agent) throttle.failed(context.address, client); // one who proved who he is does not guess
     const throttled = throttle.allows(context.address, client) ? '' : '; further attempts are not looked at for a minute';
     await recordRefusal(deps, error, client, throttled, context);
