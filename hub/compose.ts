@@ -7,6 +7,7 @@ import { consentWriter } from './access/policy/consents.js';
 import { affiliationWriter, organizationWriter } from './access/policy/registry-writers.js';
 import type { ResourceWriter } from './access/write-request.js';
 import { registerExceptionalAccess } from './api/exceptional-access.js';
+import { registerAgreements } from './api/agreements.js';
 import { registerExplain } from './api/explain.js';
 import { registerHealth } from './api/health.js';
 import { registerIdentityLinks } from './api/identity-links.js';
@@ -98,6 +99,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerWadoRs(server, { db, access, audit, config, connectorFor: sources.connectorFor });
   registerExplain(server, { db, access, audit, config });
   registerExceptionalAccess(server, { db, access, audit, config, issueToken });
+  await registerAgreements(server, { db, access, audit, config });
   registerQuarantine(server, { db, access, audit, config, sources });
   registerIdentityLinks(server, { db, access, audit, config });
   registerReports(server, { db, access, audit, config });
@@ -128,8 +130,8 @@ function every(milliseconds: number, work: () => Promise<unknown>, failed: (erro
 /** Who writes what: the domain's rules by resource type. */
 function writersOf(config: Config, audit: AuditWriter, models: Models): Record<string, ResourceWriter> {
   return {
-    Organization: organizationWriter,
-    OrganizationAffiliation: affiliationWriter(config.utcOffset),
+    Organization: organizationWriter({ utcOffset: config.utcOffset, audit }),
+    OrganizationAffiliation: affiliationWriter({ utcOffset: config.utcOffset, audit }),
     Patient: patientWriter({ audit, reevaluateGrants: createGrantReevaluation(audit) }),
     ImagingStudy: imagingStudyWriter,
     Consent: consentWriter(config.utcOffset),

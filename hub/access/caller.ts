@@ -26,6 +26,7 @@ export const ACTIONS = [
   'score',
   'disclose',
   'administer',
+  'sign',
   'link',
   'audit-read',
   'report',
@@ -40,6 +41,8 @@ export type Action = (typeof ACTIONS)[number];
 export interface Caller {
   /** Namespaced, so that no id can equal a role: `Practitioner/x`, `Patient/x`, `Client/x`, `Account/x`. */
   id: string;
+  /** The account of a person, whatever capacity she acts in: `Account/x`. */
+  accountId?: string;
   kind: 'person' | 'system';
   name: string;
   /** Organization id; '' for a patient. */

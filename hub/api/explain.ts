@@ -7,11 +7,12 @@ import { requestContext } from '../access/authentication/request-context.js';
 import { type Action, type Caller, PURPOSES, type Purpose, ROLES, type Role } from '../access/caller.js';
 import type { Access, Decision } from '../access/decision.js';
 import { findRow } from '../access/find-row.js';
+import { signaturesBehind } from '../access/policy/agreements.js';
 import { agentOf } from '../access/write-request.js';
 import type { Audit } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { forbidden, invalid, notFound, type Refusal } from '../outcomes.js';
-import type { Database } from '../store/database.js';
+import type { Database, Queryable } from '../store/database.js';
 import type { ResourceRow } from '../store/resources.js';
 import type { components } from './openapi.generated.js';
 
@@ -55,7 +56,7 @@ async function explain(deps: ExplainDeps, request: Request): Promise<Explanation
   const { resource, action, subject } = asked.data;
   const refusal = refusalOf(caller, resource, subject);
   const asif = refusal ? caller : subjectOf(caller, subject);
-  const { row, decision } = refusal ? {} : await decide(deps, caller, asif, action, resource);
+  const { row, decision, signatures } = refusal ? {} : await decide(deps, caller, asif, action, resource);
   await deps.audit.commit([
     {
       ...agentOf(caller, requestContext(request, deps.config)),
@@ -72,7 +73,8 @@ async function explain(deps: ExplainDeps, request: Request): Promise<Explanation
   ]);
   if (refusal) throw refusal;
   if (!row || !decision) throw notFound();
-  return explanation(decision, seesEvidence(caller, row));
+  const explained = explanation(decision, seesEvidence(caller, row));
+  return signatures?.length ? { ...explained, signatures } : explained;
 }
 
 /** The record, if there is one, and the decision for the subject asked about, if whoever asks may know of the record. */
@@ -82,17 +84,34 @@ async function decide(
   asif: Caller,
   action: Action,
   resource: string,
-): Promise<{ row?: ResourceRow; decision?: Decision }> {
+): Promise<{ row?: ResourceRow; decision?: Decision; signatures?: Explanation['signatures'] }> {
   const [type = '', id = ''] = resource.split('/');
   return deps.db.snapshot(async (tx) => {
     const own = await deps.access.forCaller(tx, caller);
     const row = await findRow(tx, own, type, id);
     if (!row || !(mayAskAbout(caller) || own.decide('know', row).allowed)) return { row };
-    if (asif === caller) return { row, decision: own.decide(action, row) };
+    if (asif === caller) return signed(tx, caller, row, own.decide(action, row));
     const other = await deps.access.forCaller(tx, asif);
     const otherRow = await findRow(tx, other, type, id);
-    return { row, decision: otherRow && other.decide(action, otherRow) };
+    return otherRow ? signed(tx, caller, row, other.decide(action, otherRow)) : { row };
   });
+}
+
+/** The decision with who put in force what it rests on, for those who see evidence. */
+async function signed(
+  tx: Queryable,
+  caller: Caller,
+  row: ResourceRow,
+  decision: Decision,
+): Promise<{ row: ResourceRow; decision: Decision; signatures: NonNullable<Explanation['signatures']> }> {
+  const rows = seesEvidence(caller, row) ? await signaturesBehind(tx, decision.evidence, row.custodian_id) : [];
+  const signatures = rows.map((s) => ({
+    agreement: s.agreement_id,
+    organization: s.organization_id,
+    signer: s.signer,
+    signedAt: s.signed_at.toISOString(),
+  }));
+  return { row, decision, signatures };
 }
 
 type Subject = z.infer<typeof question>['subject'];

@@ -187,6 +187,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/access/agreements/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The terms of a sharing agreement or a membership (OrganizationAffiliation), whether it is in force, and who has signed. For the administrators of its parties and of the hub, and for auditors. */
+        get: operations["readAgreement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/agreements/{id}/signature": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A hospital's administrator signs the terms for his hospital. It takes effect when both sides of an agreement have signed, by two people; a membership by the member's signature. Other terms make all signatures void. */
+        post: operations["signAgreement"];
+        /** A party takes its signature back. The agreement ends at once, and begins again only when all sign anew. */
+        delete: operations["withdrawAgreement"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/quarantine": {
         parameters: {
             query?: never;
@@ -379,6 +414,7 @@ export interface components {
             rule?: string;
             basis?: string;
             evidence?: components["schemas"]["Evidence"][];
+            signatures?: components["schemas"]["SignatureBehind"][];
             /** @enum {string} */
             reason?: "no-basis" | "consent" | "purpose" | "label" | "suspended" | "quarantine";
             wouldChange?: string[];
@@ -472,6 +508,67 @@ export interface components {
             items: components["schemas"]["ExceptionalAccess"][];
             /** @description Value of _cursor for the following page. */
             next?: string;
+        };
+        /** @description Limits hold together; null limits nothing. */
+        SharingLimits: {
+            modality: string[] | null;
+            bodySite: string[] | null;
+            purpose: string[] | null;
+            notOlderThanDays: number | null;
+        };
+        AgreementTerms: {
+            /** @description Id of the OrganizationAffiliation. */
+            agreement: string;
+            /** @enum {string} */
+            kind: "sharing-agreement" | "consortium-membership";
+            /** @description The custodian, or the consortium. */
+            organization: string;
+            /** @description The recipient, or the member. */
+            participant: string;
+            /** Format: date-time */
+            from: string | null;
+            /**
+             * Format: date-time
+             * @description Excluded.
+             */
+            until: string | null;
+            scope: components["schemas"]["SharingLimits"];
+            charter?: components["schemas"]["SharingLimits"];
+        };
+        AgreementSignature: {
+            id: string;
+            organization: string;
+            signer: string;
+            name: string;
+            digest: string;
+            /** Format: date-time */
+            signedAt: string;
+            /** @description Compact JWS of the hub (key at /jwks, typ agreement-signature+jwt) over terms, digest, person, organization and time. */
+            jws: string;
+            /** Format: date-time */
+            endedAt?: string;
+            /** @enum {string} */
+            endedBecause?: "terms-changed" | "withdrawn";
+        };
+        Agreement: {
+            /** @description Of the OrganizationAffiliation. */
+            version: number;
+            terms: components["schemas"]["AgreementTerms"];
+            /** @description SHA-256, hexadecimal, of the terms as canonical JSON (RFC 8785). */
+            digest: string;
+            inForce: boolean;
+            /** @description Organizations whose signatures it needs. */
+            signatories: string[];
+            /** @description All that were ever made. */
+            signatures: components["schemas"]["AgreementSignature"][];
+        };
+        /** @description Who put the agreement or membership in force that a decision rests on. */
+        SignatureBehind: {
+            agreement: string;
+            organization: string;
+            signer: string;
+            /** Format: date-time */
+            signedAt: string;
         };
         /** @enum {string} */
         QuarantineState: "held" | "resolved" | "discarded";
@@ -862,6 +959,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExceptionalAccess"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    readAgreement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it stands. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agreement"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    signAgreement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Of the terms that were read; others are refused with 409. */
+                    digest: string;
+                };
+            };
+        };
+        responses: {
+            /** @description As it stands now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agreement"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    withdrawAgreement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it stands now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agreement"];
                 };
             };
             default: components["responses"]["Refusal"];

@@ -7,8 +7,9 @@ import { table, withDatabase } from './operate.js';
 /** `hub hospital add FILE`: joins a hospital, or brings its record up to date. A running hub begins to read its sources within seconds. */
 export async function addHospitalFromFile(file: string): Promise<void> {
   const record = readYaml(file) as HospitalRecord;
-  await withDatabase((db, config) => addHospital(db, record, config));
+  const unsigned = await withDatabase((db, config) => addHospital(db, record, config));
   console.log(`${record.id} is joined; see: hub hospital check ${record.id}`);
+  if (unsigned) console.log(`its membership takes effect when its administrator has signed it: /access/agreements/${unsigned}`);
 }
 
 /** `hub hospital list`. */
@@ -43,6 +44,6 @@ export async function checkHospitals(id?: string): Promise<void> {
 
 /** `hub commission add ID NAME`. */
 export async function enterCommission(id: string, name: string): Promise<void> {
-  await withDatabase((db) => addCommission(db, { id, name }));
+  await withDatabase((db, config) => addCommission(db, { id, name }, config));
   console.log(`${id} is entered; bind its people with: hub account bind --organization ${id}`);
 }

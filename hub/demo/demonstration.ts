@@ -12,8 +12,10 @@ import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import { archiveFolder, writeArchives } from './archives.js';
 import { demoIssuer, registerDemoIdentityProvider } from './identity-provider.js';
-import { DEMO_PASSWORD, type DemoPatient, organizations, patients, people } from './region.js';
-import { practitionerId, registryBundle } from './registry-bundle.js';
+import { agreement, DEMO_PASSWORD, type DemoPatient, memberships, organizations, patients, people } from './region.js';
+import { membershipId, practitionerId, registryBundle } from './registry-bundle.js';
+import { signAgreement } from './sign-agreement.js';
+import { signIn } from './sign-in.js';
 
 type Progress = (line: string) => void;
 
@@ -50,6 +52,8 @@ async function fill(hub: Hub, config: Config, progress: Progress): Promise<void>
   for (const { id, assigner = '' } of hospitals) await submit(hub, systemOf(id), patientBundle(id, assigner));
   await submit(hub, systemOf('county-hospital'), await consentBundle(hub));
   await bindPeople(hub, config);
+  progress('agreements: signed by the hospitals’ administrators');
+  await signAgreements(config);
   for (const { id } of hospitals) {
     await addSource(hub.db, {
       id: `${id}.archive`,
@@ -161,6 +165,20 @@ async function bindPeople(hub: Hub, config: Config): Promise<void> {
       ]);
     });
   }
+}
+
+/** Each party signs through the front door: the memberships by their members, the agreement by both sides. */
+async function signAgreements(config: Config): Promise<void> {
+  const signed = [
+    ...memberships.map(({ consortium, member }) => ({ id: membershipId(consortium, member), hospitals: [member] })),
+    { id: agreement.id, hospitals: [agreement.custodian, agreement.recipient] },
+  ];
+  const tokens = new Map<string, string>();
+  for (const { username, organizationId = '', roles } of people)
+    if (roles.includes('hospital-administrator'))
+      tokens.set(organizationId, await signIn({ baseUrl: config.publicUrl, username, password: DEMO_PASSWORD }));
+  for (const { id, hospitals } of signed)
+    for (const hospital of hospitals) await signAgreement(config.publicUrl, tokens.get(hospital) ?? '', id);
 }
 
 /** Waits until the sources are read and the queue of scoring jobs is empty, showing how far it is. */

@@ -77,6 +77,8 @@ export const people: readonly DemoPerson[] = [
   { username: 'ma.chao', name: '马超', roles: ['physician'], organizationId: 'west-hospital' },
   { username: 'wu.gang', name: '吴刚', roles: ['hospital-administrator'], organizationId: 'first-hospital' },
   { username: 'zheng.jie', name: '郑洁', roles: ['hospital-administrator'], organizationId: 'county-hospital' },
+  { username: 'qian.kun', name: '钱坤', roles: ['hospital-administrator'], organizationId: 'cancer-hospital' },
+  { username: 'shen.qing', name: '沈青', roles: ['hospital-administrator'], organizationId: 'west-hospital' },
   { username: 'feng.lan', name: '冯兰', roles: ['identity-steward'], organizationId: 'first-hospital' },
   { username: 'tang.yu', name: '唐宇', roles: ['identity-steward'], organizationId: 'west-hospital' },
   { username: 'he.ping', name: '何平', roles: ['commission-officer'], organizationId: 'commission' },

@@ -32,6 +32,8 @@ export function registryBundle(): FhirResource {
 /** Practitioner id of a person of the demonstration. */
 export const practitionerId = (username: string): string => username;
 
+export const membershipId = (consortium: string, member: string): string => `${consortium}.${member}`;
+
 function organization({ id, kind, name, assigner }: DemoOrganization): FhirResource & { id: string } {
   const extension = [
     ...(assigner ? [{ url: extensions.patientAssigner, valueUri: assigner }] : []),
@@ -52,7 +54,7 @@ const purpose = (code: string) => ({ url: 'purpose', valueCoding: { system: syst
 function membership({ consortium, member }: { consortium: string; member: string }): FhirResource & { id: string } {
   return {
     resourceType: 'OrganizationAffiliation',
-    id: `${consortium}.${member}`,
+    id: membershipId(consortium, member),
     active: true,
     organization: { reference: `Organization/${consortium}` },
     participatingOrganization: { reference: `Organization/${member}` },

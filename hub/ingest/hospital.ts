@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { extensions, systems } from '../../fhir-profiles/codes.js';
 import { registerClient } from '../access/authentication/accounts.js';
 import type { RequestAccess } from '../access/decision.js';
+import type { AgreementDeps } from '../access/policy/agreements.js';
 import { affiliationWriter, organizationWriter } from '../access/policy/registry-writers.js';
 import type { ResourceWriter } from '../access/write-request.js';
 import { insertEntries } from '../audit/insert-entries.sql.js';
@@ -58,13 +59,14 @@ export interface HospitalConfig {
 
 /**
  * Joins a hospital, or brings its record up to date: Organization, membership, sources and client in one transaction. Running it twice changes
- * nothing more; sources that the record leaves out stay as they are. @throws Refusal 400, 409 or 422 that names what is wrong.
+ * nothing more; sources that the record leaves out stay as they are.
+ * @returns the id of the membership while it waits for the signature of the hospital's administrator. @throws Refusal 400, 409 or 422 that names what is wrong.
  */
-export async function addHospital(db: Database, given: HospitalRecord, config: HospitalConfig): Promise<void> {
+export async function addHospital(db: Database, given: HospitalRecord, config: HospitalConfig): Promise<string | undefined> {
   const record = parsed(hospital, given);
-  await db.transaction(async (tx) => {
-    await put(tx, organizationWriter, await organizationOf(tx, record));
-    if (record.consortium) await enter(tx, record.id, record.consortium, config.utcOffset);
+  return db.transaction(async (tx) => {
+    await put(tx, organizationWriter(registry(config.utcOffset)), await organizationOf(tx, record));
+    const unsigned = record.consortium ? await enter(tx, record.id, record.consortium, config.utcOffset) : undefined;
     for (const [i, one] of record.sources.entries())
       await putSource(
         tx,
@@ -76,14 +78,19 @@ export async function addHospital(db: Database, given: HospitalRecord, config: H
         typeof registerClient
       >[1]);
     await recordAct(tx, 'hospital-add', record.id, [`Organization/${record.id}`]);
+    return unsigned;
   });
 }
 
 /** Enters the health commission, for which its officers, auditors and the hub's administrators act. @throws Refusal 400 that names what is wrong. */
-export async function addCommission(db: Database, given: { id: string; name: string }): Promise<void> {
+export async function addCommission(
+  db: Database,
+  given: { id: string; name: string },
+  { utcOffset }: Pick<HospitalConfig, 'utcOffset'>,
+): Promise<void> {
   const record = parsed(hospital.pick({ id: true, name: true }), given);
   await db.transaction(async (tx) => {
-    await put(tx, organizationWriter, organizationResource(record.id, record.name, 'commission'));
+    await put(tx, organizationWriter(registry(utcOffset)), organizationResource(record.id, record.name, 'commission'));
     await recordAct(tx, 'commission-add', record.id, [`Organization/${record.id}`]);
   });
 }
@@ -141,18 +148,22 @@ async function organizationOf(
   };
 }
 
-/** Makes the hospital a member of its consortium, and founds one that is named and not there yet. */
+/** Enters the hospital as a member of its consortium, and founds one that is named and not there yet. The hospital's own administrator signs the membership. */
 async function enter(
   tx: Queryable,
   hospitalId: string,
   consortium: NonNullable<z.output<typeof hospital>['consortium']>,
   utcOffset: string,
-): Promise<void> {
+): Promise<string | undefined> {
   const { id, name } = typeof consortium === 'string' ? { id: consortium, name: undefined } : consortium;
   const known = await tx.query(sql`select 1 from organization where id = ${id}`);
   if (known.length === 0 && name === undefined) throw invalid(`consortium: there is no ${id}; give its id and name to found it`);
-  if (known.length === 0 && name !== undefined) await put(tx, organizationWriter, organizationResource(id, name, 'consortium'));
-  await put(tx, affiliationWriter(utcOffset), membershipOf(hospitalId, id));
+  if (known.length === 0 && name !== undefined)
+    await await put(tx, organizationWriter(registry(utcOffset)), organizationResource(id, name, 'consortium'));
+  const membership = membershipOf(hospitalId, id);
+  await put(tx, affiliationWriter(registry(utcOffset)), membership);
+  const signed = await tx.query(sql`select from consortium_member where affiliation_id = ${membership.id}`);
+  return signed.length > 0 ? undefined : membership.id;
 }
 
 const organizationResource = (id: string, name: string, kind: 'consortium' | 'commission'): FhirResource & { id: string } => ({
@@ -170,6 +181,12 @@ const membershipOf = (hospitalId: string, consortiumId: string): FhirResource & 
   organization: { reference: `Organization/${consortiumId}` },
   participatingOrganization: { reference: `Organization/${hospitalId}` },
   code: [{ coding: [{ system: systems.affiliationKind, code: 'consortium-membership' }] }],
+});
+
+/** What was signed under a charter or terms that a record changes is void, which is on record too. */
+const registry = (utcOffset: string): AgreementDeps => ({
+  utcOffset,
+  audit: { append: async (tx, entries) => void (await tx.query(insertEntries(entries))) },
 });
 
 /** Writes a registry entry by its writer, which keeps the policy's facts in step. The operator's command line asks no policy. */

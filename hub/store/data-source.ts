@@ -3,6 +3,7 @@ import { entities } from './entities.js';
 import { Initial1763856000001 } from './migrations/0001-initial.js';
 import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-access.js';
 import { AuditTree1763856002000 } from './migrations/0002-audit-tree.js';
+import { Agreements1763856007000 } from './migrations/0007-agreements.js';
 
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
@@ -10,7 +11,7 @@ export function createDataSource(url: string): DataSource {
     type: 'postgres',
     url,
     entities,
-    migrations: [Initial1763856000001, AuditTree1763856002000, ExceptionalAccess1763856004000],
+    migrations: [Initial1763856000001, AuditTree1763856002000, ExceptionalAccess1763856004000, Agreements1763856007000],
     migrationsTransactionMode: 'all',
     synchronize: false,
     logging: false,

@@ -277,15 +277,20 @@ function compartment(resource: Json): string {
   return target.startsWith('Patient/') ? localReference(target).slice('Patient/'.length) : '';
 }
 
-/** Organizations that are a party to the record: requester, owner, performer. */
+/** Organizations that are a party to the record: requester, owner, performer; the two sides of an affiliation. */
 function partiesOf(resource: Json): string[] {
-  if (!['Task', 'ServiceRequest', 'DiagnosticReport'].includes(resource.resourceType)) return [];
-  // A draft is not sent yet: those who will be asked don't see it.
-  const asked = resource.status === 'draft' ? [] : [resource.owner, ...list(resource.performer)];
-  const targets = [resource.requester, ...asked].map((r) => (r as { reference?: string } | undefined)?.reference ?? '');
+  const targets = partyReferences(resource).map((r) => (r as { reference?: string } | undefined)?.reference ?? '');
   return [
     ...new Set(targets.filter((t) => t.startsWith('Organization/')).map((t) => localReference(t).slice('Organization/'.length))),
   ];
+}
+
+function partyReferences(resource: Json): unknown[] {
+  if (resource.resourceType === 'OrganizationAffiliation') return [resource.organization, resource.participatingOrganization];
+  if (!['Task', 'ServiceRequest', 'DiagnosticReport'].includes(resource.resourceType)) return [];
+  // A draft is not sent yet: those who will be asked don't see it.
+  const asked = resource.status === 'draft' ? [] : [resource.owner, ...list(resource.performer)];
+  return [resource.requester, ...asked];
 }
 
 const HAN = /\p{Script=Han}/u;

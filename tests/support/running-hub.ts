@@ -9,6 +9,7 @@ import type { Role } from '../../hub/access/caller.js';
 import { composeHub, type Hub } from '../../hub/compose.js';
 import { loadConfig } from '../../hub/config.js';
 import { demoIssuer, registerDemoIdentityProvider } from '../../hub/demo/identity-provider.js';
+import { signAgreement } from '../../hub/demo/sign-agreement.js';
 import { signIn, systemToken } from '../../hub/demo/sign-in.js';
 import type { Database } from '../../hub/store/database.js';
 import type { FhirResource } from '../../hub/store/search-keys.js';
@@ -38,8 +39,10 @@ export interface RunningHub {
   enrol(...people: TestPerson[]): Promise<void>;
   fhir(token: string): FhirClient;
   http(): ReturnType<typeof supertest>;
-  /** Joins organizations: hospitals in one consortium unless told otherwise. */
+  /** Joins organizations; the members of a consortium sign their memberships. */
   join(hospitals: readonly TestHospital[], consortium?: string): Promise<void>;
+  /** An administrator of each of these hospitals signs the terms of an agreement or membership as they stand. */
+  sign(agreementId: string, ...hospitals: string[]): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -73,6 +76,7 @@ export async function startHub(
   });
   await hub.server.start();
   const keys = new Map<string, JWK>();
+  const signatories = new Map<string, string>();
   const system = async (organizationId: string, role: Role = 'hospital-system', purpose?: string): Promise<string> => {
     const clientId = `${organizationId}.${role}`;
     const privateJwk = keys.get(clientId) ?? (await newClient(database.db, clientId, organizationId, role));
@@ -109,6 +113,17 @@ export async function startHub(
         .type('application/fhir+json')
         .send(registry(hospitals, consortium));
       if (answer.status !== 200) throw new Error(`join: ${answer.status} ${answer.text}`);
+      if (consortium) for (const { id } of hospitals) await running.sign(`${consortium}.${id}`, id);
+    },
+    sign: async (agreementId, ...hospitals) => {
+      for (const id of hospitals) {
+        if (!signatories.has(id)) {
+          const username = `signatory.${id}`;
+          await running.enrol({ username, role: 'hospital-administrator', organizationId: id });
+          signatories.set(id, await running.person(username));
+        }
+        await signAgreement(publicUrl, signatories.get(id) ?? '', agreementId);
+      }
     },
     stop: async () => {
       await hub.stop();

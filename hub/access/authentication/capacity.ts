@@ -49,6 +49,7 @@ export function callerOf(
 ): Caller {
   return {
     id: idOf(standing, capacity.role),
+    ...(standing.kind === 'person' ? { accountId: standing.subject } : {}),
     kind: standing.kind,
     name: standing.name,
     organizationId: capacity.organizationId,

@@ -63,6 +63,6 @@ export const vocabulary: Vocabulary = {
   bases: CONDITIONS,
   mandatoryDenies: {
     bases: ['suspended', 'consent', 'opt-in', 'label'],
-    actions: ['read', 'retrieve', 'write', 'score', 'disclose'],
+    actions: ['read', 'retrieve', 'write', 'score', 'disclose', 'sign'],
   },
 };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { createAccess, type PolicyAccess } from '../../../hub/access/policy/create-access.js';
 import type { Queryable } from '../../../hub/store/database.js';
@@ -6,7 +7,8 @@ import { Sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { compare } from './agreement.js';
 import { CONSENT_REQUIRED, worlds } from './world.js';
-import { inWorld, openInstant } from './world-database.js';
+import { inForce } from './oracle.js';
+import { agreementsOf, inWorld, openInstant } from './world-database.js';
 
 let database: TestDatabase;
 let instant: Awaited<ReturnType<typeof openInstant>>;
@@ -65,6 +67,30 @@ describe('the policy in its two forms', () => {
     ['other members of a consortium count without membership', 'other.consortium_id = k.id and', ''],
     ['restricted labels are not looked at', 'r.labels && ', "'{}'::text[] && "],
   ];
+
+  /** What is in force by signatures is SQL too: these go wrong before any caller asks. */
+  const mutantsOfAgreements: typeof mutants = [
+    ['anybody’s signature counts', '.organization_id = ', ".organization_id <> '' and '' <> "],
+    ['one person signs for both sides', 'and c.account <> r.account', ''],
+    ['a signature of other terms counts', '.digest = ', ".digest <> '' and '' <> "],
+    ['a signature that was taken back counts', '.ended_at is null', '.signed_at is not null'],
+    [
+      'a membership needs no signature',
+      'exists (select from agreement_signature m',
+      'not exists (select 1 where false) or exists (select from agreement_signature m',
+    ],
+  ];
+
+  it('is not the same when what is put in force has any of these mistakes', async () => {
+    const living = new Map(mutantsOfAgreements.map(([name, from, to]) => [name, mutatedBy(instant.tx, from, to)]));
+    for (const world of fc.sample(worlds, { numRuns: 300, seed: 20260102 })) {
+      expect(await agreementsOf(instant.tx, world)).toEqual(inForce(world));
+      for (const [name, mutant] of living)
+        if (!isDeepStrictEqual(await agreementsOf(mutant, world), inForce(world))) living.delete(name);
+      if (living.size === 0) break;
+    }
+    expect([...living.keys()]).toEqual([]);
+  });
 
   it('is not the same with any of these mistakes in its SQL', async () => {
     const living: { name: string; mutant: Queryable; access: PolicyAccess }[] = [];

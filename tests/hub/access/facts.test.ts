@@ -6,6 +6,7 @@ import { findRow } from '../../../hub/access/find-row.js';
 import { consentWriter, refreshConsents } from '../../../hub/access/policy/consents.js';
 import { createAccess, type PolicyAccess } from '../../../hub/access/policy/create-access.js';
 import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';
+import { readAgreement, signAgreement } from '../../../hub/access/policy/agreements.js';
 import { affiliationWriter, organizationWriter } from '../../../hub/access/policy/registry-writers.js';
 import type { ResourceWriter } from '../../../hub/access/write-request.js';
 import { createResources, newId, type ResourceRow } from '../../../hub/store/resources.js';
@@ -76,13 +77,27 @@ const consent = (decision: 'permit' | 'deny', patient: string, more: object = {}
   ...more,
 });
 const consents = consentWriter(OFFSET);
-const affiliations = affiliationWriter(OFFSET);
+const deps = { utcOffset: OFFSET, audit: { append: async () => undefined } };
+const affiliations = affiliationWriter(deps);
+const organizations = organizationWriter(deps);
+
+/** An administrator of each of these organizations signs the terms as they stand. */
+async function signed(row: ResourceRow, ...by: string[]): Promise<ResourceRow> {
+  for (const id of by)
+    await database.db.transaction(async (tx) => {
+      const { digest } = await readAgreement(tx, row.id, OFFSET);
+      const administrator = caller(id, { id: `Account/${id}`, role: 'hospital-administrator', purposeOfUse: 'HOPERAT' });
+      const context = { requestId: 'r', address: '' };
+      await signAgreement({ ...deps, seal: async () => 'jws' }, tx, { id: row.id, digest }, { caller: administrator, context });
+    });
+  return row;
+}
 
 beforeAll(async () => {
   database = await testDatabase();
   access = await createAccess({ consentRequiredFor: ['HRESCH'] });
-  for (const id of ['a', 'b', 'c']) await write(organizationWriter, registrar, organization(id, 'hospital'));
-  await write(organizationWriter, registrar, organization('k', 'consortium'));
+  for (const id of ['a', 'b', 'c']) await write(organizations, registrar, organization(id, 'hospital'));
+  await write(organizations, registrar, organization('k', 'consortium'));
 });
 afterAll(async () => {
   await database.close();
@@ -91,6 +106,8 @@ beforeEach(async () => {
   const { db } = database;
   await db.query(sql`delete from consortium_member`);
   await db.query(sql`delete from sharing_agreement`);
+  await db.query(sql`delete from agreement_signature`);
+  await db.query(sql`delete from resource where type = 'OrganizationAffiliation'`);
   patients = { a: newId(), b: newId() };
   const rows = await createResources(db, [
     { resource: { resourceType: 'Patient', id: patients.a }, custodianId: 'a' },
@@ -125,9 +142,14 @@ async function unlink(): Promise<void> {
     await refreshConsents(tx, [patients.a, patients.b]);
   });
 }
-const join = async (...members: string[]): Promise<void> => {
-  for (const member of members) await write(affiliations, registrar, affiliation(newId(), 'consortium-membership', 'k', member));
-};
+async function join(...members: string[]): Promise<ResourceRow[]> {
+  const rows: ResourceRow[] = [];
+  for (const member of members)
+    rows.push(
+      await signed(await write(affiliations, registrar, affiliation(newId(), 'consortium-membership', 'k', member)), member),
+    );
+  return rows;
+}
 
 describe('a link between Patients', () => {
   it('lets the other hospital know, and its end makes it a stranger again', async () => {
@@ -162,31 +184,53 @@ describe('a consortium', () => {
 
   it('shares what both its charter and the terms of the member’s own membership cover', async () => {
     await link();
-    await join('b');
+    const [ofB] = await join('b');
+    const resign = async () => {
+      await signed({ id: 'terms' } as ResourceRow, 'a');
+      await signed(ofB!, 'b');
+    };
     const charter = (code: string) => scope({ url: 'modality', valueCoding: { code } });
-    await write(affiliations, registrar, affiliation('terms', 'consortium-membership', 'k', 'a', charter('MR')));
+    await signed(
+      await write(affiliations, registrar, affiliation('terms', 'consortium-membership', 'k', 'a', charter('MR'))),
+      'a',
+    );
     expect((await decide(caller('b'))).allowed).toBe(false);
     const [row] = await database.db.query<ResourceRow & Record<string, unknown>>(
       sql`select * from resource where type = 'OrganizationAffiliation' and id = 'terms'`,
     );
-    await write(affiliations, registrar, affiliation('terms', 'consortium-membership', 'k', 'a', charter('CT')), row);
+    const terms = await write(
+      affiliations,
+      registrar,
+      affiliation('terms', 'consortium-membership', 'k', 'a', charter('CT')),
+      row,
+    );
+    expect((await decide(caller('b'))).allowed).toBe(false);
+    await signed(terms, 'a');
     expect((await decide(caller('b'))).allowed).toBe(true);
     const [k] = await database.db.query<ResourceRow & Record<string, unknown>>(
       sql`select * from resource where type = 'Organization' and id = 'k'`,
     );
-    const limited = await write(organizationWriter, registrar, organization('k', 'consortium', charter('MR')), k);
+    const limited = await write(organizations, registrar, organization('k', 'consortium', charter('MR')), k);
     expect((await decide(caller('b'))).allowed).toBe(false);
-    await write(organizationWriter, registrar, organization('k', 'consortium'), limited);
+    await resign();
+    expect((await decide(caller('b'))).allowed).toBe(false);
+    await write(organizations, registrar, organization('k', 'consortium'), limited);
+    expect((await decide(caller('b'))).allowed).toBe(false);
+    await resign();
     expect((await decide(caller('b'))).allowed).toBe(true);
   });
 });
 
 describe('a sharing agreement', () => {
-  const agreement = (more: object = {}) =>
-    write(
-      affiliations,
-      registrar,
-      affiliation(newId(), 'sharing-agreement', 'a', 'c', { period: { start: '2026-01-01' }, ...more }),
+  const agreement = async (more: object = {}) =>
+    signed(
+      await write(
+        affiliations,
+        registrar,
+        affiliation(newId(), 'sharing-agreement', 'a', 'c', { period: { start: '2026-01-01' }, ...more }),
+      ),
+      'a',
+      'c',
     );
 
   it('opens the custodian’s studies to the recipient, in one direction', async () => {
@@ -302,7 +346,11 @@ describe('a consent', () => {
   });
 
   it('given at one hospital holds at the others of the person, for as long as they are linked', async () => {
-    await write(affiliations, registrar, affiliation(newId(), 'sharing-agreement', 'a', 'c', { period: { start: '2026' } }));
+    await signed(
+      await write(affiliations, registrar, affiliation(newId(), 'sharing-agreement', 'a', 'c', { period: { start: '2026' } })),
+      'a',
+      'c',
+    );
     await write(consents, herself(), consent('deny', patients.b));
     expect((await decide(caller('c'))).allowed).toBe(true);
     await link();
@@ -312,7 +360,11 @@ describe('a consent', () => {
   });
 
   it('that is given after the link holds at both too', async () => {
-    await write(affiliations, registrar, affiliation(newId(), 'sharing-agreement', 'a', 'c', { period: { start: '2026' } }));
+    await signed(
+      await write(affiliations, registrar, affiliation(newId(), 'sharing-agreement', 'a', 'c', { period: { start: '2026' } })),
+      'a',
+      'c',
+    );
     await link();
     await write(consents, herself(), consent('deny', patients.b));
     expect((await decide(caller('c'))).allowed).toBe(false);
@@ -339,7 +391,11 @@ describe('a consent', () => {
   });
 
   it('and a link that come at the same time miss each other in no order', async () => {
-    await write(affiliations, registrar, affiliation(newId(), 'sharing-agreement', 'a', 'c', { period: { start: '2026' } }));
+    await signed(
+      await write(affiliations, registrar, affiliation(newId(), 'sharing-agreement', 'a', 'c', { period: { start: '2026' } })),
+      'a',
+      'c',
+    );
     await Promise.all([link(), write(consents, caller('b', { role: 'hospital-system' }), consent('deny', patients.b))]);
     expect(await decide(caller('c'))).toMatchObject({ allowed: false, reason: 'consent' });
   });
@@ -351,7 +407,7 @@ describe('an organization', () => {
       active: false,
       extension: [{ url: extensions.patientAssigner, valueUri: `${CANONICAL_BASE}/d` }],
     });
-    await write(organizationWriter, registrar, resource);
+    await write(organizations, registrar, resource);
     const [row] = await database.db.query(sql`select kind, assigner_system, active from organization where id = 'd'`);
     expect(row).toEqual({ kind: 'hospital', assigner_system: `${CANONICAL_BASE}/d`, active: false });
   });

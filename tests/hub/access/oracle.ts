@@ -79,13 +79,14 @@ function byConsortium(world: World, asker: Asker, record: RecordOf): boolean {
   if (!registered(world, asker.hospital, record) || world.suspended[record.custodian] || record.custodian === asker.hospital)
     return false;
   for (const mine of world.members) {
-    if (mine.hospital !== asker.hospital || !isNow(mine.valid)) continue;
+    if (mine.hospital !== asker.hospital || !isNow(mine.valid) || !mine.signed) continue;
     const consortium = world.consortia[mine.consortium]!;
     if (!consortium.active || !covers(consortium.charter, asker, record)) continue;
     for (const theirs of world.members)
       if (
         theirs.consortium === mine.consortium &&
         theirs.hospital === record.custodian &&
+        theirs.signed &&
         isNow(theirs.valid) &&
         covers(theirs.terms, asker, record)
       )
@@ -100,9 +101,20 @@ function byAgreement(world: World, asker: Asker, record: RecordOf): boolean {
       a.from === record.custodian &&
       a.to === asker.hospital &&
       isNow(a.valid) &&
+      isSigned(a) &&
       !world.suspended[a.from] &&
       covers(a.limits, asker, record),
   );
+}
+
+const isSigned = ({ signatures }: World['agreements'][number]): boolean =>
+  signatures.custodian && signatures.recipient && signatures.flaw === 'none';
+
+/** Ids of the agreements and memberships that are signed as they have to be, in order. */
+export function inForce(world: World): string[] {
+  const agreements = world.agreements.flatMap((a, i) => (isSigned(a) ? [`a${i}`] : []));
+  const members = world.members.flatMap((m, i) => (m.signed ? [`m${i}`] : []));
+  return [...agreements, ...members].sort();
 }
 
 function byGrant(world: World, asker: Asker, record: RecordOf): boolean {

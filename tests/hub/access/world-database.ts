@@ -1,9 +1,11 @@
 import type { PoolClient } from 'pg';
+import { putInForce } from '../../../hub/access/policy/agreement-facts.sql.js';
+import { type AgreementTerms, digestOf } from '../../../hub/access/policy/agreement-terms.js';
 import { refreshConsents } from '../../../hub/access/policy/consents.js';
 import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';
 import type { Database, Queryable } from '../../../hub/store/database.js';
 import { raw, type Sql, sql } from '../../../hub/store/sql.js';
-import type { Limits, RecordOf, Validity, World } from './world.js';
+import type { Limits, RecordOf, Signatures, Validity, World } from './world.js';
 
 const RESTRICTED = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R';
 
@@ -62,24 +64,7 @@ async function create(tx: Queryable, world: World): Promise<void> {
     raw('consortium_charter (consortium_id, modality, body_site, purpose, not_older_than_days)'),
     world.consortia.map(({ charter }, k) => sql`(${`k${k}`}, ${limitsOf(charter)})`),
   );
-  await insert(
-    tx,
-    raw(
-      'consortium_member (affiliation_id, consortium_id, organization_id, modality, body_site, purpose, not_older_than_days, valid_from, valid_until)',
-    ),
-    world.members.map(
-      (m, i) => sql`(${`m${i}`}, ${`k${m.consortium}`}, ${`h${m.hospital}`}, ${limitsOf(m.terms)}, ${validityOf(m.valid)})`,
-    ),
-  );
-  await insert(
-    tx,
-    raw(
-      'sharing_agreement (id, custodian_id, recipient_id, modality, body_site, purpose, not_older_than_days, valid_from, valid_until)',
-    ),
-    world.agreements.map(
-      (a, i) => sql`(${`a${i}`}, ${`h${a.from}`}, ${`h${a.to}`}, ${limitsOf(a.limits)}, ${validityOf(a.valid)})`,
-    ),
-  );
+  await createAgreements(tx, world);
   await insert(
     tx,
     raw(
@@ -92,6 +77,66 @@ async function create(tx: Queryable, world: World): Promise<void> {
     }),
   );
   await createPersons(tx, world);
+}
+
+async function createAgreements(tx: Queryable, world: World): Promise<void> {
+  for (const [i, m] of world.members.entries()) {
+    const terms = termsOf(`m${i}`, 'consortium-membership', `k${m.consortium}`, `h${m.hospital}`, m.terms);
+    if (m.signed) await sign(tx, terms, { organization: terms.participant, account: 'x', flaw: 'none' });
+    await putInForce(tx, terms, true);
+    await tx.query(
+      sql`update consortium_member set (valid_from, valid_until) = (${validityOf(m.valid)}) where affiliation_id = ${terms.agreement}`,
+    );
+  }
+  for (const [i, { from, to, limits, valid, signatures }] of world.agreements.entries()) {
+    const terms = termsOf(`a${i}`, 'sharing-agreement', `h${from}`, `h${to}`, limits);
+    const { flaw } = signatures;
+    if (signatures.custodian) await sign(tx, terms, { organization: terms.organization, account: 'x', flaw: 'none' });
+    if (signatures.recipient)
+      await sign(tx, terms, {
+        organization: flaw === 'stranger' ? 'stranger' : terms.participant,
+        account: flaw === 'one-person' ? 'x' : 'y',
+        flaw,
+      });
+    await putInForce(tx, terms, flaw !== 'closed');
+    await tx.query(
+      sql`update sharing_agreement set (valid_from, valid_until) = (${validityOf(valid)}) where id = ${terms.agreement}`,
+    );
+  }
+}
+
+/** Ids of what stands in the fact tables once the agreements and memberships of a world are put there. */
+export async function agreementsOf(tx: Queryable, world: World): Promise<string[]> {
+  await tx.query(raw('savepoint world'));
+  await createAgreements(tx, world);
+  const rows = await tx.query<{ id: string }>(
+    raw('select id from sharing_agreement union all select affiliation_id from consortium_member'),
+  );
+  await tx.query(raw('rollback to savepoint world'));
+  return rows.map((row) => row.id).sort();
+}
+
+function termsOf(
+  agreement: string,
+  kind: AgreementTerms['kind'],
+  organization: string,
+  participant: string,
+  l: Limits,
+): AgreementTerms {
+  const scope = { modality: l.modality, bodySite: l.bodySite, purpose: l.purpose, notOlderThanDays: l.days };
+  return { agreement, kind, organization, participant, from: null, until: null, scope };
+}
+
+async function sign(
+  tx: Queryable,
+  terms: AgreementTerms,
+  by: { organization: string; account: string; flaw: Signatures['flaw'] },
+): Promise<void> {
+  const digest = by.flaw === 'other-terms' ? 'other' : digestOf(terms);
+  const [at, because] = by.flaw === 'taken-back' ? [raw('now()'), 'withdrawn'] : [raw('null'), null];
+  await tx.query(sql`
+    insert into agreement_signature (id, agreement_id, organization_id, signer, account, signer_name, digest, signed_at, jws, ended_at, ended_because)
+    values (${`${terms.agreement} ${by.organization}`}, ${terms.agreement}, ${by.organization}, ${by.account}, ${by.account}, '', ${digest}, now(), '', ${at}, ${because})`);
 }
 
 async function createPersons(tx: Queryable, world: World): Promise<void> {

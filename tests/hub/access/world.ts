@@ -5,8 +5,8 @@ import type { Caller, Purpose, Role } from '../../../hub/access/caller.js';
 export interface World {
   suspended: boolean[];
   consortia: { active: boolean; charter: Limits }[];
-  members: { consortium: number; hospital: number; terms: Limits; valid: Validity }[];
-  agreements: { from: number; to: number; limits: Limits; valid: Validity }[];
+  members: { consortium: number; hospital: number; terms: Limits; valid: Validity; signed: boolean }[];
+  agreements: { from: number; to: number; limits: Limits; valid: Validity; signatures: Signatures }[];
   /** At which hospitals a person has a Patient, and whether these are linked. */
   persons: { at: boolean[]; linked: boolean }[];
   records: RecordOf[];
@@ -33,6 +33,13 @@ export interface RecordOf {
   sinceBoundary: number | null;
   restricted: boolean;
   parties: number[];
+}
+
+/** Who signed an agreement, and what may be wrong with it. */
+export interface Signatures {
+  custodian: boolean;
+  recipient: boolean;
+  flaw: 'none' | 'one-person' | 'stranger' | 'other-terms' | 'taken-back' | 'closed';
 }
 
 export interface Limits {
@@ -64,6 +71,24 @@ const limits = fc.record<Limits>({
   bodySite: limit('CHEST', 'HEAD'),
   purpose: limit<Purpose>('TREAT', 'HRESCH'),
   days: fc.constantFrom(null, null, 30),
+});
+
+const signatures = fc.record<Signatures>({
+  custodian: often,
+  recipient: often,
+  flaw: fc.constantFrom(
+    'none',
+    'none',
+    'none',
+    'none',
+    'none',
+    'none',
+    'one-person',
+    'stranger',
+    'other-terms',
+    'taken-back',
+    'closed',
+  ),
 });
 
 const record: fc.Arbitrary<RecordOf> = fc
@@ -103,11 +128,14 @@ export const worlds: fc.Arbitrary<World> = fc
   .record({
     suspended: fc.array(seldom, { minLength: HOSPITALS, maxLength: HOSPITALS }),
     consortia: fc.array(fc.record({ active: often, charter: limits }), { minLength: 2, maxLength: 2 }),
-    members: fc.array(fc.record({ consortium: fc.integer({ min: 0, max: 1 }), hospital, terms: limits, valid: validity }), {
-      minLength: 3,
-      maxLength: 7,
-    }),
-    agreements: fc.array(fc.record({ from: hospital, to: hospital, limits, valid: validity }), { maxLength: 5 }),
+    members: fc.array(
+      fc.record({ consortium: fc.integer({ min: 0, max: 1 }), hospital, terms: limits, valid: validity, signed: often }),
+      {
+        minLength: 3,
+        maxLength: 7,
+      },
+    ),
+    agreements: fc.array(fc.record({ from: hospital, to: hospital, limits, valid: validity, signatures }), { maxLength: 5 }),
     persons: fc.array(fc.record({ at: fc.array(fc.boolean(), { minLength: HOSPITALS, maxLength: HOSPITALS }), linked: often }), {
       minLength: 3,
       maxLength: 3,

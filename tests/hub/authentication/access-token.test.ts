@@ -49,6 +49,7 @@ describe('a sound access token', () => {
     expect(reply.status).toBe(200);
     expect(reply.body).toEqual({
       id: 'Practitioner/li',
+      accountId: expect.stringMatching(/^Account\//),
       kind: 'person',
       name: 'li',
       organizationId: 'a',

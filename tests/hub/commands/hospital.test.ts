@@ -100,17 +100,23 @@ client:
   id: county-hospital.system
   jwks: ${jwks}`),
     );
-    const done = { status: 0, stdout: 'county-hospital is joined; see: hub hospital check county-hospital\n', stderr: '' };
+    const joined = 'county-hospital is joined; see: hub hospital check county-hospital\n';
+    const unsigned =
+      'its membership takes effect when its administrator has signed it: /access/agreements/east-consortium.county-hospital\n';
+    const done = { status: 0, stdout: `${joined}${unsigned}`, stderr: '' };
     expect(await run('hospital', 'add', file)).toEqual(done);
     expect(await run('hospital', 'add', file)).toEqual(done);
     await running.hub.sources.idle();
     const { status, stdout } = await run('hospital', 'list');
     expect(status).toBe(0);
     expect(stdout).toMatch(/^county-hospital +河东县人民医院 +true +0 +0 +county-hospital\.1$/m);
-    const members = await database.db.pool.query('select consortium_id, organization_id from consortium_member');
-    expect(members.rows).toEqual([{ consortium_id: 'east-consortium', organization_id: 'county-hospital' }]);
+    const members = () => database.db.pool.query('select consortium_id, organization_id from consortium_member');
+    expect((await members()).rows).toEqual([]);
+    await running.sign('east-consortium.county-hospital', 'county-hospital');
+    expect((await members()).rows).toEqual([{ consortium_id: 'east-consortium', organization_id: 'county-hospital' }]);
     const again = await work.write('again.yaml', record('consortium: east-consortium\n'));
-    expect(await run('hospital', 'add', again)).toEqual(done);
+    expect(await run('hospital', 'add', again)).toEqual({ ...done, stdout: joined });
+    expect((await members()).rows).toHaveLength(1);
   });
 
   it('is checked: its folder answers and was read; when the folder is gone that is said, with status 1', async () => {

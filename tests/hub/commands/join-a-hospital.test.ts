@@ -28,7 +28,13 @@ describe('the guide to joining a hospital', () => {
       const file = await work.write('hospital.yaml', record);
       const id = parse(record).id;
       const ran = await hub(['hospital', 'add', file], { DATABASE_URL: database.url, HUB_SECRET: 'secret-of-the-tests-only' });
-      expect(ran).toEqual({ status: 0, stdout: `${id} is joined; see: hub hospital check ${id}\n`, stderr: '' });
+      expect(ran).toEqual({
+        status: 0,
+        stdout: expect.stringMatching(`^${id} is joined; see: hub hospital check ${id}\n`),
+        stderr: '',
+      });
+      expect(ran.stdout).toContain(`/access/agreements/east-consortium.${id}\n`);
+      if (id === 'county-hospital') expect(guide).toContain(ran.stdout);
     }
     const { rows } = await database.db.pool.query(
       'select id, settings::text as settings, secrets is not null as sealed from connector order by id',
@@ -38,8 +44,8 @@ describe('the guide to joining a hospital', () => {
       ['first-pacs', true],
     ]);
     expect(JSON.stringify(rows)).not.toContain('password');
-    const members = await database.db.pool.query('select organization_id from consortium_member order by 1');
-    expect(members.rows.map((row) => row.organization_id)).toEqual(['county-hospital', 'first-hospital']);
+    const members = await database.db.pool.query("select id from resource where type = 'OrganizationAffiliation' order by 1");
+    expect(members.rows.map((row) => row.id)).toEqual(['east-consortium.county-hospital', 'east-consortium.first-hospital']);
   });
 
   it('names every setting of every kind of source', () => {

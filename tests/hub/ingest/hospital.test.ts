@@ -19,6 +19,7 @@ const record = { id: 'third', name: '第三医院', assigner: 'urn:oid:2.25.3' }
 describe('A hospital that joins', () => {
   it('has its Organization, membership, sources and client, however often it is added', async () => {
     await at.db.query(sql`insert into organization (id, kind, name) values ('east', 'consortium', 'East')`);
+    await at.db.query(sql`insert into consortium_charter (consortium_id) values ('east')`);
     const { publicKey } = await generateKeyPair('ES384');
     const { root } = await at.archive();
     const given = {
@@ -28,13 +29,13 @@ describe('A hospital that joins', () => {
       sources: [{ kind: 'folder', settings: { root } }],
       client: { id: 'third.ris', jwks: { keys: [await exportJWK(publicKey)] } },
     };
-    await addHospital(at.db, given, config);
+    expect(await addHospital(at.db, given, config)).toBe('east.third');
     await addHospital(at.db, { ...given, name: '第三人民医院' }, config);
     const organization = await findResource(at.db, 'Organization', 'third');
     expect(organization && toResource(organization)).toMatchObject({ name: '第三人民医院', meta: { versionId: '2' } });
     const facts = await at.db.query(sql`
-      select o.kind, o.assigner_system, c.id as source, c.settings, c.secrets, m.consortium_id, k.id as client, k.roles
-      from organization o join connector c on c.organization_id = o.id join consortium_member m on m.organization_id = o.id
+      select o.kind, o.assigner_system, c.id as source, c.settings, c.secrets, a.parties, k.id as client, k.roles
+      from organization o join connector c on c.organization_id = o.id join resource a on a.id = 'east.third'
       join client k on k.organization_id = o.id where o.id = 'third'`);
     expect(facts).toEqual([
       {
@@ -43,7 +44,7 @@ describe('A hospital that joins', () => {
         source: 'third.1',
         settings: { root, autoScore: ['pulmonary-nodule'] },
         secrets: null,
-        consortium_id: 'east',
+        parties: ['east', 'third'],
         client: 'third.ris',
         roles: ['hospital-system'],
       },

@@ -28,12 +28,13 @@ export interface Client {
   /** Creates; `path` where it is not the type's own. */
   post(body: object, path?: string, headers?: Headers): Promise<Answer>;
   put(body: FhirResource, path?: string, headers?: Headers): Promise<Answer>;
+  delete(path: string): Promise<Answer>;
 }
 
 export function clientOf(hub: RunningHub, token: string | undefined): Client {
   const authorization: Headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const send = async (
-    method: 'get' | 'post' | 'put',
+    method: 'get' | 'post' | 'put' | 'delete',
     path: string,
     body: object | undefined,
     more: Headers = {},
@@ -55,6 +56,7 @@ export function clientOf(hub: RunningHub, token: string | undefined): Client {
     get: (path, headers) => send('get', path, undefined, headers),
     post: (body, path, headers) => send('post', path ?? `/fhir/${(body as FhirResource).resourceType}`, body, headers),
     put: (body, path, headers) => send('put', path ?? `/fhir/${body.resourceType}/${body.id}`, body, headers),
+    delete: (path) => send('delete', path, undefined),
   };
 }
 
