@@ -24,9 +24,9 @@ const questions = fc.record({
 });
 
 describe('the set of rules', () => {
-  it('has 15 to 40 rules', () => {
+  it('has 15 to 60 rules', () => {
     expect(source.rules.length).toBeGreaterThanOrEqual(15);
-    expect(source.rules.length).toBeLessThanOrEqual(40);
+    expect(source.rules.length).toBeLessThanOrEqual(60);
   });
 
   it('has examples of what it permits and of what it denies', () => {
