@@ -54,6 +54,8 @@ export interface RequestAccess {
   /** Condition on `r` that is true exactly for rows that the caller may know of / read / retrieve / score ... Constant false when no rule can allow.
    *  With `type` the condition is for rows of that type only, and shorter. */
   filter(action: Action, type?: string): Sql;
+  /** `filter` for one type as alternatives of which at most one is true for a row, the ones that need the least first: their counts add up. */
+  ways(action: Action, type: string): Sql[];
   /** One json column expression named `evidence`, e.g. `(...) as evidence`: what `decide` needs to know about the row. */
   readonly evidence: Sql;
   /** The same decision by casbin, with reasons. Fails closed on anything unexpected. */

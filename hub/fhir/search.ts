@@ -14,7 +14,7 @@ import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { includedWith, type Judged, judged } from './includes.js';
 import { type Counted, searchEntries } from './search-audit.js';
 import { typesOn } from './search-conditions.js';
-import { conditionsSql } from './search-conditions.sql.js';
+import { conditionsSql, selectionSql } from './search-conditions.sql.js';
 import { type Ignored, type SearchQuery, parseSearch } from './search-query.js';
 import { countStatement, pageStatement } from './search-statement.sql.js';
 import { assertScope } from './submission.js';
@@ -87,7 +87,7 @@ async function readPage(
       ? { access: await access.forCaller(tx, caller), rows: [] }
       : await asCaller<FoundRow>(tx, access, caller, found);
     const page = pageOf(first, query);
-    const total = query.total || query.countOnly ? await totalOf(tx, readable(first.access, query)) : undefined;
+    const total = query.total || query.countOnly ? await totalOf(tx, first.access, query) : undefined;
     const counted = query.countOnly && total && total <= FEW ? await countedOf(tx, readable(first.access, query)) : [];
     const matches = page.matches.map(({ row }) => row);
     return { ...page, total, counted, ...(await includedWith(tx, first.access, caller, query.includes, matches)) };
@@ -124,8 +124,9 @@ function pageOf({ access, rows }: FoundAs<FoundRow>, query: SearchQuery): Page {
   };
 }
 
-async function totalOf(tx: Queryable, where: Sql): Promise<number | undefined> {
-  const [row] = await tx.query<{ total: number }>(countStatement(where, TOTAL_CAP));
+async function totalOf(tx: Queryable, access: RequestAccess, query: SearchQuery): Promise<number | undefined> {
+  const statement = countStatement(query.type, selectionSql(query, access), access.ways('read', query.type), TOTAL_CAP);
+  const [row] = await tx.query<{ total: number }>(statement);
   return row && row.total <= TOTAL_CAP ? row.total : undefined;
 }
 

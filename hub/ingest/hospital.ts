@@ -212,6 +212,7 @@ const OPERATOR = {
 const refusal = { allowed: false, mayKnow: false, rule: 'operator', evidence: [] };
 const NOTHING: RequestAccess = {
   filter: () => raw('false'),
+  ways: () => [],
   evidence: raw('null as evidence'),
   decide: () => refusal,
   decideGeneral: () => refusal,

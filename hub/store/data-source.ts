@@ -4,6 +4,7 @@ import { Initial1763856000001 } from './migrations/0001-initial.js';
 import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-access.js';
 import { AuditTree1763856002000 } from './migrations/0002-audit-tree.js';
 import { Agreements1763856007000 } from './migrations/0007-agreements.js';
+import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
 
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
@@ -11,7 +12,13 @@ export function createDataSource(url: string): DataSource {
     type: 'postgres',
     url,
     entities,
-    migrations: [Initial1763856000001, AuditTree1763856002000, ExceptionalAccess1763856004000, Agreements1763856007000],
+    migrations: [
+      Initial1763856000001,
+      AuditTree1763856002000,
+      ExceptionalAccess1763856004000,
+      Agreements1763856007000,
+      StudiesByCustodian1763856008000,
+    ],
     migrationsTransactionMode: 'all',
     synchronize: false,
     logging: false,

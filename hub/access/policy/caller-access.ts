@@ -5,7 +5,7 @@ import { or, type Sql } from '../../store/sql.js';
 import type { CallerFacts } from './caller-facts.sql.js';
 import type { Facts, PolicySet, Question, Verdict } from './policy-set.js';
 import { rowEvidence, seenOf } from './row-evidence.sql.js';
-import { all, always, any, anyUnless, kindIn, type Seen, type Term } from './terms.js';
+import { all, always, any, kindIn, not, type Seen, type Term, waysUnless } from './terms.js';
 import { type Condition, OBJECTS, REASON_OF_DENY } from './vocabulary.js';
 
 type Terms = Readonly<Record<Condition, Term>>;
@@ -92,6 +92,11 @@ export class CallerAccess implements RequestAccess {
     return filter;
   }
 
+  ways(action: Action, type: string): Sql[] {
+    const ways = this.waysOf(action, [type]);
+    return ways.map((way, i) => all(way, ...ways.slice(0, i).map(not)).sql);
+  }
+
   decide(action: Action, row: RowWithEvidence): Decision {
     try {
       return this.decided(action, row.type, seenOf(row));
@@ -170,9 +175,13 @@ export class CallerAccess implements RequestAccess {
 
   /** For records of these kinds, whose rules are the same: something allows and nothing denies. */
   private termOf(action: Action, objects: readonly string[]): Term {
+    return any(...this.waysOf(action, objects));
+  }
+
+  private waysOf(action: Action, objects: readonly string[]): Term[] {
     const { allow, deny } = this.policy.outcomes(this.question(action, objects[0] ?? ''));
     const terms = this.termsFor(objects);
-    return anyUnless(
+    return waysUnless(
       allow.map((condition) => terms[condition]),
       deny.map((condition) => terms[condition]),
     );

@@ -56,7 +56,7 @@ export function conditionsFor(
     own,
     consortium: consortium(caller, facts),
     agreement: agreement(caller, facts),
-    grant: granted(facts.grants),
+    grant: granted(facts.grants, among),
     patient,
     party: partyTo(organization),
     directory: kindIn(DIRECTORY, among),

@@ -23,6 +23,20 @@ const byType = (access: RequestAccess, action: Action, types: readonly string[])
     ' ',
   )} end`;
 
+/** In how many of the ways to read it a record is counted: one or none, whatever the number of reasons. */
+const countedWays = (access: RequestAccess, types: readonly string[]) =>
+  sql`case r.type ${join(
+    types.map(
+      (type) =>
+        sql`when ${raw(`'${type}'`)} then ${join(
+          access.ways('read', type).map((way) => sql`(${way})::int`),
+          ' + ',
+          '0',
+        )}`,
+    ),
+    ' ',
+  )} end`;
+
 /** Asks the oracle, casbin and the SQL about every record of a world that stands in the database. */
 export async function compare(tx: Queryable, access: Access, world: World): Promise<Comparison> {
   const result: Comparison = { asked: 0, allowed: 0, differences: [] };
@@ -30,10 +44,10 @@ export async function compare(tx: Queryable, access: Access, world: World): Prom
   for (const asker of askers) {
     const request = await access.forCaller(tx, callerOf(asker));
     const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${request.evidence} from resource r`);
-    const bySql = await tx.query<Record<string, boolean | string>>(sql`
+    const bySql = await tx.query<Record<string, boolean | string | number>>(sql`
       select r.type, r.id, ${request.filter('know')} as know, ${request.filter('read')} as read, ${request.filter('retrieve')} as retrieve,
         ${request.filter('score')} as score, ${request.filter('disclose')} as disclose, ${request.filter('write')} as write,
-        ${byType(request, 'know', types)} as know_of_type, ${byType(request, 'read', types)} as read_of_type from resource r`);
+        ${byType(request, 'know', types)} as know_of_type, ${byType(request, 'read', types)} as read_of_type, ${countedWays(request, types)} as read_ways from resource r`);
     for (const record of world.records) {
       const isRecord = (row: { type?: unknown; id?: unknown }) => row.type === record.type && row.id === idOf(world, record);
       const row = rows.find(isRecord)!;
@@ -44,9 +58,10 @@ export async function compare(tx: Queryable, access: Access, world: World): Prom
         result.asked++;
         if (expected) result.allowed++;
         const ofType = `${action}_of_type` in selected ? selected[`${action}_of_type`] : expected;
-        if (decision.allowed !== expected || selected[action] !== expected || ofType !== expected)
+        const counted = action === 'read' ? selected.read_ways === Number(expected) : true;
+        if (!counted || decision.allowed !== expected || selected[action] !== expected || ofType !== expected)
           result.differences.push(
-            `${JSON.stringify(asker)} ${action} ${JSON.stringify(record)}: oracle ${expected}, casbin ${decision.allowed} (${decision.rule}), sql ${selected[action]}, of its type ${ofType}`,
+            `${JSON.stringify(asker)} ${action} ${JSON.stringify(record)}: oracle ${expected}, casbin ${decision.allowed} (${decision.rule}), sql ${selected[action]}, of its type ${ofType}, counted in ${selected.read_ways} ways`,
           );
       }
     }

@@ -41,6 +41,7 @@ export const reportsForTheCommission: Access = {
   remembered: () => undefined,
   forCaller: async (_tx, caller) => ({
     filter: () => raw('false'),
+    ways: () => [],
     evidence: raw('null as evidence'),
     decide: () => ({ allowed: false, mayKnow: false, rule: 'default', evidence: [] }),
     decideGeneral: (action) => {
