@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import { createOutbound } from '../connectors/outbound.js';
 import { registerAuthentication } from './access/authentication/register-authentication.js';
 import { createAccess } from './access/policy/create-access.js';
+import { takeShippedPolicy } from './access/policy/shipped-policy.js';
+import { watchPolicy } from './access/policy/watch-policy.js';
 import { consentWriter } from './access/policy/consents.js';
 import { affiliationWriter, organizationWriter } from './access/policy/registry-writers.js';
 import type { ResourceWriter } from './access/write-request.js';
@@ -68,7 +70,13 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   setRegionOffset(config.utcOffset);
   const audit = await openAudit(db, databaseUrl, { onFailure: (err) => log.error({ err }, 'audit not written') });
   const sealer = await startSealer(db, config, log);
+  const shipped = await takeShippedPolicy(db, (tx, entries) => audit.append(tx, entries));
+  if (!shipped.inForce)
+    log.warn({ epoch: shipped.epoch }, 'the policy in force is not the one that came with the program (hub policy diff)');
   const access = await createAccess(config, { onFailure: (err) => log.error({ err }, 'a decision failed and was a denial') });
+  const prepare = (): void =>
+    void access.prepare(db).catch((err) => log.error({ err }, 'the policy in force is not enforceable here'));
+  const policyWatch = watchPolicy(databaseUrl, prepare);
   const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
   const models = await loadModels();
   const sources = startSources({ db, audit, config, outbound, log, scheduleAutomatic: createAutomaticScoring(models, audit) });
@@ -94,7 +102,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const server = createHttpServer(config, log);
   const issueToken = await registerAuthentication(server, { config, db, audit, log });
   registerFrontPage(server, { db, config });
-  registerHealth(server, { db, audit });
+  registerHealth(server, { db, audit, access });
   registerFhir(server, fhir);
   registerWadoRs(server, { db, access, audit, config, connectorFor: sources.connectorFor });
   registerExplain(server, { db, access, audit, config });
@@ -115,7 +123,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const stop = async (): Promise<void> => {
     clearInterval(overdue);
     await server.stop({ timeout: 10_000 });
-    await Promise.all([sources.stop(), workers.stop()]);
+    await Promise.all([sources.stop(), workers.stop(), policyWatch.close()]);
     await audit.close();
     await sealer.stop();
     await outbound.close();

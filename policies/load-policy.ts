@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { z } from 'zod';
+import { PolicyError, type PolicyFault } from './policy-error.js';
+import { type Example, type PolicyTexts, readPolicyTexts } from './policy-texts.js';
 
 /** The words that rules may use; whoever enforces the policy gives them. */
 export interface Vocabulary {
@@ -25,21 +25,6 @@ export interface Rule {
   eft: 'allow' | 'deny';
 }
 
-/** A request that the policy must permit or deny, as the region's people review it. */
-export interface Example {
-  /** File name. */
-  name: string;
-  permit: boolean;
-  description: string;
-  subject: { role: string; purpose: string };
-  /** Bases that hold. */
-  facts: string[];
-  action: string;
-  object: string;
-  /** Id of the rule that decides; '' where none matches. */
-  rule: string;
-}
-
 /** `g`, `g2`, `g3`, `g4`: member and group. */
 export type Groups = Readonly<Record<'g' | 'g2' | 'g3' | 'g4', readonly (readonly [member: string, group: string])[]>>;
 
@@ -52,47 +37,65 @@ export interface PolicySource {
 }
 
 const DENY_WINS = /^e = some\(where \(p\.eft == allow\)\) && !some\(where \(p\.eft == deny\)\)$/m;
-const here = new URL('./', import.meta.url);
 
-/** Reads and checks the policy of a folder. @throws Error that names each fault: a policy with a fault is no policy. */
-export function loadPolicy(vocabulary: Vocabulary, folder: URL = here): PolicySource {
-  const model = readFileSync(new URL('access-model.conf', folder), 'utf8');
-  const table = readFileSync(new URL('access-policy.csv', folder), 'utf8');
+/** Each process builds the set before it answers under it: what it takes is bounded. Casbin follows groups of groups ten levels deep, no further. */
+const MOST = { rules: 100, groups: 300, levels: 8 };
+
+/** Reads and checks the policy of a folder. @throws PolicyError that names each fault: a policy with a fault is no policy. */
+export const loadPolicy = (vocabulary: Vocabulary, folder?: URL): PolicySource => parseTexts(readPolicyTexts(folder), vocabulary);
+
+/** The rules of a policy's texts. @throws PolicyError that names each fault with its line */
+export function parseTexts({ model, rules, examples }: PolicyTexts, vocabulary: Vocabulary): PolicySource {
   if (!DENY_WINS.test(model))
-    throw new Error('policy: the effect of the model must be that an allow is needed and any deny wins');
-  return { model, ...parsePolicy(table, vocabulary), examples: loadExamples(folder) };
+    throw new PolicyError([{ message: 'the effect of the model must be that an allow is needed and any deny wins' }]);
+  return { model, ...parsePolicy(rules, vocabulary), examples };
 }
 
-/** The rules and groups of a table. @throws Error that names each fault. */
+/** Where rules and groups stand, for the faults that they turn out to have. */
+type Lines = Map<object, number>;
+
+/** The rules and groups of a table. @throws PolicyError that names each fault with its line */
 export function parsePolicy(table: string, vocabulary: Vocabulary): Pick<PolicySource, 'rules' | 'groups'> {
-  const faults: string[] = [];
+  const faults: PolicyFault[] = [];
   const rules: Rule[] = [];
   const groups = { g: [], g2: [], g3: [], g4: [] } as Record<keyof Groups, [string, string][]>;
-  for (const [i, line] of table.split(/\r?\n/).entries()) {
-    if (line.trim() === '' || line.startsWith('#')) continue;
-    const [kind = '', ...cells] = line.split(',').map((cell) => cell.trim());
-    const fault = (message: string): number => faults.push(`line ${i + 1}: ${message}`);
-    if (cells.some((cell) => !/^[A-Za-z0-9-]+$/.test(cell))) fault('a cell is empty or has characters that are not allowed');
-    else if (kind === 'p') addRule(cells, rules, fault);
-    else if (kind in groups && cells.length === 2) groups[kind as keyof Groups].push(cells as [string, string]);
-    else fault(`'${kind}' with ${cells.length} cells is neither a rule nor a group`);
+  const lines: Lines = new Map();
+  for (const [i, text] of table.split(/\r?\n/).entries()) {
+    if (text.trim() === '' || text.startsWith('#')) continue;
+    const line = i + 1;
+    const [kind = '', ...cells] = text.split(',').map((cell) => cell.trim());
+    const fault = (message: string): void => void faults.push({ line, message });
+    if (cells.some((cell) => !/^[A-Za-z0-9-]{1,64}$/.test(cell)))
+      fault('a cell is empty, too long, or has characters that are not allowed');
+    else if (kind === 'p') addRule(cells, rules, lines, line, fault);
+    else if (Object.hasOwn(groups, kind) && cells.length === 2) {
+      const pair = cells as [string, string];
+      groups[kind as keyof Groups].push(pair);
+      lines.set(pair, line);
+    } else fault(`'${kind}' with ${cells.length} cells is neither a rule nor a group`);
   }
-  faults.push(...faultsOfGroups(groups, vocabulary));
-  if (faults.length === 0) faults.push(...faultsOfRules(rules, groups, vocabulary));
+  if (rules.length > MOST.rules) throw new PolicyError([{ message: `there are more than ${MOST.rules} rules` }]);
+  if (lines.size - rules.length > MOST.groups) throw new PolicyError([{ message: `there are more than ${MOST.groups} groups` }]);
+  faults.push(...faultsOfGroups(groups, vocabulary, lines));
+  if (faults.length === 0) faults.push(...faultsOfRules(rules, groups, vocabulary, lines));
   if (faults.length === 0) faults.push(...missingDenies(rules, groups, vocabulary));
-  if (faults.length > 0) throw new Error(`policy: ${faults.join('; ')}`);
+  if (faults.length > 0) throw new PolicyError(faults);
   return { rules, groups };
 }
 
 // casbin takes a rule whose effect is missing or mis-cased for an allow: nothing but these two words passes.
 const EFFECTS = ['allow', 'deny'];
 
-function addRule(cells: string[], rules: Rule[], fault: (message: string) => void): void {
+function addRule(cells: string[], rules: Rule[], lines: Lines, line: number, fault: (message: string) => void): void {
   const [id = '', role = '', action = '', object = '', purpose = '', basis = '', eft = ''] = cells;
   if (cells.length !== 7) fault(`a rule has 7 cells, this one ${cells.length}`);
   else if (!EFFECTS.includes(eft)) fault(`effect '${eft}' is neither allow nor deny`);
   else if (rules.some((rule) => rule.id === id)) fault(`the id '${id}' is taken`);
-  else rules.push({ id, role, action, object, purpose, basis, eft: eft as Rule['eft'] });
+  else {
+    const rule = { id, role, action, object, purpose, basis, eft: eft as Rule['eft'] };
+    rules.push(rule);
+    lines.set(rule, line);
+  }
 }
 
 const DIMENSIONS = [
@@ -103,47 +106,51 @@ const DIMENSIONS = [
 ] as const;
 
 /** A group's name is no word of the vocabulary (nobody becomes a group by his role), and each member is a word or a group. */
-function faultsOfGroups(groups: Groups, vocabulary: Vocabulary): string[] {
+function faultsOfGroups(groups: Groups, vocabulary: Vocabulary, lines: Lines): PolicyFault[] {
   return DIMENSIONS.flatMap(({ group, words }) => {
     const known = new Set([...vocabulary[words], ...groups[group].map(([, name]) => name)]);
-    return groups[group].flatMap(([member, name]) => [
-      ...(known.has(member) ? [] : [`${group}: '${member}' is unknown`]),
-      ...(vocabulary[words].includes(name) ? [`${group}: '${name}' can't be a group`] : []),
-      ...(isCircular(groups[group], name) ? [`${group}: '${name}' contains itself`] : []),
-    ]);
+    return groups[group].flatMap((pair) => {
+      const [member, name] = pair;
+      return [
+        ...(known.has(member) ? [] : [`${group}: '${member}' is unknown`]),
+        ...(vocabulary[words].includes(name) ? [`${group}: '${name}' can't be a group`] : []),
+        ...faultOfNesting(groups[group], name).map((fault) => `${group}: '${name}' ${fault}`),
+      ].map((message) => ({ line: lines.get(pair), message }));
+    });
   });
 }
 
-function isCircular(pairs: Groups['g'], start: string): boolean {
-  const seen = new Set<string>();
-  const reach = (name: string): void => {
-    for (const [member, group] of pairs) {
-      if (member !== name || seen.has(group)) continue;
-      seen.add(group);
-      reach(group);
-    }
-  };
-  reach(start);
-  return seen.has(start);
+/** Level by level upwards: a group that comes round to itself never ends. */
+function faultOfNesting(pairs: Groups['g'], start: string): string[] {
+  let level = new Set([start]);
+  for (let depth = 0; level.size > 0; depth++) {
+    if (depth > MOST.levels) return ['is nested too deeply'];
+    level = new Set(pairs.filter(([member]) => level.has(member)).map(([, group]) => group));
+    if (level.has(start)) return ['contains itself'];
+  }
+  return [];
 }
 
-function faultsOfRules(rules: readonly Rule[], groups: Groups, vocabulary: Vocabulary): string[] {
-  if (!rules.some((rule) => rule.eft === 'allow')) return ['the table has no rule that allows'];
-  return rules.flatMap((rule) => [
-    ...DIMENSIONS.filter(({ column, group, words }) => expand(rule[column], groups[group], vocabulary[words]).length === 0).map(
-      ({ column }) => `rule '${rule.id}': ${column} '${rule[column]}' is unknown`,
-    ),
-    ...(vocabulary.bases.includes(rule.basis) ? [] : [`rule '${rule.id}': basis '${rule.basis}' is unknown`]),
-  ]);
+function faultsOfRules(rules: readonly Rule[], groups: Groups, vocabulary: Vocabulary, lines: Lines): PolicyFault[] {
+  if (!rules.some((rule) => rule.eft === 'allow')) return [{ message: 'the table has no rule that allows' }];
+  return rules.flatMap((rule) =>
+    [
+      ...DIMENSIONS.filter(({ column, group, words }) => expand(rule[column], groups[group], vocabulary[words]).length === 0).map(
+        ({ column }) => `rule '${rule.id}': ${column} '${rule[column]}' is unknown`,
+      ),
+      ...(vocabulary.bases.includes(rule.basis) ? [] : [`rule '${rule.id}': basis '${rule.basis}' is unknown`]),
+    ].map((message) => ({ line: lines.get(rule), message })),
+  );
 }
 
 /** The words that a word or group stands for. */
 export function expand(name: string, pairs: Groups['g'], words: readonly string[]): string[] {
-  if (words.includes(name)) return [name];
-  return [...new Set(pairs.filter(([, group]) => group === name).flatMap(([member]) => expand(member, pairs, words)))];
+  const seen = new Set([name]);
+  for (const known of seen) for (const [member, group] of pairs) if (group === known) seen.add(member);
+  return [...seen].filter((word) => words.includes(word));
 }
 
-function missingDenies(rules: readonly Rule[], groups: Groups, vocabulary: Vocabulary): string[] {
+function missingDenies(rules: readonly Rule[], groups: Groups, vocabulary: Vocabulary): PolicyFault[] {
   const covers = (rule: Rule, action: string): boolean =>
     DIMENSIONS.every(({ column, group, words }) => {
       const needed = column === 'action' ? [action] : vocabulary[words];
@@ -154,28 +161,6 @@ function missingDenies(rules: readonly Rule[], groups: Groups, vocabulary: Vocab
   return bases.flatMap((basis) =>
     actions
       .filter((action) => !rules.some((rule) => rule.eft === 'deny' && rule.basis === basis && covers(rule, action)))
-      .map((action) => `the mandatory deny '${basis}' on '${action}' is missing`),
+      .map((action) => ({ message: `the mandatory deny '${basis}' on '${action}' is missing` })),
   );
-}
-
-const exampleSchema = z.strictObject({
-  description: z.string().min(1),
-  subject: z.strictObject({ role: z.string(), purpose: z.string() }),
-  facts: z.array(z.string()),
-  action: z.string(),
-  object: z.string(),
-  rule: z.string(),
-});
-
-function loadExamples(folder: URL): Example[] {
-  const examples = (['permit', 'deny'] as const).flatMap((kind) => {
-    const files = readdirSync(new URL(`examples/${kind}/`, folder)).filter((file) => file.endsWith('.json'));
-    return files.sort().map((file) => ({
-      name: `${kind}/${file}`,
-      permit: kind === 'permit',
-      ...exampleSchema.parse(JSON.parse(readFileSync(new URL(`examples/${kind}/${file}`, folder), 'utf8'))),
-    }));
-  });
-  if (!examples.some((e) => e.permit) || !examples.some((e) => !e.permit)) throw new Error('policy: there are no examples');
-  return examples;
 }

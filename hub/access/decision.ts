@@ -30,6 +30,14 @@ export interface Evidence {
   provision?: string;
 }
 
+/** What a decision can be made again from: the epoch of the policy, what was asked of it, and the conditions that held. */
+export interface Grounds {
+  epoch: number;
+  action: Action;
+  object: string;
+  held: readonly string[];
+}
+
 /** What was decided, by which rule, on what evidence. Anything but an explicit allow is a denial. */
 export interface Decision {
   allowed: boolean;
@@ -39,6 +47,8 @@ export interface Decision {
   basis?: Basis;
   evidence: Evidence[];
   reason?: DenialReason;
+  /** Absent where the policy was not asked, or failed. */
+  grounds?: Grounds;
   /** What would change the answer, for a person: "ask the patient", "send a release request", ... */
   wouldChange?: string[];
 }

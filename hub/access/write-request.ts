@@ -3,7 +3,7 @@ import type { Queryable } from '../store/database.js';
 import type { ResourceRow } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import type { Caller, RequestContext } from './caller.js';
-import type { RequestAccess } from './decision.js';
+import type { Decision, Grounds, RequestAccess } from './decision.js';
 
 /** A create or update whose caller is authenticated, whose body is valid, and whose type the caller's role may write. */
 export interface WriteRequest {
@@ -43,3 +43,24 @@ export function agentOf(
     address: context.address,
   };
 }
+
+/** The decision part of an audit entry: what was decided, and what it can be made again from. */
+export function decidedBy(
+  ...decisions: readonly Decision[]
+): Pick<AuditEntry, 'basis' | 'rule' | 'evidence' | 'policyEpoch' | 'decidedOn'> {
+  const [first] = decisions;
+  if (!first) return {};
+  const grounds = decisions.flatMap((decision) => decision.grounds ?? []);
+  return {
+    basis: first.basis,
+    rule: first.rule || undefined,
+    evidence: first.evidence.length > 0 ? first.evidence : undefined,
+    policyEpoch: first.grounds?.epoch,
+    decidedOn: grounds.length > 0 ? [...new Set(grounds.map(asText))].slice(0, MOST_GROUNDS) : undefined,
+  };
+}
+
+/** Different questions and conditions that one entry keeps. */
+const MOST_GROUNDS = 20;
+
+const asText = ({ action, object, held }: Grounds): string => [action, object || '-', ...held].join(' ');

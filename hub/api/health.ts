@@ -1,5 +1,6 @@
 import type { Request, Server } from '@hapi/hapi';
 import type { components } from './openapi.generated.js';
+import type { PolicyAccess } from '../access/policy/create-access.js';
 import type { AuditWriter } from '../audit/record.js';
 import { createMetrics } from './metrics.js';
 import { notFound } from '../outcomes.js';
@@ -12,6 +13,7 @@ type CheckResult = components['schemas']['CheckResult'];
 export interface HealthDeps {
   db: Database;
   audit: AuditWriter;
+  access: Pick<PolicyAccess, 'prepare'>;
 }
 
 const CHECK_TIMEOUT = 3000;
@@ -66,14 +68,15 @@ function isLocal(request: Request): boolean {
 }
 
 async function checkAll(deps: HealthDeps): Promise<Readiness> {
-  const [database, schema, audit] = await Promise.all([
+  const [database, schema, audit, policy] = await Promise.all([
     check(async () => deps.db.query(sql`select 1`)),
     check(async () => {
       if (await deps.db.dataSource.showMigrations()) throw new Error('migrations are pending');
     }),
     check(() => deps.audit.check()),
+    check(() => deps.access.prepare(deps.db)),
   ]);
-  const checks = { database, schema, audit };
+  const checks = { database, schema, audit, policy };
   return { status: Object.values(checks).every((c) => c === 'ok') ? 'ready' : 'not-ready', checks };
 }
 

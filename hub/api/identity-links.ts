@@ -4,7 +4,7 @@ import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import type { Caller } from '../access/caller.js';
 import type { Access, Decision } from '../access/decision.js';
-import { agentOf } from '../access/write-request.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { decideLink, STEPS, type Step } from '../identity/decide-link.js';
@@ -141,6 +141,6 @@ function entryOf(deps: IdentityLinkDeps, request: Request, subtype: string, deci
     action: subtype === 'list' ? 'R' : 'U',
     outcome: 0,
     query: `${request.method} ${request.path}`,
-    rule: decision?.rule,
+    ...(decision ? decidedBy(decision) : {}),
   };
 }

@@ -331,7 +331,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Requests can be served; the database answers, its schema is the program's, the audit can be written. */
+        /** Requests can be served; the database answers, its schema is the program's, the audit can be written, the policy in force can be enforced. */
         get: operations["readiness"];
         put?: never;
         post?: never;
@@ -648,6 +648,7 @@ export interface components {
                 database: components["schemas"]["CheckResult"];
                 schema: components["schemas"]["CheckResult"];
                 audit: components["schemas"]["CheckResult"];
+                policy: components["schemas"]["CheckResult"];
             };
         };
         /** @enum {string} */

@@ -4,7 +4,7 @@ import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import type { Caller } from '../access/caller.js';
 import type { Access, Decision } from '../access/decision.js';
-import { agentOf } from '../access/write-request.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { listQuarantine, type QuarantineRow, setQuarantineState } from '../ingest/quarantine.js';
@@ -154,7 +154,6 @@ function entryOf(deps: QuarantineDeps, request: Request, subtype: string, decisi
     outcome: 0,
     custodianId: caller.organizationId,
     query: `${request.method} ${request.path}${request.url.search}`,
-    rule: decision.rule,
-    basis: decision.basis,
+    ...decidedBy(decision),
   };
 }

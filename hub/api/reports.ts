@@ -2,7 +2,7 @@ import type { Request, ResponseToolkit, Server } from '@hapi/hapi';
 import { type Period, period, type Report, reports, runReport } from '../../reports/index.js';
 import type { Caller, RequestContext } from '../access/caller.js';
 import type { Access, Decision } from '../access/decision.js';
-import { agentOf } from '../access/write-request.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { forbidden, invalid, notFound, unprocessable } from '../outcomes.js';
@@ -137,9 +137,7 @@ function entryOf(request: Request, outcome: 0 | 4, decision: Decision): AuditEnt
     action: 'R',
     outcome,
     query: request.path + request.url.search,
-    rule: decision.rule,
-    basis: decision.basis,
-    evidence: decision.evidence,
+    ...decidedBy(decision),
     ...(decision.reason ? { detail: decision.reason } : {}),
   };
 }

@@ -40,7 +40,8 @@ function asToldTo(organizationId: string): Sql {
   return sql`(
     select e.id, e.recorded, e.type, e.subtype, e.action, e.outcome, e.agent, e.agent_name, e.organization_id, e.role, e.purpose, e.client_id,
       e.entity, e.query, e.request_id, e.address, ${unless('patient_id', "''")}, ${unless('custodian_id', 'null')}, ${unless('basis', 'null')},
-      ${unless('rule', 'null')}, ${unless('evidence', 'null')}, ${unless('detail', "'not-found'")}
+      ${unless('rule', 'null')}, ${unless('evidence', 'null')}, ${unless('policy_epoch', 'null')},
+      ${unless('decided_on', 'null')}, ${unless('detail', "'not-found'")}
     from audit_event e where e.custodian_id = ${organizationId} or e.organization_id = ${organizationId}) a`;
 }
 

@@ -66,6 +66,7 @@ function decision(row: AuditRow): AuditEventEntity {
     detail: [
       ...(row.rule ? [detail('rule', row.rule)] : []),
       ...(row.basis ? [detail('basis', row.basis)] : []),
+      ...(row.policy_epoch ? [detail('policy-epoch', String(row.policy_epoch))] : []),
       ...evidenceOf(row).map((e) => detail('evidence', inWords(e))),
     ],
   };

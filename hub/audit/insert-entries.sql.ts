@@ -12,13 +12,15 @@ const MOST_ENTITIES = 100;
 export function insertEntries(entries: readonly AuditEntry[]): Sql {
   return sql`
     insert into audit_event (recorded, type, subtype, action, outcome, agent, agent_name, organization_id, role, purpose, client_id,
-      patient_id, entity, custodian_id, query, basis, rule, evidence, detail, concealed, request_id, address)
+      patient_id, entity, custodian_id, query, basis, rule, evidence, detail, concealed, request_id, address,
+      policy_epoch, decided_on)
     select statement_timestamp(), e.type, e.subtype, e.action, e.outcome, e.agent, e."agentName", e."organizationId", e.role, e.purpose, e."clientId",
-      coalesce(e."patientId", ''), coalesce(e.entity, '{}'), e."custodianId", e.query, e.basis, e.rule, e.evidence, e.detail, coalesce(e.concealed, false), e."requestId", e.address
+      coalesce(e."patientId", ''), coalesce(e.entity, '{}'), e."custodianId", e.query, e.basis, e.rule, e.evidence, e.detail, coalesce(e.concealed, false), e."requestId", e.address,
+      e."policyEpoch", e."decidedOn"
     from json_to_recordset(${JSON.stringify(entries.map(bounded))}::json) as e
       (type text, subtype text, action char(1), outcome smallint, agent text, "agentName" text, "organizationId" text, role text, purpose text,
        "clientId" text, "patientId" text, entity text[], "custodianId" text, query text, basis text, rule text, evidence jsonb, detail text,
-       concealed boolean, "requestId" text, address text)`;
+       concealed boolean, "requestId" text, address text, "policyEpoch" integer, "decidedOn" text[])`;
 }
 
 function bounded(entry: AuditEntry): Record<string, unknown> {

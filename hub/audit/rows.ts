@@ -21,6 +21,8 @@ export interface AuditRow {
   basis: string | null;
   rule: string | null;
   evidence: unknown;
+  policy_epoch: number | null;
+  decided_on: string[] | null;
   detail: string | null;
   request_id: string;
   address: string | null;
@@ -29,7 +31,8 @@ export interface AuditRow {
 /** Columns of an AuditRow, of table `audit_event` under the alias `a`. */
 export const auditColumns: Sql = raw(
   `a.id, (extract(epoch from a.recorded) * 1000000)::bigint as micros, a.type, a.subtype, a.action, a.outcome, a.agent, a.agent_name, a.organization_id,
-   a.role, a.purpose, a.client_id, a.patient_id, a.entity, a.custodian_id, a.query, a.basis, a.rule, a.evidence, a.detail, a.request_id, a.address`,
+   a.role, a.purpose, a.client_id, a.patient_id, a.entity, a.custodian_id, a.query, a.basis, a.rule, a.evidence, a.policy_epoch, a.decided_on,
+   a.detail, a.request_id, a.address`,
 );
 
 /** Place of a row: with it a read goes straight to its partition and primary key. */

@@ -25,6 +25,10 @@ export interface AuditEntry {
   basis?: string;
   rule?: string;
   evidence?: unknown;
+  /** The epoch of the policy that decided. */
+  policyEpoch?: number;
+  /** Each question that it decided, with the conditions that held: `read ImagingStudy own registered`. With it the decision can be replayed. */
+  decidedOn?: readonly string[];
   /** Reason class of a denial, or a short note; no clinical content. */
   detail?: string;
   /** The caller was told that there is no such record: to his own organization the entry shows no more than that. */

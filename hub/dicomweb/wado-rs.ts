@@ -7,7 +7,7 @@ import { scopeAllows } from '../access/authentication/scopes.js';
 import type { Caller } from '../access/caller.js';
 import type { Access } from '../access/decision.js';
 import { denied } from '../access/denial.js';
-import { agentOf } from '../access/write-request.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { findStudy, type JudgedStudy } from '../imaging/find-study.js';
@@ -187,9 +187,7 @@ function entryOf(
     custodianId: row.custodian_id,
     concealed: !decision.mayKnow,
     entity: decision.mayKnow ? [`ImagingStudy/${row.id}`] : named,
-    basis: decision.basis,
-    rule: decision.rule,
-    evidence: decision.evidence.length > 0 ? decision.evidence : undefined,
+    ...decidedBy(decision),
     detail: isReleased ? undefined : decision.allowed ? unretrievableAs(found) : decision.reason,
   };
 }

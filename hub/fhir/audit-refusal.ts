@@ -1,4 +1,5 @@
-import { agentOf } from '../access/write-request.js';
+import { Denial } from '../access/denial.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
 import { findRow } from '../access/find-row.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import { Refusal } from '../outcomes.js';
@@ -27,6 +28,7 @@ async function auditRefusal(deps: FhirDeps, request: FhirRequest, refusal: Refus
       outcome: 4,
       entity: [request.path.slice(0, 2).join('/') || 'Bundle'],
       detail: refusal.issues[0]?.code,
+      ...(refusal instanceof Denial ? decidedBy(refusal.decision) : {}),
     },
   ]);
 }

@@ -1,6 +1,6 @@
 import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { asCaller, asRemembered } from '../access/as-caller.js';
-import { agentOf } from '../access/write-request.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import { gone, invalid, notFound, type Refusal } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
@@ -135,9 +135,7 @@ function readEntry(request: FhirRequest, subtype: string, seen: Seen): AuditEntr
     patientId: row.patient_id,
     custodianId: row.custodian_id,
     concealed: !decision.mayKnow,
-    basis: decision.basis,
-    rule: decision.rule,
-    evidence: decision.evidence.length > 0 ? decision.evidence : undefined,
+    ...decidedBy(decision),
     detail: decision.allowed ? undefined : decision.reason,
   };
 }

@@ -1,5 +1,5 @@
-import { agentOf } from '../access/write-request.js';
-import type { RowWithEvidence } from '../access/decision.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
+import type { Decision, RowWithEvidence } from '../access/decision.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import type { FhirRequest } from './exchange.js';
 import type { Judged } from './includes.js';
@@ -28,6 +28,12 @@ export function searchEntries(request: FhirRequest, shown: Shown): AuditEntry[] 
     query: queryText(request),
   } as const;
   const byPatient = new Map<string, AuditEntry>();
+  const decisionsOf = new Map<string, Decision[]>();
+  const decidedFor = (key: string, decision: Decision): void => {
+    const decisions = decisionsOf.get(key);
+    if (decisions) decisions.push(decision);
+    else decisionsOf.set(key, [decision]);
+  };
   for (const { row, decision } of [...shown.matches, ...shown.included]) {
     const key = `${row.patient_id} ${row.custodian_id}`;
     const entry = byPatient.get(key) ?? {
@@ -35,9 +41,8 @@ export function searchEntries(request: FhirRequest, shown: Shown): AuditEntry[] 
       patientId: row.patient_id,
       custodianId: row.custodian_id,
       entity: [],
-      basis: decision.basis,
-      rule: decision.rule,
     };
+    decidedFor(key, decision);
     if (entry.entity && entry.entity.length < 100) entry.entity.push(`${row.type}/${row.id}`);
     byPatient.set(key, entry);
   }
@@ -52,12 +57,12 @@ export function searchEntries(request: FhirRequest, shown: Shown): AuditEntry[] 
       patientId: row.patient_id,
       custodianId: row.custodian_id,
       detail: 'withheld',
-      ...(rule ? { rule } : {}),
-      ...(evidence.length > 0 ? { evidence } : {}),
     };
+    decidedFor(key, decision);
     byPatient.set(key, { ...entry, entity: [...(entry.entity ?? []), `${row.type}/${row.id}`] });
   }
-  return byPatient.size > 0 ? [...byPatient.values()] : [{ ...base, entity: [shown.type] }];
+  const entries = [...byPatient].map(([key, entry]) => ({ ...entry, ...decidedBy(...(decisionsOf.get(key) ?? [])) }));
+  return entries.length > 0 ? entries : [{ ...base, entity: [shown.type] }];
 }
 
 const queryText = (request: FhirRequest): string =>

@@ -1,12 +1,12 @@
-import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
-import { agentOf, type ResourceWriter, type WriteRequest } from '../access/write-request.js';
+import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
+import { agentOf, decidedBy, type ResourceWriter, type WriteRequest } from '../access/write-request.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
-import { conflict, forbidden, gone, invalid, methodNotAllowed, notFound, preconditionFailed } from '../outcomes.js';
+import { conflict, gone, invalid, methodNotAllowed, notFound, preconditionFailed } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { columns, createResources, newId, type ResourceRow, updateResource, VersionConflict } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
-import { denied } from '../access/denial.js';
+import { denied, deniedInGeneral } from '../access/denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { refusalsAudited } from './audit-refusal.js';
 import { versionResponse } from './read.js';
@@ -98,7 +98,7 @@ export async function existingMatch(
   const matches = await matchOwn(tx, access, type, criteria, custodianOf(request, type), deps.config.utcOffset);
   if (matches.length > 1) throw preconditionFailed('Several resources match the criteria.');
   const [match] = matches;
-  if (match) await deps.audit.append(tx, [foundEntry(request, match, criteria)]);
+  if (match) await deps.audit.append(tx, [foundEntry(request, match, access.decide('read', match), criteria)]);
   return match;
 }
 
@@ -125,7 +125,8 @@ export async function createMany(
   if (!first) return [];
   const type = first.resource.resourceType;
   const general = access.decideGeneral('write', type);
-  if (!general.allowed) throw forbidden(`The role ${first.request.caller.role} does not write ${type} for this purpose.`);
+  if (!general.allowed)
+    throw deniedInGeneral(general, `The role ${first.request.caller.role} does not write ${type} for this purpose.`);
   const writeRequests = items.map(
     ({ request, resource }): WriteRequest => ({
       caller: request.caller,
@@ -137,7 +138,7 @@ export async function createMany(
   const rows = await storing(() => writerOf(deps, type).create(tx, writeRequests));
   await deps.audit.append(
     tx,
-    rows.map((row, i) => writeEntry(items[i]?.request ?? first.request, row, general.rule)),
+    rows.map((row, i) => writeEntry(items[i]?.request ?? first.request, row, general)),
   );
   return rows.map((row, i) => ({ row, status: row.version === 1 && row.id === writeRequests[i]?.resource.id ? 201 : 200 }));
 }
@@ -171,9 +172,7 @@ async function replaceOne(
   assertVersion(request.ifMatch, current);
   const write = { caller: request.caller, context: request.context, access, resource, current };
   const row = await storing(() => writerOf(deps, resource.resourceType).update(tx, write));
-  await deps.audit.append(tx, [
-    { ...writeEntry(request, row, decision.rule), subtype: 'update', action: 'U', basis: decision.basis },
-  ]);
+  await deps.audit.append(tx, [{ ...writeEntry(request, row, decision), subtype: 'update', action: 'U' }]);
   return { row, status: 200 };
 }
 
@@ -221,7 +220,7 @@ async function storing<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function writeEntry(request: FhirRequest, row: ResourceRow, rule: string): AuditEntry {
+function writeEntry(request: FhirRequest, row: ResourceRow, decision: Decision): AuditEntry {
   return {
     ...agentOf(request.caller, request.context),
     type: 'rest',
@@ -231,13 +230,13 @@ function writeEntry(request: FhirRequest, row: ResourceRow, rule: string): Audit
     patientId: row.patient_id,
     custodianId: row.custodian_id,
     entity: [`${row.type}/${row.id}`],
-    rule,
+    ...decidedBy(decision),
   };
 }
 
 /** What is found by a conditional write may be shown in its answer. */
-const foundEntry = (request: FhirRequest, row: ResourceRow, criteria: string): AuditEntry => ({
-  ...writeEntry(request, row, ''),
+const foundEntry = (request: FhirRequest, row: ResourceRow, decision: Decision, criteria: string): AuditEntry => ({
+  ...writeEntry(request, row, decision),
   subtype: 'search-type',
   action: 'E',
   query: `${row.type}?${criteria}`,

@@ -5,6 +5,7 @@ import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-ac
 import { AuditTree1763856002000 } from './migrations/0002-audit-tree.js';
 import { Agreements1763856007000 } from './migrations/0007-agreements.js';
 import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
+import { PolicyEpochs1763856005000 } from './migrations/0005-policy-epochs.js';
 
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
@@ -18,6 +19,7 @@ export function createDataSource(url: string): DataSource {
       ExceptionalAccess1763856004000,
       Agreements1763856007000,
       StudiesByCustodian1763856008000,
+      PolicyEpochs1763856005000,
     ],
     migrationsTransactionMode: 'all',
     synchronize: false,

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import { takeShippedPolicy } from '../../hub/access/policy/shipped-policy.js';
 import { openDatabase } from '../../hub/store/database.js';
 import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/embedded.js';
 
@@ -15,7 +16,9 @@ export default async function globalSetup(): Promise<void> {
   await administer(server, `drop database if exists ${template} with (force)`, `create database ${template}`);
   const url = new URL(server);
   url.pathname = `/${template}`;
-  await (await openDatabase(url.href)).close();
+  const db = await openDatabase(url.href);
+  await takeShippedPolicy(db, async () => undefined);
+  await db.close();
   process.env.TEST_DATABASE_SERVER = server;
   process.env.TEST_DATABASE_TEMPLATE = template;
 }

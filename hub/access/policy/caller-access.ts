@@ -1,12 +1,12 @@
 import type { Action, Caller } from '../caller.js';
 import { PURPOSES, type Purpose } from '../caller.js';
-import type { Basis, Decision, DenialReason, Evidence, RequestAccess, RowWithEvidence } from '../decision.js';
+import type { Basis, Decision, DenialReason, Evidence, Grounds, RequestAccess, RowWithEvidence } from '../decision.js';
 import { or, type Sql } from '../../store/sql.js';
 import type { CallerFacts } from './caller-facts.sql.js';
 import type { Facts, PolicySet, Question, Verdict } from './policy-set.js';
 import { rowEvidence, seenOf } from './row-evidence.sql.js';
 import { all, always, any, kindIn, not, type Seen, type Term, waysUnless } from './terms.js';
-import { type Condition, OBJECTS, REASON_OF_DENY } from './vocabulary.js';
+import { type Condition, CONDITIONS, OBJECTS, REASON_OF_DENY } from './vocabulary.js';
 
 type Terms = Readonly<Record<Condition, Term>>;
 
@@ -56,6 +56,11 @@ class FactsOfRow implements Facts {
     return (condition && this.look(condition)) ?? [];
   }
 
+  /** Those that were asked about and hold. */
+  get held(): Condition[] {
+    return [...this.found].flatMap(([condition, evidence]) => (evidence ? [condition] : []));
+  }
+
   private look(condition: Condition): Evidence[] | undefined {
     if (!this.found.has(condition)) this.found.set(condition, this.terms[condition].test(this.seen));
     return this.found.get(condition);
@@ -72,6 +77,7 @@ export class CallerAccess implements RequestAccess {
 
   constructor(
     private readonly policy: PolicySet,
+    private readonly epoch: number,
     private readonly caller: Caller,
     private readonly facts: CallerFacts,
     /** The conditions, for records of these kinds. */
@@ -110,7 +116,13 @@ export class CallerAccess implements RequestAccess {
     try {
       const question = this.question(action, resourceType ?? OBJECT_OF_ACTION[action] ?? '');
       const verdict = this.policy.decide(question, { holds: (condition) => this.holdsInGeneral(condition) });
-      return { mayKnow: verdict.allowed, evidence: [], ...this.outcome(verdict, question) };
+      const held = CONDITIONS.filter((condition) => this.holdsInGeneral(condition));
+      return {
+        mayKnow: verdict.allowed,
+        evidence: [],
+        grounds: this.grounds(action, question, held),
+        ...this.outcome(verdict, question),
+      };
     } catch (error) {
       this.onFailure(error);
       return FAILED;
@@ -138,7 +150,12 @@ export class CallerAccess implements RequestAccess {
     const mayKnow = effective.allowed || reading.allowed || this.policy.decide(this.question('know', object), facts).allowed;
     const outcome = this.outcome(effective, question);
     if (!outcome.allowed && mayKnow && this.wouldBreakGlassHelp(question, seen)) outcome.wouldChange?.push(BREAK_THE_GLASS);
-    return { mayKnow, evidence: facts.evidenceOf(effective.rule?.basis as Condition | undefined), ...outcome };
+    return {
+      mayKnow,
+      evidence: facts.evidenceOf(effective.rule?.basis as Condition | undefined),
+      grounds: this.grounds(action, question, facts.held),
+      ...outcome,
+    };
   }
 
   /** Whoever may begin a session could do this under one for the patient of the record, all else being as it is. */
@@ -150,7 +167,11 @@ export class CallerAccess implements RequestAccess {
     return this.policy.decide(under, new FactsOfRow(this.underBreakGlass, seen)).allowed;
   }
 
-  private outcome({ allowed, rule }: Verdict, question: Question): Omit<Decision, 'mayKnow' | 'evidence'> {
+  private grounds(action: Action, { object }: Question, held: readonly Condition[]): Grounds {
+    return { epoch: this.epoch, action, object, held };
+  }
+
+  private outcome({ allowed, rule }: Verdict, question: Question): Omit<Decision, 'mayKnow' | 'evidence' | 'grounds'> {
     if (allowed && rule) return { allowed: true, rule: rule.id, basis: rule.basis as Basis };
     const reason =
       (rule && REASON_OF_DENY[rule.basis as Condition]) ?? (this.wouldAnotherPurposeDo(question) ? 'purpose' : 'no-basis');

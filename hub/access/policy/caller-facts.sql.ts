@@ -5,8 +5,10 @@ import type { Scope } from './terms.js';
 
 /** What the fact tables say about a caller at one instant of the database. Only what is in force is here. */
 export interface CallerFacts {
-  /** The state of the fact tables that this was read from: every transaction that changes one of them gives it a new name. */
+  /** The state of the fact tables that this was read from: every transaction that changes one of them, or the policy, gives it a new name. */
   epoch: string;
+  /** The epoch of the policy that is in force in this state; null: none is, and nothing is decided. */
+  policyEpoch: number | null;
   /** In force as they are from this instant to that one, excluded: microseconds since 1970; null: until a table changes. */
   from: number;
   until: number | null;
@@ -24,7 +26,7 @@ export interface CallerFacts {
   opened: { id: string; kind: 'break-glass' | 'oversight'; caseNumber: string | null; patients: string[] } | null;
 }
 
-/** Columns that say, of a statement's snapshot, which state of the fact tables it sees and at what instant. */
+/** Columns that say, of a statement's snapshot, which state of the fact tables and of the policy it sees and at what instant. */
 export const factStamp: Sql = raw(`
   (select epoch from fact_epoch) as fact_epoch, (extract(epoch from now()) * 1000000)::bigint as fact_instant`);
 
@@ -69,6 +71,7 @@ export async function readCallerFacts(tx: Queryable, caller: Caller): Promise<Ca
   const [row] = await tx.query<{ facts: string }>(sql`
     select json_build_object(
       'epoch', (select epoch from fact_epoch),
+      'policyEpoch', (select policy_epoch from fact_epoch),
       'from', (extract(epoch from now()) * 1000000)::bigint,
       'until', (${nextBoundary(organization)}),
       'active', exists (select from organization where id = ${organization} and active),

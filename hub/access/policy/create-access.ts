@@ -1,5 +1,5 @@
-import { loadPolicy } from '../../../policies/load-policy.js';
 import type { Config } from '../../config.js';
+import type { Queryable } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import type { Caller } from '../caller.js';
 import { BoundedCache } from '../authentication/bounded-cache.js';
@@ -7,13 +7,13 @@ import type { Access } from '../decision.js';
 import { CallerAccess } from './caller-access.js';
 import { type CallerFacts, type FactStamp, factStamp, readCallerFacts, stillHold } from './caller-facts.sql.js';
 import { conditionsFor } from './conditions.js';
-import { PolicySet } from './policy-set.js';
-import { vocabulary } from './vocabulary.js';
+import { epochInForce } from './epochs.sql.js';
+import { PoliciesInProcess } from './policies-in-process.js';
 
-/** The policy in force. Its rules change only as a whole: a new set is built and tested aside, then takes the place of the old one. */
+/** The policy of whichever epoch a request's own snapshot shows to be in force. */
 export interface PolicyAccess extends Access {
-  /** Reads the policy again. Requests that have begun are decided by the set that they began with. @throws Error, and the old set stays, when the new one has a fault. */
-  reload(folder?: URL): Promise<void>;
+  /** Builds and tests the set of the epoch in force, so that no request has to wait for it. @returns its number @throws Refusal 503 when that can't be done */
+  prepare(on: Queryable): Promise<number>;
 }
 
 export interface AccessOptions {
@@ -21,32 +21,33 @@ export interface AccessOptions {
   onFailure?: (error: unknown) => void;
 }
 
-/** Loads the policy and runs its examples. @throws Error when it has a fault: without a policy nothing starts. */
+/**
+ * The policy as this process enforces it. Which epoch decides is read with the caller's facts, in the request's own snapshot: a process that has
+ * not built that epoch yet does so before it answers, and one that can't fails the request. Nothing else has to reach a process in time.
+ */
 export async function createAccess(
   config: Pick<Config, 'consentRequiredFor'>,
   options: AccessOptions = {},
 ): Promise<PolicyAccess> {
-  let current = await policyOf();
-  const remember = (caller: Caller, facts: CallerFacts): Remembered => {
-    const access = new CallerAccess(
-      current.policy,
-      caller,
-      facts,
-      (kinds, purposeOfUse = caller.purposeOfUse) => conditionsFor({ ...caller, purposeOfUse }, facts, config, kinds),
-      options.onFailure ?? (() => undefined),
-    );
-    const known = { facts, access };
-    if (isRemembered(caller)) current.memory.set(keyOf(caller), known, Number.POSITIVE_INFINITY);
-    return known;
+  const onFailure = options.onFailure ?? (() => undefined);
+  const policies = new PoliciesInProcess(onFailure);
+  const memory = new BoundedCache<Remembered>(REMEMBERED);
+  const read = async (tx: Queryable, caller: Caller): Promise<CallerAccess> => {
+    const facts = await readCallerFacts(tx, caller);
+    const policy = await policies.of(tx, facts.policyEpoch);
+    const conditions = (kinds: readonly string[], purposeOfUse = caller.purposeOfUse) =>
+      conditionsFor({ ...caller, purposeOfUse }, facts, config, kinds);
+    const access = new CallerAccess(policy, facts.policyEpoch ?? 0, caller, facts, conditions, onFailure);
+    if (isRemembered(caller)) memory.set(keyOf(caller), { facts, access }, Number.POSITIVE_INFINITY);
+    return access;
   };
-  const memoryOf = (caller: Caller): Remembered | undefined =>
-    isRemembered(caller) ? current.memory.get(keyOf(caller)) : undefined;
+  const memoryOf = (caller: Caller): Remembered | undefined => (isRemembered(caller) ? memory.get(keyOf(caller)) : undefined);
   return {
     forCaller: async (tx, caller) => {
       const known = memoryOf(caller);
       const [stamp] = known ? await tx.query<FactStamp & Record<string, unknown>>(sql`select ${factStamp}`) : [];
       if (known && stamp && stillHold(known.facts, stamp)) return known.access;
-      return remember(caller, await readCallerFacts(tx, caller)).access;
+      return read(tx, caller);
     },
     remembered: (caller) => {
       const known = memoryOf(caller);
@@ -58,8 +59,10 @@ export async function createAccess(
         }
       );
     },
-    reload: async (folder) => {
-      current = await policyOf(folder);
+    prepare: async (on) => {
+      const number = await epochInForce(on);
+      await policies.of(on, number);
+      return number ?? 0;
     },
   };
 }
@@ -71,11 +74,6 @@ interface Remembered {
 
 /** Callers whose facts are kept at once: a caller is some person's or system's organization, practitioner, role and purpose. */
 const REMEMBERED = 2_000;
-
-/** A set of rules, and what was read for it: with new rules nothing old is remembered. */
-async function policyOf(folder?: URL): Promise<{ policy: PolicySet; memory: BoundedCache<Remembered> }> {
-  return { policy: await PolicySet.build(loadPolicy(vocabulary, folder)), memory: new BoundedCache(REMEMBERED) };
-}
 
 /** Everything of a caller that facts and conditions depend on. */
 const keyOf = ({ organizationId, practitionerId, patientId, role, purposeOfUse }: Caller): string =>

@@ -1,5 +1,7 @@
 import { EnforceContext, type Enforcer, newEnforcer, newModelFromString, StringAdapter } from 'casbin';
 import { expand, type PolicySource, type Rule } from '../../../policies/load-policy.js';
+import { PolicyError } from '../../../policies/policy-error.js';
+import type { Example } from '../../../policies/policy-texts.js';
 import type { Condition } from './vocabulary.js';
 import { CONDITIONS, vocabulary } from './vocabulary.js';
 
@@ -56,7 +58,8 @@ export class PolicySet {
   /** @throws Error when casbin doesn't take the model, or an example comes out otherwise than it says. */
   static async build(source: PolicySource): Promise<PolicySet> {
     const set = new PolicySet(new Map(source.rules.map((r) => [r.id, r])), await roomsOf(source), vocabulary.objects);
-    set.selfTest(source);
+    const wrong = source.examples.flatMap((example) => set.faultOf(example) ?? []);
+    if (wrong.length > 0) throw new PolicyError(wrong.map((message) => ({ message })));
     return set;
   }
 
@@ -81,15 +84,14 @@ export class PolicySet {
     return this.rooms.get(keyOf(question))?.outcomes ?? NOTHING;
   }
 
-  private selfTest({ examples }: PolicySource): void {
-    const wrong = examples.filter((example) => {
-      const { allowed, rule } = this.decide(
-        { ...example.subject, action: example.action, object: example.object },
-        holding(example.facts as Condition[]),
-      );
-      return allowed !== example.permit || (rule?.id ?? '') !== example.rule;
-    });
-    if (wrong.length > 0) throw new Error(`policy: examples come out wrong: ${wrong.map((e) => e.name).join(', ')}`);
+  /** What is wrong with how an example comes out, if anything. @param anyRule whichever rule decides, as long as it decides so */
+  faultOf(example: Example, anyRule = false): string | undefined {
+    const { allowed, rule } = this.decide(
+      { ...example.subject, action: example.action, object: example.object },
+      holding(example.facts as Condition[]),
+    );
+    if (allowed === example.permit && (anyRule || (rule?.id ?? '') === example.rule)) return undefined;
+    return `example ${example.name} comes out wrong: ${allowed ? 'permitted' : 'denied'} by ${rule ? `rule '${rule.id}'` : 'no rule'}`;
   }
 }
 

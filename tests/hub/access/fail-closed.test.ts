@@ -117,8 +117,15 @@ describe('a decision', () => {
     expect(request.decide('read', row)).toMatchObject({ allowed: false, mayKnow: false, evidence: [] });
   });
 
-  it('stays with the old rules when new ones have a fault', async () => {
-    await expect(access.reload(new URL('./no-policy/', import.meta.url))).rejects.toThrow();
+  it('is not made while no policy is in force', async () => {
+    const undone = new Error('undone');
+    const attempt = database.db.transaction(async (tx) => {
+      await tx.query(sql`update fact_epoch set epoch = gen_random_uuid(), policy_epoch = null`);
+      await expect(access.forCaller(tx, physician)).rejects.toMatchObject({ status: 503 });
+      await expect(access.prepare(tx)).rejects.toMatchObject({ status: 503 });
+      throw undone;
+    });
+    await expect(attempt).rejects.toBe(undone);
     expect(await readable(physician)).toEqual(['p', 's']);
   });
 

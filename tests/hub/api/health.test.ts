@@ -1,6 +1,7 @@
 import type { Server } from '@hapi/hapi';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import supertest from 'supertest';
+import { createAccess } from '../../../hub/access/policy/create-access.js';
 import { registerHealth } from '../../../hub/api/health.js';
 import { type AuditWriter, openAudit } from '../../../hub/audit/record.js';
 import { raw, sql } from '../../../hub/store/sql.js';
@@ -16,7 +17,7 @@ describe('the state of the process', () => {
     database = await testDatabase();
     audit = await openAudit(database.db, database.url);
     server = serverForCallers();
-    registerHealth(server, { db: database.db, audit });
+    registerHealth(server, { db: database.db, audit, access: await createAccess({ consentRequiredFor: [] }) });
     await server.initialize();
   });
   afterEach(async () => {
@@ -28,19 +29,22 @@ describe('the state of the process', () => {
 
   it('is healthy and ready, asked without a token', async () => {
     await get('/healthz').expect(200, { status: 'ok' });
-    await get('/readyz').expect(200, { status: 'ready', checks: { database: 'ok', schema: 'ok', audit: 'ok' } });
+    await get('/readyz').expect(200, { status: 'ready', checks: { database: 'ok', schema: 'ok', audit: 'ok', policy: 'ok' } });
   });
 
   it('is not ready when the audit can’t be written, and says no more than that', async () => {
     await database.db.query(raw('alter table audit_event rename to elsewhere'));
-    await get('/readyz').expect(503, { status: 'not-ready', checks: { database: 'ok', schema: 'ok', audit: 'failed' } });
+    await get('/readyz').expect(503, {
+      status: 'not-ready',
+      checks: { database: 'ok', schema: 'ok', audit: 'failed', policy: 'ok' },
+    });
     await get('/healthz').expect(200);
   });
 
   it('is not ready when the schema is not the program’s', async () => {
     await database.db.query(raw('delete from migrations'));
     const { body } = await get('/readyz').expect(503);
-    expect(body.checks).toEqual({ database: 'ok', schema: 'failed', audit: 'ok' });
+    expect(body.checks).toEqual({ database: 'ok', schema: 'failed', audit: 'ok', policy: 'ok' });
   });
 
   it('is not ready when the database is gone, and metrics are told all the same', async () => {
@@ -51,7 +55,7 @@ describe('the state of the process', () => {
       `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`,
     );
     const { body } = await get('/readyz').expect(503);
-    expect(body.checks).toEqual({ database: 'failed', schema: 'failed', audit: 'failed' });
+    expect(body.checks).toEqual({ database: 'failed', schema: 'failed', audit: 'failed', policy: 'failed' });
     expect((await get('/metrics').expect(200)).text).toContain('hub_audit_pending_entries 0');
   });
 
