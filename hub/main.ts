@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
+import { checkAudit, exportToFile, printHead, verifyFile } from './commands/audit.js';
 import { bindPerson, disableAccount, listAccounts } from './commands/account.js';
 import { listSettings } from './commands/config.js';
 import { createClientKey, listClients } from './commands/client.js';
@@ -98,6 +99,33 @@ model
   .description('check manifest, hash, graph and self-test')
   .option(...FOLDER)
   .action(checkModels);
+
+const audit = program.command('audit').description('the audit and its proof (see docs/audit-proof.md)');
+const KEY = ['--key <key...>', 'trusted key: its thumbprint, or a file with a JWK or JWK Set'] as const;
+const HEAD = ['--head <head...>', 'signed head that was kept outside: a file or the JWS itself'] as const;
+const TOLERANCE = ['--tolerance <seconds>', 'longest that a transaction may take to commit; default 900'] as const;
+audit
+  .command('verify <file>')
+  .description('check an export; needs neither database nor network')
+  .option(...KEY)
+  .option(...HEAD)
+  .option(...TOLERANCE)
+  .action(verifyFile);
+audit
+  .command('check')
+  .description('check the database against its signed heads')
+  .option(...KEY)
+  .option(...HEAD)
+  .option(...TOLERANCE)
+  .action(checkAudit);
+audit
+  .command('export <file>')
+  .description('write the audit, or some of its leaves, with what proves them (NDJSON)')
+  .option('--from <leaf>', 'first leaf; default 0')
+  .option('--to <leaf>', 'first leaf that is not wanted; default: all')
+  .option('--witnessed <size...>', 'show that trees of these sizes are beginnings of this one')
+  .action(exportToFile);
+audit.command('head').description('print the newest signed head, to be kept by a witness outside').action(printHead);
 
 program.parseAsync().catch((error: Error) => {
   process.stderr.write(`hub: ${error.message}\n`);

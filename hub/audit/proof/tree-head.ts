@@ -1,4 +1,12 @@
-import { calculateJwkThumbprint, CompactSign, compactVerify, decodeProtectedHeader, importJWK, type JWK } from 'jose';
+import {
+  calculateJwkThumbprint,
+  CompactSign,
+  type CryptoKey,
+  compactVerify,
+  decodeProtectedHeader,
+  importJWK,
+  type JWK,
+} from 'jose';
 import { SIGNING_ALGORITHM, type SigningKey } from '../../access/authentication/signing-key.js';
 
 /** What a signed tree head says. */
@@ -40,23 +48,36 @@ export function sign<Kind extends keyof Kinds>(key: SigningKey, kind: Kind, stat
 }
 
 /** Public keys by their RFC 7638 thumbprint; what a key calls itself does not count. */
-export type KeyRing = ReadonlyMap<string, JWK>;
+export type KeyRing = ReadonlyMap<string, CryptoKey>;
 
 export async function keyRing(keys: readonly JWK[]): Promise<KeyRing> {
-  return new Map(await Promise.all(keys.map(async (key) => [await calculateJwkThumbprint(key), key] as const)));
+  const entries = keys.map(
+    async (key) => [await calculateJwkThumbprint(key), (await importJWK(key, SIGNING_ALGORITHM)) as CryptoKey] as const,
+  );
+  return new Map(await Promise.all(entries));
 }
 
-/** @throws Error that says what is wrong with the statement: its key is not in the ring, it is of another kind, its signature does not hold. */
+/** A statement that can't be believed. */
+export class NotSigned extends Error {
+  constructor(
+    readonly kind: 'other-key' | 'signature',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** @throws NotSigned: it is of another kind, its key is not in the ring, or its signature does not hold. */
 export async function openStatement<Kind extends keyof Kinds>(jws: string, kind: Kind, ring: KeyRing): Promise<Kinds[Kind]> {
-  const { kid, typ } = headerOf(jws);
-  if (typ !== kind) throw new Error(`is no ${kind}`);
-  const key = ring.get(kid ?? '');
-  if (!key) throw new Error(`is signed with another key (${kid}) than the trusted one (${[...ring.keys()].join(', ')})`);
+  const { kid = '', typ } = headerOf(jws);
+  if (typ !== kind) throw new NotSigned('signature', `is no ${kind}`);
+  const key = ring.get(kid);
+  if (!key) throw new NotSigned('other-key', `is signed with another key (${kid}) than the trusted one (${[...ring.keys()]})`);
   try {
-    const { payload } = await compactVerify(jws, await importJWK(key, SIGNING_ALGORITHM), { algorithms: [SIGNING_ALGORITHM] });
+    const { payload } = await compactVerify(jws, key, { algorithms: [SIGNING_ALGORITHM] });
     return JSON.parse(Buffer.from(payload).toString('utf8')) as Kinds[Kind];
   } catch {
-    throw new Error('has a signature that does not hold');
+    throw new NotSigned('signature', 'has a signature that does not hold');
   }
 }
 
@@ -64,7 +85,7 @@ function headerOf(jws: string): { kid?: string; typ?: string } {
   try {
     return decodeProtectedHeader(jws);
   } catch {
-    throw new Error('is no JWS');
+    throw new NotSigned('signature', 'is no JWS');
   }
 }
 
