@@ -43,7 +43,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Why the caller may or may not do something with a record, without touching the record. */
+        /** Why somebody may or may not do something with a record, and what if, without touching the record; graded by who asks. */
         post: operations["explainAccess"];
         delete?: never;
         options?: never;
@@ -395,12 +395,29 @@ export interface components {
             resource: string;
             /** @enum {string} */
             action: "know" | "read" | "retrieve" | "write" | "score" | "disclose";
-            /** @description What if: another purpose of one's own; for auditors also another organization and role. */
+            /** @description About whom. Another purpose of one's own; for an auditor, the patient of the record and its custodian's administrator also an organization (a physician there who treats, unless role and purpose say otherwise) or a practitioner of it. */
             subject?: {
                 organization?: string;
+                practitioner?: string;
                 role?: string;
                 /** @enum {string} */
                 purpose?: "TREAT" | "ETREAT" | "BTG" | "HRESCH" | "HOPERAT" | "PUBHLTH" | "PATRQT" | "HCOMPL";
+            };
+            /** @description What to assume, for those who may ask about others. Nothing is written. */
+            whatIf?: {
+                /** @description Facts to leave out, as the evidence of an explanation names them. */
+                without?: {
+                    /** @enum {string} */
+                    kind: "consent" | "agreement" | "grant";
+                    id: string;
+                }[];
+                /** @description A sharing agreement from the record's custodian to the organization asked about; what is left out limits nothing. */
+                agreement?: {
+                    modality?: string[];
+                    bodySite?: string[];
+                    purpose?: string[];
+                    notOlderThanDays?: number;
+                };
             };
         };
         Evidence: {
@@ -418,6 +435,13 @@ export interface components {
             /** @enum {string} */
             reason?: "no-basis" | "consent" | "purpose" | "label" | "suspended" | "quarantine";
             wouldChange?: string[];
+            /** @description Whom the decision is for. */
+            subject?: {
+                organization?: string;
+                practitioner?: string;
+                role: string;
+                purpose: string;
+            };
         };
         /** @description By reference or by identifier, one of the two. */
         NamedPatient: {

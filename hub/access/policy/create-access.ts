@@ -7,6 +7,7 @@ import type { Access } from '../decision.js';
 import { CallerAccess } from './caller-access.js';
 import { type CallerFacts, type FactStamp, factStamp, readCallerFacts, stillHold } from './caller-facts.sql.js';
 import { conditionsFor } from './conditions.js';
+import { factsUnder, rowUnder } from './hypothesis.js';
 import { epochInForce } from './epochs.sql.js';
 import { PoliciesInProcess } from './policies-in-process.js';
 
@@ -32,12 +33,15 @@ export async function createAccess(
   const onFailure = options.onFailure ?? (() => undefined);
   const policies = new PoliciesInProcess(onFailure);
   const memory = new BoundedCache<Remembered>(REMEMBERED);
-  const read = async (tx: Queryable, caller: Caller): Promise<CallerAccess> => {
-    const facts = await readCallerFacts(tx, caller);
+  const accessBy = async (tx: Queryable, caller: Caller, facts: CallerFacts): Promise<CallerAccess> => {
     const policy = await policies.of(tx, facts.policyEpoch);
     const conditions = (kinds: readonly string[], purposeOfUse = caller.purposeOfUse) =>
       conditionsFor({ ...caller, purposeOfUse }, facts, config, kinds);
-    const access = new CallerAccess(policy, facts.policyEpoch ?? 0, caller, facts, conditions, onFailure);
+    return new CallerAccess(policy, facts.policyEpoch ?? 0, caller, facts, conditions, onFailure);
+  };
+  const read = async (tx: Queryable, caller: Caller): Promise<CallerAccess> => {
+    const facts = await readCallerFacts(tx, caller);
+    const access = await accessBy(tx, caller, facts);
     if (isRemembered(caller)) memory.set(keyOf(caller), { facts, access }, Number.POSITIVE_INFINITY);
     return access;
   };
@@ -58,6 +62,10 @@ export async function createAccess(
           isConfirmedBy: (row) => stillHold(known.facts, row as unknown as FactStamp),
         }
       );
+    },
+    whatIf: async (tx, caller, hypothesis) => {
+      const access = await accessBy(tx, caller, factsUnder(hypothesis, await readCallerFacts(tx, caller)));
+      return { decide: (action, row) => access.decide(action, rowUnder(hypothesis, row)) };
     },
     prepare: async (on) => {
       const number = await epochInForce(on);

@@ -39,6 +39,7 @@ export const as = (caller: Caller): string => `Bearer ${encodeURIComponent(JSON.
 /** A policy that lets the health commission run reports, and nobody do anything else. */
 export const reportsForTheCommission: Access = {
   remembered: () => undefined,
+  whatIf: async () => ({ decide: () => ({ allowed: false, mayKnow: false, rule: 'default', evidence: [] }) }),
   forCaller: async (_tx, caller) => ({
     filter: () => raw('false'),
     ways: () => [],
