@@ -66,8 +66,9 @@ function assertReach(caller: Caller, query: SearchQuery): void {
 /** A cursor serves only the same caller, purpose and search. */
 function bindingOf(request: FhirRequest, query: SearchQuery): string {
   const asked = query.used.filter(([name]) => name !== '_cursor');
+  const { id, role, purposeOfUse, exceptionalAccess } = request.caller;
   return createHash('sha256')
-    .update(JSON.stringify([request.caller.id, request.caller.role, request.caller.purposeOfUse, query.type, asked]))
+    .update(JSON.stringify([id, role, purposeOfUse, exceptionalAccess, query.type, asked]))
     .digest('base64url');
 }
 

@@ -65,6 +65,16 @@ describe('the policy in its two forms', () => {
     ['a consent about another actor holds', '(c.actor is null or', '(true or'],
     ['denies are left out', 'not ', 'null is null or '],
     ['other members of a consortium count without membership', 'other.consortium_id = k.id and', ''],
+    ['a session is valid at its last instant', 'now() < x.valid_until', 'now() <= x.valid_until'],
+    ['a session begins after its first instant', 'x.valid_from <= now()', 'x.valid_from < now()'],
+    ['an unconfirmed case opens', 'x.valid_from <= now()', '(x.valid_from is null or x.valid_from <= now())'],
+    ['a session outlives its end', 'and x.ended_at is null', ''],
+    ['another person’s session opens', 'x.agent =', "'' <>"],
+    ['a session goes with its person to another hospital', 'x.organization_id =', "'' <>"],
+    ['a session opens everybody', 'where o.access_id = x.id and (', 'where ('],
+    ['a Patient that is no longer linked stays open', '(o.named or exists', '(true or exists'],
+    ['only the named Patient is opened', '(o.named or exists', '(o.named and exists'],
+    ['a link with a Patient that was not named opens', 'and n.named and', 'and'],
     ['restricted labels are not looked at', 'r.labels && ', "'{}'::text[] && "],
   ];
 

@@ -11,6 +11,7 @@ const isCare = (purpose: string): boolean => purpose === 'TREAT' || purpose === 
 const isClinician = (asker: Asker): boolean => asker.role === 'physician' || asker.role === 'hospital-system';
 
 function knows(world: World, asker: Asker, record: RecordOf): boolean {
+  if (opens(world, asker, record)) return record.type !== 'Task';
   return isClinician(asker) && isCare(asker.purpose) && record.type !== 'Task' && registered(world, asker.hospital, record);
 }
 
@@ -23,6 +24,7 @@ function hasBasis(world: World, asker: Asker, action: Action, record: RecordOf):
   const sees = action === 'read' || action === 'retrieve';
   const uses = sees || action === 'score';
   const party = asker.hospital !== null && record.parties.includes(asker.hospital);
+  if (opens(world, asker, record) && sees && record.type !== 'Task') return true;
   if (isClinician(asker) && isCare(asker.purpose)) {
     if (own && uses) return true;
     if (own && action === 'disclose') return record.type !== 'Task';
@@ -73,6 +75,18 @@ function registered(world: World, hospital: number | null, record: RecordOf): bo
   const person = world.persons[record.person]!;
   if (hospital === null || !person.at[hospital]) return false;
   return hospital === record.hospital || person.linked;
+}
+
+/** A session for break-glass, a confirmed case for oversight: the asker's own, open, and for the person of the record. */
+function opens(world: World, asker: Asker, record: RecordOf): boolean {
+  const session = asker.session === undefined ? undefined : world.sessions[asker.session];
+  if (!session || session.by !== asker.hospital || session.moved || session.ended || !isNow(session.valid)) return false;
+  if (session.kind === 'break-glass' && (asker.role !== 'physician' || asker.purpose !== 'BTG')) return false;
+  if (session.kind === 'oversight' && (asker.role !== 'commission-officer' || !session.confirmed)) return false;
+  if (record.person !== session.person) return false;
+  const person = world.persons[record.person]!;
+  if (record.hospital === session.hospital) return true;
+  return session.linkedThen.includes(record.hospital) && person.linked && person.at[session.hospital]!;
 }
 
 function byConsortium(world: World, asker: Asker, record: RecordOf): boolean {

@@ -5,7 +5,7 @@ import { refreshConsents } from '../../../hub/access/policy/consents.js';
 import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';
 import type { Database, Queryable } from '../../../hub/store/database.js';
 import { raw, type Sql, sql } from '../../../hub/store/sql.js';
-import type { Limits, RecordOf, Signatures, Validity, World } from './world.js';
+import { HOSPITALS, type Limits, type RecordOf, type Signatures, type Validity, type World } from './world.js';
 
 const RESTRICTED = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R';
 
@@ -77,6 +77,26 @@ async function create(tx: Queryable, world: World): Promise<void> {
     }),
   );
   await createPersons(tx, world);
+  await createSessions(tx, world);
+}
+
+async function createSessions(tx: Queryable, world: World): Promise<void> {
+  for (const [i, s] of world.sessions.entries()) {
+    const agent = s.kind === 'oversight' ? `Account/officer-${s.by}` : `Practitioner/doctor-${s.by}`;
+    const isCase = s.kind === 'oversight';
+    const confirmed = isCase && s.confirmed ? 'now()' : 'null';
+    await tx.query(sql`
+      insert into exceptional_access (id, kind, agent, agent_name, organization_id, reason, statement, case_number, confirmed_by, confirmed_at, valid_from,
+        valid_until, ended_at, review_due)
+      values (${`s${i}`}, ${s.kind}, ${agent}, '', ${`h${s.moved ? (s.by + 1) % HOSPITALS : s.by}`}, 'x', 'x', ${isCase ? 'case' : null},
+        ${isCase && s.confirmed ? 'another' : null}, ${raw(confirmed)}, ${isCase && !s.confirmed ? raw('null') : instant(s.valid.from, '-infinity')},
+        ${instant(s.valid.until, 'infinity')}, ${raw(s.ended ? 'now()' : 'null')}, ${raw(isCase ? 'null' : 'now()')})`);
+    const hospitals = new Set([s.hospital, ...s.linkedThen]);
+    for (const h of [...hospitals].filter((at) => world.persons[s.person]!.at[at]))
+      await tx.query(sql`
+        insert into exceptional_access_patient (access_id, patient_id, custodian_id, named)
+        values (${`s${i}`}, ${patientId(s.person, h)}, ${`h${h}`}, ${h === s.hospital})`);
+  }
 }
 
 async function createAgreements(tx: Queryable, world: World): Promise<void> {

@@ -19,6 +19,23 @@ export interface World {
     purpose: Purpose[] | null;
     valid: Validity;
   }[];
+  /** Exceptional accesses, by the index that a token names: a doctor's session, an officer's case. */
+  sessions: Session[];
+}
+
+export interface Session {
+  kind: 'break-glass' | 'oversight';
+  /** The person of this hospital (or commission), and whether he has moved to another since. */
+  by: number;
+  moved: boolean;
+  person: number;
+  /** Hospital of the Patient that was named; she may be unknown there. */
+  hospital: number;
+  /** Hospitals whose Patients were linked with it at the opening. */
+  linkedThen: number[];
+  confirmed: boolean;
+  ended: boolean;
+  valid: Validity;
 }
 
 export interface RecordOf {
@@ -124,6 +141,19 @@ const actor = fc.constantFrom<(string[] | null)[]>(
   ['Practitioner/doctor-3'],
 );
 
+const session = (kind: Session['kind'], by: fc.Arbitrary<number>): fc.Arbitrary<Session> =>
+  fc.record({
+    kind: fc.constant(kind),
+    by,
+    moved: seldom,
+    person,
+    hospital,
+    linkedThen: fc.subarray([0, 1, 2, 3]),
+    confirmed: kind === 'oversight' ? often : fc.constant(true),
+    ended: seldom,
+    valid: validity,
+  });
+
 export const worlds: fc.Arbitrary<World> = fc
   .record({
     suspended: fc.array(seldom, { minLength: HOSPITALS, maxLength: HOSPITALS }),
@@ -163,6 +193,7 @@ export const worlds: fc.Arbitrary<World> = fc
       }),
       { maxLength: 4 },
     ),
+    sessions: fc.tuple(session('break-glass', fc.constantFrom(0, 0, 0, 1)), session('oversight', fc.constantFrom(3, 3, 3, 2))),
   })
   .map((w) => settled({ ...w, records: distinct(w.records) }));
 
@@ -203,11 +234,18 @@ export interface Asker {
   purpose: Purpose;
   hospital: number | null;
   patient?: { person: number; hospital: number };
+  /** Index of the session that the token names. */
+  session?: number;
 }
 
-export function callerOf({ role, purpose, hospital: h, patient }: Asker): Caller {
+export function callerOf({ role, purpose, hospital: h, patient, session: named }: Asker): Caller {
   return {
-    id: 'Account/asker',
+    id:
+      role === 'commission-officer'
+        ? `Account/officer-${h}`
+        : role === 'physician'
+          ? `Practitioner/doctor-${h}`
+          : 'Account/asker',
     kind: 'person',
     name: 'asker',
     organizationId: h === null ? '' : `h${h}`,
@@ -215,6 +253,7 @@ export function callerOf({ role, purpose, hospital: h, patient }: Asker): Caller
     purposeOfUse: purpose,
     ...(patient ? { patientId: `p${patient.person}-${patient.hospital}` } : {}),
     ...(role === 'physician' ? { practitionerId: `doctor-${h}` } : {}),
+    ...(named === undefined ? {} : { exceptionalAccess: `s${named}` }),
     clientId: 'tests',
     scope: '',
     authenticatedAt: 0,
@@ -226,6 +265,9 @@ export const askers: readonly Asker[] = [
   ...[0, 1, 2, 3].map((h): Asker => ({ role: 'physician', purpose: 'TREAT', hospital: h })),
   { role: 'physician', purpose: 'HRESCH', hospital: 1 },
   { role: 'physician', purpose: 'BTG', hospital: 0 },
+  { role: 'physician', purpose: 'BTG', hospital: 0, session: 0 },
+  { role: 'physician', purpose: 'BTG', hospital: 1, session: 0 },
+  { role: 'commission-officer', purpose: 'PUBHLTH', hospital: 3, session: 1 },
   { role: 'hospital-system', purpose: 'ETREAT', hospital: 2 },
   { role: 'hospital-system', purpose: 'HOPERAT', hospital: 0 },
   { role: 'hospital-administrator', purpose: 'HOPERAT', hospital: 1 },
