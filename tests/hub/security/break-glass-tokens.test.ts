@@ -17,10 +17,7 @@ const now = () => Math.floor(Date.now() / 1000);
 beforeAll(async () => {
   issuer = await startTestIssuer(() => hub.url);
   hub = await startHub({ config: { oidcIssuer: issuer.issuer, secret: SECRET } });
-  await hub.join(
-    ['a', 'c'].map((id) => ({ id, assigner: `urn:oid:1.2.3.${id.charCodeAt(0)}` })),
-    'union',
-  );
+  await hub.join(['a', 'c'].map((id) => ({ id, assigner: `urn:oid:1.2.3.${id.charCodeAt(0)}` })));
   for (const id of ['one', 'two'])
     await bindAccount(hub.db, {
       issuer: issuer.issuer,
