@@ -4,6 +4,7 @@ import type { WriteRequest } from '../access/write-request.js';
 import { nowhere, refused } from '../access/write-rules.js';
 import { conflict, forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { databaseNow } from '../store/now.js';
 import { idOf } from '../store/fhir-elements.js';
 import { findResource, toResource } from '../store/resources.js';
 import { type FhirResource, localReference } from '../store/search-keys.js';
@@ -104,7 +105,8 @@ interface Output {
 /** @throws Refusal 409 when the deadline is over or a study has changed hands since it was attached. */
 async function grantsOfConsultation(tx: Queryable, task: Task, caller: Caller): Promise<Grant[]> {
   const validUntil = deadlineOf(task);
-  if (!validUntil || validUntil <= new Date()) throw conflict('The deadline is over.', 'Task.restriction.period.end');
+  if (!validUntil || validUntil <= (await databaseNow(tx)))
+    throw conflict('The deadline is over.', 'Task.restriction.period.end');
   const patientId = idOf(task.for, 'Patient')!;
   const custodianId = idOf(task.requester, 'Organization')!;
   const studies = attachedStudies(task);

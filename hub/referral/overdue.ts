@@ -1,6 +1,7 @@
 import { systems } from '../../fhir-profiles/codes.js';
 import type { Audit } from '../audit/vocabulary.js';
 import type { Database, Queryable } from '../store/database.js';
+import { databaseNow } from '../store/now.js';
 import { columns, findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import { tokenKey } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
@@ -13,7 +14,8 @@ const HUB: Agent = { agent: 'Device/hub', agentName: 'hub', requestId: 'hub' } a
 const PAGE = 200;
 
 /** Closes the referrals whose deadline has passed: nobody attended to them. Resolves with how many. Safe to run in many processes at once. */
-export async function closeOverdue(db: Database, audit: Audit, now = new Date()): Promise<number> {
+export async function closeOverdue(db: Database, audit: Audit, at?: Date): Promise<number> {
+  const now = at ?? (await databaseNow(db));
   let closed = 0;
   let after = '';
   for (;;) {
@@ -72,7 +74,7 @@ async function moveByHub(tx: Queryable, audit: Audit, row: ResourceRow, to: Stat
     businessStatus: businessStatus(to),
     status: TASK_STATUS[to],
     statusReason: { text: reason },
-    lastModified: new Date().toISOString(),
+    lastModified: (await databaseNow(tx)).toISOString(),
   };
   const moved = await updateResource(tx, { resource: next, custodianId: row.custodian_id }, row.version);
   await settleGrants(tx, audit, moved, from, transition, HUB, async () => []);

@@ -4,6 +4,7 @@ import { refused } from '../access/write-rules.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import { conflict, forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { databaseNow } from '../store/now.js';
 import { idOf } from '../store/fhir-elements.js';
 import { createResources, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
@@ -54,9 +55,9 @@ async function place(tx: Queryable, referral: Referral, audit: Audit, request: W
     throw forbidden('A request is placed in the name of one’s own organization: Task.requester.');
   const state = stateOf(resource);
   if (state !== 'draft' && state !== 'requested') throw conflict('A new Task is draft or requested.', 'Task.businessStatus');
-  const checked = await referral.place(tx, { ...request, resource: { ...resource, restriction: restrictionOf(resource) } });
-  const now = new Date().toISOString();
-  const placed = { ...checked, ...inState(state), authoredOn: now, lastModified: now };
+  const now = await databaseNow(tx);
+  const checked = await referral.place(tx, { ...request, resource: { ...resource, restriction: restrictionOf(resource, now) } });
+  const placed = { ...checked, ...inState(state), authoredOn: now.toISOString(), lastModified: now.toISOString() };
   const [row] = await createResources(tx, [{ resource: placed, custodianId: caller.organizationId }]);
   if (!row) throw new Error('the Task was not stored');
   await tell(tx, audit, referral.kind, row, state === 'requested' ? 'submit' : 'draft', agentOf(caller, request.context));
@@ -80,7 +81,7 @@ async function advance(
     ...after,
     meta: before.meta,
     ...inState(transition?.to ?? stateOf(before)!),
-    lastModified: new Date().toISOString(),
+    lastModified: (await databaseNow(tx)).toISOString(),
   };
   const row = await updateResource(tx, { resource: next, custodianId: current.custodian_id }, current.version);
   if (!transition) return row;

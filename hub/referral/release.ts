@@ -4,6 +4,7 @@ import type { WriteRequest } from '../access/write-request.js';
 import { isSamePerson, nowhere, refused } from '../access/write-rules.js';
 import { conflict } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { databaseNow } from '../store/now.js';
 import { idOf } from '../store/fhir-elements.js';
 import { findResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
@@ -47,14 +48,14 @@ function partiesOfRelease(task: FhirResource, caller: Caller): Party[] {
 
 /** The custodian may shorten the time that is asked for, as it accepts. */
 async function checkStep(
-  _tx: Queryable,
+  tx: Queryable,
   before: Task,
   after: Task,
   transition: Transition | undefined,
 ): Promise<readonly string[]> {
   if (after.output?.length) throw refused('A release has no output: the study is read where it is.', 'Task.output');
   if (transition?.event !== 'accept') return [];
-  restrictionOf(after);
+  restrictionOf(after, await databaseNow(tx));
   const { start: startBefore, ...restBefore } = before.restriction?.period ?? {};
   const { start, ...rest } = after.restriction?.period ?? {};
   const isShorter = start === startBefore && Object.keys(rest).length === Object.keys(restBefore).length;
@@ -71,7 +72,8 @@ async function grantsOfRelease(tx: Queryable, task: Task, caller: Caller): Promi
   if (!(await isSamePerson(tx, idOf(task.for, 'Patient') ?? '', study.patient_id)))
     throw conflict('The study is no longer known to be of this patient.', 'Task.for');
   const validUntil = deadlineOf(task);
-  if (!validUntil || validUntil <= new Date()) throw conflict('The deadline is over.', 'Task.restriction.period.end');
+  if (!validUntil || validUntil <= (await databaseNow(tx)))
+    throw conflict('The deadline is over.', 'Task.restriction.period.end');
   return [
     {
       taskId: task.id,

@@ -38,7 +38,7 @@ const DAY = 86_400_000;
 export const deadlineOf = (task: FhirResource): Date | undefined => dateRange(task.restriction?.period)?.until;
 
 /** Task.restriction with an end: the one given, or the default. @throws Refusal 422 for one that is past, too far, or no date. */
-export function restrictionOf(task: FhirResource, now = new Date()): object {
+export function restrictionOf(task: FhirResource, now: Date): object {
   const given = task.restriction?.period?.end;
   const end = given === undefined ? new Date(now.getTime() + DEFAULT_DAYS * DAY).toISOString() : given;
   const until = dateRange(end)?.until;
