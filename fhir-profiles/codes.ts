@@ -38,6 +38,10 @@ export const systems = {
   organizationType: 'http://terminology.hl7.org/CodeSystem/organization-type',
   /** Resident identity card number (居民身份证号) in Chinese health documents. */
   nationalIdentifier: 'urn:oid:2.16.156.10011.1.3',
+  /** Resident health card number (居民健康卡号). */
+  healthCard: 'urn:oid:2.16.156.10011.1.19',
+  /** Medical insurance number (医保号) of a region that has no system of its own for it. */
+  medicalInsurance: own('NamingSystem', 'medical-insurance'),
   taskKind: own('CodeSystem', 'task-kind'),
   businessStatus: own('CodeSystem', 'business-status'),
   denialReason: own('CodeSystem', 'denial-reason'),
@@ -112,6 +116,23 @@ export const identifierTypes = {
   medicalRecordNumber: 'MR',
   nationalIdentifier: 'NI',
 } as const;
+
+/**
+ * Identifiers of a person that are encrypted at rest: by their system (a region adds its own, setting `protectedSystems`), or by their type
+ * (v2-0203): national, passport, social security, health card, jurisdictional health, Medicare, Medicaid, member, subscriber, permanent
+ * resident, driver's licence and military numbers; also NNxxx, the national number of country xxx.
+ */
+export const protectedIdentifierSystems: readonly string[] = [
+  systems.nationalIdentifier,
+  systems.healthCard,
+  systems.medicalInsurance,
+  'http://hl7.org/fhir/sid/us-ssn',
+  'http://hl7.org/fhir/sid/us-medicare',
+];
+export const protectedIdentifierTypes = /^(NI|NN[A-Z]{3}|PPN|SS|SB|HC|JHN|MC|MA|MB|SN|PRC|DL|MI)$/;
+
+/** ContactPoint.system whose values are encrypted at rest: all but web addresses. */
+export const protectedContactSystems = /^(phone|fax|email|pager|sms|other)$/;
 
 /** Consent.scope and Consent.category. */
 export const consentCodes = {

@@ -15,6 +15,8 @@ const list = z.union([
   ),
 ]);
 
+const DEFAULT_SECRET = 'demonstration-secret-change-me';
+
 /**
  * The one schema of the configuration: every setting with its default and its meaning. A setting `fooBar` is read from the
  * environment as `HUB_FOO_BAR`, or from the YAML file that `HUB_CONFIG` names; the environment wins. `DATABASE_URL` and `PORT`
@@ -35,8 +37,17 @@ const schema = z.strictObject({
   secret: z
     .string()
     .min(16)
-    .default('demonstration-secret-change-me')
-    .describe('Root of the keys for cursors and stored credentials (32 random bytes in base64).'),
+    .default(DEFAULT_SECRET)
+    .describe('Root of all keys: cursors, signing, stored credentials, encryption at rest (32 random bytes in base64).'),
+  previousSecrets: list
+    .pipe(z.array(z.string().min(16)))
+    .default([])
+    .describe(
+      'Other secrets that values may still lie under: the previous one until `hub rekey` is done, or the next one before it is used.',
+    ),
+  protectedSystems: list
+    .default([])
+    .describe('Identifier systems of the region (insurance, social security) that are encrypted beside the known ones.'),
   oidcIssuer: z.url().optional().describe('OpenID Connect issuer for people. The demonstration brings its own.'),
   oidcAudience: z.string().optional().describe('Audience that a person’s access token must carry. Default: publicUrl.'),
   tokenLifetime: count(300).describe('Seconds that an access token for a system is valid.'),
@@ -137,7 +148,8 @@ const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 /** A production start fails closed: no default secret, no demonstration people, no plain HTTP beyond loopback. */
 function assertFitForProduction(config: Config): void {
   const wrong: string[] = [];
-  if (config.secret === schema.shape.secret.parse(undefined)) wrong.push('secret: the default is public, set HUB_SECRET');
+  if (config.secret === DEFAULT_SECRET) wrong.push('secret: the default is public, set HUB_SECRET');
+  if (config.previousSecrets.includes(DEFAULT_SECRET)) wrong.push('previousSecrets: the default secret is public');
   if (config.demo) wrong.push('demo: the demonstration has well-known passwords');
   if (!LOOPBACK.has(config.host) && !config.tlsCert && !config.trustedProxy)
     wrong.push('tlsCert: plain HTTP is refused beyond loopback');

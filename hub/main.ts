@@ -8,6 +8,7 @@ import { addHospitalFromFile, checkHospitals, enterCommission, listHospitalsTabl
 import { checkModels, listModelsTable } from './commands/model.js';
 import { checkPolicy } from './commands/policy.js';
 import { reindex } from './commands/reindex.js';
+import { rekey } from './commands/rekey.js';
 import { serve } from './commands/serve.js';
 import { printToken } from './commands/token.js';
 
@@ -80,6 +81,12 @@ program
   .command('reindex [hospital]')
   .description('read the sources of one hospital, or of all, from the beginning')
   .action(reindex);
+program
+  .command('rekey')
+  .description(
+    'bring everything that is encrypted under the current secret, after it was changed (HUB_PREVIOUS_SECRETS names the old one)',
+  )
+  .action(rekey);
 program
   .command('policy')
   .description('access policy')

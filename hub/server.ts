@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.js';
 import { type Issue, notFound, outcome, Refusal, unavailable } from './outcomes.js';
 import { FHIR_JSON } from './fhir/register.js';
+import { IntegrityFailure } from './store/key-ring.js';
 
 /** An HTTP server with the manners that every route shares: TLS, bounds, headers, one log line a request, errors as OperationOutcome. */
 export function createHttpServer(config: Config, log: Logger): Server {
@@ -50,6 +51,13 @@ function refusalOf(
   log: Logger,
 ): Refusal {
   if (error instanceof Refusal) return error;
+  if (error instanceof IntegrityFailure) {
+    log.fatal(
+      { requestId: request.info.id, place: error.place },
+      'a stored value was changed or its key is missing: nothing is shown',
+    );
+    return unavailable();
+  }
   const status = error.output?.statusCode ?? 500;
   if (error.isBoom && status < 500) return fromHttp(status);
   log.error({ requestId: request.info.id, route: request.route.path, err: error }, 'request failed');

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { type Refusal, unavailable } from '../outcomes.js';
 import type { Database, Queryable } from '../store/database.js';
+import type { Protection } from '../store/protection.js';
 import { insertEntries } from './insert-entries.sql.js';
 import { ensureAuditPartitions } from './partitions.js';
 import type { Audit, AuditEntry } from './vocabulary.js';
@@ -39,7 +40,7 @@ export async function openAudit(db: Database, url: string, options: AuditOptions
   const failed = options.onFailure ?? (() => undefined);
   await ensureAuditPartitions(db);
   const daily = setInterval(() => ensureAuditPartitions(db).catch(failed), DAY).unref();
-  const committer = new GroupCommit(url, options.queueLimit ?? 20_000, failed);
+  const committer = new GroupCommit(url, db.protection, options.queueLimit ?? 20_000, failed);
   return {
     get pending() {
       return committer.pending;
@@ -91,6 +92,7 @@ class GroupCommit {
 
   constructor(
     private readonly url: string,
+    private readonly protection: Protection,
     private readonly limit: number,
     private readonly failed: (error: unknown) => void,
   ) {}
@@ -131,7 +133,7 @@ class GroupCommit {
   async #write(batch: readonly Waiting[]): Promise<void> {
     try {
       const client = await this.#connection();
-      await client.query({ name: 'entries', ...insertEntries(batch.flatMap((w) => w.entries)).toQuery() });
+      await client.query({ name: 'entries', ...insertEntries(batch.flatMap((w) => w.entries)).toQuery(this.protection) });
       this.#settle(batch, (w) => w.resolve());
     } catch (error) {
       if (isDataError(error) && batch.length > 1) {

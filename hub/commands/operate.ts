@@ -1,6 +1,8 @@
 import { type Config, loadConfig } from '../config.js';
 import { type Database, openDatabase } from '../store/database.js';
+import { createProtection } from '../store/protection.js';
 import { startEmbeddedPostgres } from '../store/embedded.js';
+import { reprotect } from '../store/reprotect.js';
 
 /** Opens the hub's database for one command, beside a running hub or alone, and leaves it as it was. */
 export async function withDatabase<T>(work: (db: Database, config: Config) => Promise<T>): Promise<T> {
@@ -20,7 +22,12 @@ export async function openStore(
 ): Promise<{ db: Database; url: string; close(): Promise<void> }> {
   const embedded = config.databaseUrl ? undefined : await startEmbeddedPostgres({ dataDir: config.dataDir, log: progress });
   const url = config.databaseUrl ?? embedded?.url ?? '';
-  const db = await openDatabase(url);
+  const db = await openDatabase(url, { protection: createProtection(config) });
+  await reprotect(
+    db,
+    'seal',
+    ({ written }) => written > 0 && progress(`encrypting what an older version stored: ${written} rows`),
+  );
   return {
     db,
     url,

@@ -8,6 +8,7 @@ import { findResource } from '../store/resources.js';
 import { toAuditEvent } from '../audit/audit-event.js';
 import { auditView, mayReadQuery } from '../audit/audit-filter.js';
 import { type AuditPosition, type AuditRow, auditEventId, parseAuditEventId } from '../audit/rows.js';
+import { openQuery } from '../audit/sealed-query.js';
 import { type AuditCriteria, readAuditEvent, searchAuditEvents } from '../audit/search.js';
 import { parseAuditSearch, positionOf } from '../audit/search-parameters.js';
 import { forbidden, notFound } from '../outcomes.js';
@@ -111,8 +112,11 @@ async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, sh
   await deps.audit.commit(entries.length > 0 ? entries : [entry]);
 }
 
-const project = (deps: FhirDeps, request: FhirRequest, row: AuditRow) =>
-  toAuditEvent(row, { fhirBase: `${deps.config.publicUrl}/fhir`, showQuery: mayReadQuery(request.caller, row) });
+function project(deps: FhirDeps, request: FhirRequest, row: AuditRow) {
+  const showQuery = mayReadQuery(request.caller, row);
+  const opened = showQuery ? { ...row, query: openQuery(deps.db.protection, row) } : row;
+  return toAuditEvent(opened, { fhirBase: `${deps.config.publicUrl}/fhir`, showQuery });
+}
 
 function bundle(
   deps: FhirDeps,

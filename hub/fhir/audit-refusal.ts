@@ -3,6 +3,7 @@ import { agentOf, decidedBy } from '../access/write-request.js';
 import { findRow } from '../access/find-row.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import { Refusal } from '../outcomes.js';
+import { IntegrityFailure } from '../store/key-ring.js';
 import type { FhirDeps, FhirRequest } from './exchange.js';
 
 /** Not allowed, not there, or against what stands or what may be referred to: tries that say what somebody was after. */
@@ -14,6 +15,26 @@ export async function refusalsAudited<T>(deps: FhirDeps, request: FhirRequest, w
     return await work();
   } catch (error) {
     if (error instanceof Refusal && TRACED.has(error.status)) await auditRefusal(deps, request, error);
+    throw error;
+  }
+}
+
+/** Does the work; a stored value in it that does not open, because somebody changed it, is on record before the answer leaves. */
+export async function integrityAudited<T>(deps: FhirDeps, request: FhirRequest, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof IntegrityFailure)
+      await deps.audit.commit([
+        {
+          ...agentOf(request.caller, request.context),
+          ...interactionOf(request),
+          type: 'access',
+          outcome: 8,
+          entity: [error.place],
+          detail: 'a stored value can not be opened',
+        },
+      ]);
     throw error;
   }
 }

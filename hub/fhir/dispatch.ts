@@ -1,6 +1,6 @@
 import { auditEvents } from './audit-events.js';
 import { methodNotAllowed, notFound } from '../outcomes.js';
-import { refusalsAudited } from './audit-refusal.js';
+import { integrityAudited, refusalsAudited } from './audit-refusal.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { history, read, vread } from './read.js';
 import { isSearchable, search } from './search.js';
@@ -32,7 +32,8 @@ export async function dispatch(deps: FhirDeps, request: FhirRequest): Promise<Fh
   if (!interaction) throw methodNotAllowed(`${request.method} is not offered here.`);
   if (id !== undefined && id !== '_search' && !ID.test(id)) throw notFound();
   await refusalsAudited(deps, request, async () => assertScope(request.caller, type, interaction.scope));
-  if (type === 'AuditEvent' && request.method !== 'PUT' && interaction.run !== create) return auditEvents(deps, request);
+  if (type === 'AuditEvent' && request.method !== 'PUT' && interaction.run !== create)
+    return integrityAudited(deps, request, () => auditEvents(deps, request));
   if (interaction.run === search && !isSearchable(type)) throw methodNotAllowed(`${type} can't be searched.`);
-  return interaction.run(deps, request);
+  return integrityAudited(deps, request, () => interaction.run(deps, request));
 }

@@ -1,4 +1,5 @@
 import type { RequestAccess } from '../access/decision.js';
+import { identifierIs } from '../store/patient-identifier.js';
 import { and, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
 import type { Condition } from './search-conditions.js';
 
@@ -32,8 +33,6 @@ export function ofPersons(named: Sql, ids: readonly string[] = []): Sql {
 
 function namedBy(condition: PatientCondition): Sql {
   if (condition.kind === 'patient') return oneOf(raw('r.patient_id'), condition.ids);
-  const tests = condition.identifiers.map(({ system, value }) =>
-    system === undefined ? sql`i.value = ${value}` : sql`(i.system = ${system} and i.value = ${value})`,
-  );
+  const tests = condition.identifiers.map((identifier) => identifierIs('i', identifier));
   return sql`r.patient_id in (select i.patient_id from patient_identifier i where ${or(tests)})`;
 }

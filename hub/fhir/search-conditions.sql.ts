@@ -1,7 +1,7 @@
 import type { RequestAccess } from '../access/decision.js';
 import { referenceToken } from '../store/reference-token.sql.js';
-import { tokenKey } from '../store/search-keys.js';
-import { and, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
+import { mayBeProtected, searchedTokens } from '../store/search-keys.js';
+import { and, keyed, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
 import { instantSql, rangeSql } from './date-conditions.sql.js';
 import { ofPatients, ofPersons } from './patient-conditions.js';
 import type { Condition } from './search-conditions.js';
@@ -25,7 +25,7 @@ function conditionSql(type: string, c: Condition, access: RequestAccess): Sql {
     case 'id':
       return oneOf(raw('r.id'), c.ids);
     case 'token':
-      return tokenSql(c.keys.map(tokenKey));
+      return tokenSql(type, c.keys);
     case 'patient':
     case 'patient-identifier':
       return ofPatients(access, c);
@@ -47,17 +47,18 @@ function conditionSql(type: string, c: Condition, access: RequestAccess): Sql {
 }
 
 /** Values that a large part of all studies have. */
-const COMMON = new Set(
-  ['modality=CT', 'modality=MR', 'modality=DX', 'modality=CR', 'modality=US', 'status=available'].map(tokenKey),
-);
+const COMMON = new Set(['modality=CT', 'modality=MR', 'modality=DX', 'modality=CR', 'modality=US', 'status=available']);
 
 /**
  * A value that a large part of all rows have is looked at in the row: through the index, which the planner takes for cheaper than it is, a caller
  * who may read 500 studies of a million would wait for 400,000 entries of the index. (`is true` keeps the statistics and does without the index.)
  */
-function tokenSql(keys: readonly string[]): Sql {
-  const holds = sql`r.tokens ${raw(keys.length === 1 ? '@>' : '&&')} ${keys}::text[]`;
-  return keys.some((key) => COMMON.has(key)) ? sql`(${holds}) is true` : holds;
+function tokenSql(type: string, tokens: readonly string[]): Sql {
+  // where a value may be stored as its blind index, any of its forms is the one
+  const isOne = tokens.length === 1 && !tokens.some((token) => mayBeProtected(type, token));
+  const keys = keyed((p) => tokens.flatMap((token) => searchedTokens(p, type, token)));
+  const holds = sql`r.tokens ${raw(isOne ? '@>' : '&&')} ${keys}::text[]`;
+  return tokens.some((token) => COMMON.has(token)) ? sql`(${holds}) is true` : holds;
 }
 
 const likeLiteral = (text: string): string => text.replace(/[\\%_]/g, '\\$&');

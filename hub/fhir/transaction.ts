@@ -4,7 +4,7 @@ import type { Queryable } from '../store/database.js';
 import { mapInTurn } from '../store/in-turn.js';
 import type { FhirResource } from '../store/search-keys.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
-import { refusalsAudited } from './audit-refusal.js';
+import { integrityAudited, refusalsAudited } from './audit-refusal.js';
 import { assertReferences, keptReferences, replaceReferences } from './references.js';
 import { admit, assertScope } from './submission.js';
 import { writeOrder } from './types.js';
@@ -29,9 +29,9 @@ export async function transaction(deps: FhirDeps, bundle: FhirRequest, entries: 
   return refusalsAudited(deps, bundle, async () => {
     const items = entries.map((entry) => admitted(deps, entry));
     assertDistinct(items);
-    const written = await deps.db.transaction(async (tx) =>
-      writeAll(deps, tx, await deps.access.forCaller(tx, bundle.caller), items),
-    );
+    const write = () =>
+      deps.db.transaction(async (tx) => writeAll(deps, tx, await deps.access.forCaller(tx, bundle.caller), items));
+    const written = await integrityAudited(deps, bundle, write);
     return {
       status: 200,
       body: responseBundle(

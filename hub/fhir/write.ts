@@ -5,7 +5,7 @@ import { conflict, gone, invalid, methodNotAllowed, notFound, preconditionFailed
 import type { Queryable } from '../store/database.js';
 import { columns, createResources, newId, type ResourceRow, updateResource, VersionConflict } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
-import { sql } from '../store/sql.js';
+import { keyed, sql } from '../store/sql.js';
 import { denied, deniedInGeneral } from '../access/denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { refusalsAudited } from './audit-refusal.js';
@@ -92,9 +92,9 @@ export async function existingMatch(
   type: string,
   criteria: string,
 ): Promise<RowWithEvidence | undefined> {
-  await tx.query(
-    sql`select pg_advisory_xact_lock(hashtextextended(${`${request.caller.organizationId} ${type}?${criteria}`}, 0))`,
-  );
+  const lock = `${request.caller.organizationId} ${type}?${criteria}`;
+  // by its keyed digest: what is searched may be an identity number, and the server of the database may log parameters
+  await tx.query(sql`select pg_advisory_xact_lock(hashtextextended(${keyed((p) => p.keys.digests(lock).sort()[0])}, 0))`);
   const matches = await matchOwn(tx, access, type, criteria, custodianOf(request, type), deps.config.utcOffset);
   if (matches.length > 1) throw preconditionFailed('Several resources match the criteria.');
   const [match] = matches;

@@ -2,9 +2,10 @@ import type { PatientDescription } from '../../connectors/connector.js';
 import { identifierTypes, systems } from '../../fhir-profiles/codes.js';
 import { refreshRegistrations } from '../access/policy/registrations.js';
 import type { Queryable } from '../store/database.js';
+import { storedForms } from '../store/patient-identifier.js';
 import { columns, createResources, newId, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
-import { raw, sql } from '../store/sql.js';
+import { keyed, raw, sql } from '../store/sql.js';
 import { contradiction, demographicsOfDescription, demographicsOfRow } from './demographics.js';
 import { assignerSystem, LONGEST_VALUE, PATIENT_OF_STUDY, type PatientIdentifier } from './identifiers.js';
 import { lockForMatching, matchPatients } from './match-patients.js';
@@ -38,7 +39,7 @@ export async function ensureCustodianPatient(
   const patientId = newId();
   const claimed = await tx.query(sql`
     insert into patient_identifier (system, value, custodian_id, patient_id, kind)
-    values (${identifier.system}, ${identifier.value}, ${of.custodianId}, ${patientId}, ${identifier.kind}) on conflict do nothing returning 1`);
+    values (${identifier.system}, ${keyed((p) => storedForms(p, identifier)[0])}, ${of.custodianId}, ${patientId}, ${identifier.kind}) on conflict do nothing returning 1`);
   if (claimed.length === 0) return agree(tx, (await holderOf(tx, of.custodianId, identifier))!, of.patient);
   const resource = patientResource(patientId, identifier, of.patient);
   const rows = await createResources(tx, [{ resource, custodianId: of.custodianId }]);
@@ -56,12 +57,12 @@ async function identifierOf(tx: Queryable, { custodianId, patient, studyInstance
 async function holderOf(
   tx: Queryable,
   custodianId: string,
-  { system, value }: PatientIdentifier,
+  identifier: PatientIdentifier,
   lock = false,
 ): Promise<ResourceRow | undefined> {
   const [row] = await tx.query<ResourceRow & Record<string, unknown>>(sql`
     select ${columns} from patient_identifier i join resource r on r.type = 'Patient' and r.id = i.patient_id
-    where i.system = ${system} and i.value = ${value} and i.custodian_id = ${custodianId} ${lock ? raw('for update of r') : raw('')}`);
+    where i.system = ${identifier.system} and i.value = any(${keyed((p) => storedForms(p, identifier))}::text[]) and i.custodian_id = ${custodianId} ${lock ? raw('for update of r') : raw('')}`);
   return row;
 }
 

@@ -1,7 +1,9 @@
 import type { Queryable } from '../store/database.js';
+import { columns, type ResourceRow } from '../store/resources.js';
 import { and, sql } from '../store/sql.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { demographicsOf } from './demographics.js';
+import { nationalIdentifiersOf } from './identifiers.js';
 import type { MatchBasis } from './match-patients.js';
 import { isAbsent, namesCompatible } from './person-name.js';
 
@@ -25,8 +27,8 @@ export interface LinkRow {
   same_person: boolean;
   content_a: string;
   content_b: string;
-  /** Kinds of identifiers that both have. */
-  shared: string[];
+  /** Both hospitals number their patient alike. */
+  same_number: boolean;
   [column: string]: unknown;
 }
 
@@ -41,36 +43,50 @@ export interface LinkQuery {
 }
 
 /** Pairs in which the hospital takes part, newest first. */
-export function listLinks(tx: Queryable, { organizationId, state, id, after, count }: LinkQuery): Promise<LinkRow[]> {
+export async function listLinks(tx: Queryable, { organizationId, state, id, after, count }: LinkQuery): Promise<LinkRow[]> {
   const conditions = and([
     ...(state ? [sql`d.state = ${state}`] : []),
     ...(id ? [sql`d.id = ${id}`] : []),
     ...(after ? [sql`d.id < ${after}`] : []),
   ]);
   // Each side by its own index; a pair never has the same custodian twice.
-  return tx.query<LinkRow>(sql`
+  const pairs = await tx.query<Omit<LinkRow, 'content_a' | 'content_b'> & Record<string, unknown>>(sql`
     with page as (
       (select * from link_decision d where d.custodian_a = ${organizationId} and ${conditions} order by d.id desc limit ${count})
       union all
       (select * from link_decision d where d.custodian_b = ${organizationId} and ${conditions} order by d.id desc limit ${count})
       order by id desc limit ${count}
     )
-    select page.*, a.content as content_a, b.content as content_b,
+    select page.*,
       exists (select from cross_reference x join cross_reference y using (cluster_id) where x.patient_id = patient_a and y.patient_id = patient_b) as same_person,
-      array(select distinct x.kind from patient_identifier x join patient_identifier y on y.value = x.value and y.kind = x.kind
-        where x.patient_id = patient_a and y.patient_id = patient_b and (x.kind = 'hospital' or x.kind = 'national' and x.system = y.system)) as shared
-    from page join resource a on a.type = 'Patient' and a.id = patient_a join resource b on b.type = 'Patient' and b.id = patient_b
-    order by page.id desc`);
+      exists (select from patient_identifier x join patient_identifier y on y.value = x.value and y.kind = x.kind
+        where x.patient_id = patient_a and y.patient_id = patient_b and x.kind = 'hospital') as same_number
+    from page order by page.id desc`);
+  return withRecords(tx, pairs as LinkRow[]);
+}
+
+async function withRecords(tx: Queryable, pairs: readonly LinkRow[]): Promise<LinkRow[]> {
+  const ids = [...new Set(pairs.flatMap((pair) => [pair.patient_a, pair.patient_b]))];
+  const rows = await tx.query<ResourceRow & Record<string, unknown>>(
+    sql`select ${columns} from resource r where r.type = 'Patient' and r.id = any(${ids}::text[])`,
+  );
+  const contents = new Map(rows.map((row) => [row.id, row.content]));
+  return pairs.flatMap((pair) => {
+    const [a, b] = [contents.get(pair.patient_a), contents.get(pair.patient_b)];
+    return a !== undefined && b !== undefined ? [{ ...pair, content_a: a, content_b: b }] : [];
+  });
 }
 
 export type Matched = 'national-identifier' | 'patient-number' | 'name' | 'sex' | 'birth-date';
 
 /** What the two records agree on: said, and compatible. */
-export function matchedOf({ content_a, content_b, shared }: LinkRow): Matched[] {
-  const [a, b] = [JSON.parse(content_a), JSON.parse(content_b)].map(demographicsOf) as [Agreed, Agreed];
+export function matchedOf({ content_a, content_b, same_number }: LinkRow): Matched[] {
+  const records = [JSON.parse(content_a), JSON.parse(content_b)];
+  const [a, b] = records.map(demographicsOf) as [Agreed, Agreed];
+  const [ofA = [], ofB = []] = records.map(nationalIdentifiersOf);
   const holds: Record<Matched, boolean> = {
-    'national-identifier': shared.includes('national'),
-    'patient-number': shared.includes('hospital'),
+    'national-identifier': ofA.some((value) => ofB.includes(value)),
+    'patient-number': same_number,
     name: !isAbsent(a.names) && !isAbsent(b.names) && namesCompatible(a.names, b.names),
     sex: a.sex !== undefined && a.sex === b.sex,
     'birth-date': a.birthDate !== undefined && a.birthDate === b.birthDate,

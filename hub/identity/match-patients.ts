@@ -1,7 +1,11 @@
+import { createHash } from 'node:crypto';
+import { systems } from '../../fhir-profiles/codes.js';
 import type { Queryable } from '../store/database.js';
-import { columns, newId, type ResourceRow } from '../store/resources.js';
-import { sql } from '../store/sql.js';
+import { searchedIdentifier } from '../store/patient-identifier.js';
+import { columns, newId, type ResourceRow, toResource } from '../store/resources.js';
+import { keyed, sql } from '../store/sql.js';
 import { contradiction, type Demographics, demographicKeys, demographicsOfRow } from './demographics.js';
+import { nationalIdentifiersOf } from './identifiers.js';
 import { link, type Pair, pairOf } from './links.js';
 import { checkNationalIdentifier } from './national-identifier.js';
 
@@ -18,9 +22,10 @@ const MOST = 100;
  */
 export async function lockForMatching(tx: Queryable, numbers: readonly string[], people: readonly Demographics[]): Promise<void> {
   const keys = [...numbers, ...people.flatMap(demographicKeys)];
+  // the number itself never goes to the database: its server may log the parameters of slow statements
+  const buckets = [...new Set(keys.map((key) => createHash('sha256').update(key).digest()[0] as number))].sort((a, b) => a - b);
   await tx.query(sql`
-    select pg_advisory_xact_lock(7390213, bucket)
-    from (select distinct abs(hashtext(key) % 256) as bucket from unnest(${keys}::text[]) key order by 1) buckets`);
+    select pg_advisory_xact_lock(7390213, bucket) from (select unnest(${buckets}::integer[]) as bucket order by 1) buckets`);
 }
 
 /**
@@ -68,10 +73,7 @@ async function indexDemographics(tx: Queryable, rows: readonly ResourceRow[]): P
 }
 
 async function findMatches(tx: Queryable, rows: readonly ResourceRow[]): Promise<Match[]> {
-  const candidates = await findCandidates(
-    tx,
-    rows.map((r) => r.id),
-  );
+  const candidates = await findCandidates(tx, rows);
   if (candidates.length === 0) return [];
   const others = [...new Set(candidates.map((c) => c.other))];
   const found = await tx.query<ResourceRow & Record<string, unknown>>(
@@ -90,24 +92,50 @@ async function findMatches(tx: Queryable, rows: readonly ResourceRow[]): Promise
 }
 
 /** Patients of other custodians with the same national identifier, name with sex and birth date, or patient number: strongest first. */
-async function findCandidates(tx: Queryable, ids: readonly string[]): Promise<Candidate[]> {
-  const rows = await tx.query<Candidate>(sql`
-    select i.patient_id as own, o.patient_id as other, case i.kind when 'national' then 'national-identifier' else 'patient-number' end as basis, i.value
+async function findCandidates(tx: Queryable, rows: readonly ResourceRow[]): Promise<Candidate[]> {
+  const ids = rows.map((r) => r.id);
+  const others = await tx.query<Candidate>(sql`
+    select i.patient_id as own, o.patient_id as other, 'patient-number' as basis, '' as value
     from patient_identifier i cross join lateral (
-      (select n.patient_id from patient_identifier n
-        where i.kind = 'national' and n.system = i.system and n.value = i.value and n.custodian_id <> i.custodian_id order by n.patient_id limit ${MOST})
-      union all
-      (select n.patient_id from patient_identifier n
-        where i.kind = 'hospital' and n.kind = 'hospital' and n.value = i.value and n.custodian_id <> i.custodian_id order by n.patient_id limit ${MOST})
+      select n.patient_id from patient_identifier n
+      where n.kind = 'hospital' and n.value = i.value and n.custodian_id <> i.custodian_id order by n.patient_id limit ${MOST}
     ) o
-    where i.patient_id = any(${ids}::text[]) and i.kind in ('national', 'hospital')
+    where i.patient_id = any(${ids}::text[]) and i.kind = 'hospital'
     union all
     select k.patient_id, o.patient_id, 'demographics', ''
     from demographic_key k cross join lateral (
       select n.patient_id from demographic_key n where n.key = k.key and n.custodian_id <> k.custodian_id order by n.patient_id limit ${MOST}
     ) o
     where k.patient_id = any(${ids}::text[])`);
-  return rows.sort((x, y) => MATCH_BASES.indexOf(x.basis) - MATCH_BASES.indexOf(y.basis));
+  const found = [...(await sameNational(tx, rows)), ...others];
+  return found.sort((x, y) => MATCH_BASES.indexOf(x.basis) - MATCH_BASES.indexOf(y.basis));
+}
+
+/** The numbers are taken from the records, which are open here: the table holds blind indexes, of which one may lie under another key. */
+async function sameNational(tx: Queryable, rows: readonly ResourceRow[]): Promise<Candidate[]> {
+  const system = systems.nationalIdentifier;
+  const own = rows.flatMap((row) => nationalIdentifiersOf(toResource(row)).map((value) => ({ row, value })));
+  if (own.length === 0) return [];
+  const wanted = keyed((p) =>
+    JSON.stringify(
+      own.map(({ row, value }, place) => ({
+        place,
+        custodian_id: row.custodian_id,
+        forms: searchedIdentifier(p, { system, value }),
+      })),
+    ),
+  );
+  const found = await tx.query<{ place: number; other: string }>(sql`
+    select w.place, o.patient_id as other
+    from json_to_recordset(${wanted}::json) as w (place integer, custodian_id text, forms text[]) cross join lateral (
+      select n.patient_id from patient_identifier n
+      where n.kind = 'national' and n.system = ${system} and n.value = any(w.forms) and n.custodian_id <> w.custodian_id
+      order by n.patient_id limit ${MOST}
+    ) o`);
+  return found.map(({ place, other }) => {
+    const { row, value } = own[place] as (typeof own)[number];
+    return { own: row.id, other, basis: 'national-identifier', value };
+  });
 }
 
 /** Pairs that are decided on, and pairs that are one person already. */

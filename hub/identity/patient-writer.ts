@@ -1,14 +1,23 @@
+import { systems } from '../../fhir-profiles/codes.js';
 import { refreshRegistrations } from '../access/policy/registrations.js';
 import { agentOf, type ResourceWriter, type WriteRequest } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import { conflict, forbidden, unprocessable } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { identifierIs, storedForms } from '../store/patient-identifier.js';
 import { columns, createResources, newId, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
-import { sql } from '../store/sql.js';
+import { keyed, or, sql } from '../store/sql.js';
 import { FROM_STUDY } from './custodian-patient.js';
 import { contradiction, demographicsOf, demographicsOfRow } from './demographics.js';
-import { assignerSystem, claimIdentifiers, type Held, identifierFaults, identifiersOf } from './identifiers.js';
+import {
+  assignerSystem,
+  claimIdentifiers,
+  type Held,
+  identifierFaults,
+  identifiersOf,
+  nationalIdentifiersOf,
+} from './identifiers.js';
 import { pairOf, type Pair, type ReevaluateGrants, unlink } from './links.js';
 import { lockForMatching, matchPatients } from './match-patients.js';
 
@@ -103,9 +112,10 @@ async function mergesOf(tx: Queryable, patients: readonly Patient[], held: reado
   if (held.some((h) => h.kind !== 'hospital')) throw taken();
   const holders = await lockHolders(tx, held);
   const merged = new Set<string>();
-  for (const { patientId, system, value } of held) {
+  for (const number of held) {
+    const { patientId } = number;
     const patient = patients.find((p) => p.id === patientId)!;
-    const holder = holders.get(`${system} ${value}`);
+    const holder = holders.get(keyOf(number));
     const isNew = holder && !merged.has(holder.id) && !merges.has(patientId);
     if (!isNew || !isFromStudy(holder) || contradiction(demographicsOf(patient), demographicsOfRow(holder))) throw taken();
     merges.set(patientId, { patient, holder });
@@ -115,14 +125,19 @@ async function mergesOf(tx: Queryable, patients: readonly Patient[], held: reado
 }
 
 async function lockHolders(tx: Queryable, held: readonly Held[]): Promise<Map<string, ResourceRow>> {
-  const rows = await tx.query<ResourceRow & { key: string; [column: string]: unknown }>(sql`
-    select ${columns}, i.system || ' ' || i.value as key
-    from json_to_recordset(${JSON.stringify(held)}::json) as n (system text, value text, "custodianId" text)
-      join patient_identifier i on i.system = n.system and i.value = n.value and i.custodian_id = n."custodianId"
+  const wanted = keyed((p) =>
+    JSON.stringify(held.map((h, place) => ({ place, system: h.system, forms: storedForms(p, h), custodian_id: h.custodianId }))),
+  );
+  const rows = await tx.query<ResourceRow & { place: number; [column: string]: unknown }>(sql`
+    select ${columns}, n.place
+    from json_to_recordset(${wanted}::json) as n (place integer, system text, forms text[], custodian_id text)
+      join patient_identifier i on i.system = n.system and i.value = any(n.forms) and i.custodian_id = n.custodian_id
       join resource r on r.type = 'Patient' and r.id = i.patient_id
     order by r.id for update of r`);
-  return new Map(rows.map((row) => [row.key, row]));
+  return new Map(rows.map((row) => [keyOf(held[row.place] as Held), row]));
 }
+
+const keyOf = ({ system, value }: Held): string => `${system} ${value}`;
 
 const isFromStudy = (row: ResourceRow): boolean => toResource(row).meta?.source === FROM_STUDY;
 
@@ -154,12 +169,13 @@ async function settle(
 
 /** Links that a national identifier made end when the two no longer share one: a steward sees them as proposals. */
 async function withdrawUnfounded(deps: PatientWriterDeps, tx: Queryable, request: WriteRequest, row: ResourceRow): Promise<void> {
+  const national = nationalIdentifiersOf(toResource(row)).map((value) => ({ system: systems.nationalIdentifier, value }));
   const pairs = await tx.query<{ other: string }>(sql`
     select mate.id as other from link_decision d
       cross join lateral (select case d.patient_a when ${row.id} then d.patient_b else d.patient_a end as id) mate
     where (d.patient_a = ${row.id} or d.patient_b = ${row.id}) and d.state = 'linked' and d.decided_by = 'Device/hub'
-      and not exists (select from patient_identifier x join patient_identifier y using (system, value)
-        where x.patient_id = ${row.id} and y.patient_id = mate.id and x.kind = 'national')`);
+      and not exists (select from patient_identifier i
+        where i.patient_id = mate.id and i.kind = 'national' and ${or(national.map((n) => identifierIs('i', n)))})`);
   for (const { other } of pairs) {
     const pair = pairOf(row.id, other);
     await unlink(tx, pair, 'Device/hub', deps.reevaluateGrants, 'proposed');

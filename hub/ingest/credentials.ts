@@ -1,4 +1,6 @@
-import { seal, unseal } from '../access/authentication/sealed.js';
+import type { Queryable } from '../store/database.js';
+import { seal, unseal } from '../store/sealed.js';
+import { sql } from '../store/sql.js';
 
 /** Settings of connectors that are secret, whatever the kind: they are stored apart, encrypted, and never shown. */
 const SECRET_SETTINGS = ['auth'] as const;
@@ -25,14 +27,26 @@ export function sealSettings(
   return { settings, secrets: Buffer.from(sealed, 'base64') };
 }
 
-/** The settings together again. @throws Error when they were sealed under another secret or for another connector. */
+/** The settings together again. @param rootSecrets the current one, and others that they may lie under. @throws Error when they were sealed under none of them or for another connector. */
 export function openSettings(
-  rootSecret: string,
+  rootSecrets: readonly string[],
   connectorId: string,
   { settings, secrets }: StoredSettings,
 ): Record<string, unknown> {
   if (!secrets) return settings;
-  return { ...settings, ...JSON.parse(unseal(rootSecret, nameOf(connectorId), secrets.toString('base64'))) };
+  return { ...settings, ...JSON.parse(unseal(rootSecrets, nameOf(connectorId), secrets.toString('base64'))) };
+}
+
+/** All stored credentials under the first of the secrets. */
+export async function sealSecretsAgain(tx: Queryable, rootSecrets: readonly string[]): Promise<void> {
+  const rows = await tx.query<{ id: string; secrets: Buffer }>(
+    sql`select id, secrets from connector where secrets is not null order by id for update`,
+  );
+  for (const { id, secrets } of rows) {
+    const plain = unseal(rootSecrets, nameOf(id), secrets.toString('base64'));
+    const again = Buffer.from(seal(rootSecrets[0] as string, nameOf(id), plain), 'base64');
+    await tx.query(sql`update connector set secrets = ${again} where id = ${id}`);
+  }
 }
 
 const nameOf = (connectorId: string): string => `connector/${connectorId}`;

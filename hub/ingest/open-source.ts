@@ -13,13 +13,13 @@ export interface SourceRecord extends StoredSettings {
 }
 
 export interface OpenDeps {
-  config: Pick<Config, 'secret' | 'utcOffset'>;
+  config: Pick<Config, 'secret' | 'utcOffset'> & Partial<Pick<Config, 'previousSecrets'>>;
   outbound: Outbound;
 }
 
 /** The connector of a source. @throws Error when its kind, settings or credentials are not usable. */
 export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored }: SourceRecord): Connector {
-  const { autoScore: _, ...settings } = openSettings(config.secret, id, stored);
+  const { autoScore: _, ...settings } = openSettings([config.secret, ...(config.previousSecrets ?? [])], id, stored);
   return createConnector(knownKind(kind), { defaultUtcOffset: config.utcOffset, ...settings }, { outbound });
 }
 

@@ -3,8 +3,9 @@ import type { Audit } from '../audit/vocabulary.js';
 import { ensureCustodianPatient } from '../identity/custodian-patient.js';
 import { contradiction, demographicsOfDescription, demographicsOfRow } from '../identity/demographics.js';
 import type { Queryable } from '../store/database.js';
+import { searchedIdentifier } from '../store/patient-identifier.js';
 import { findResource, newId, type ResourceRow } from '../store/resources.js';
-import { sql } from '../store/sql.js';
+import { keyed, sql } from '../store/sql.js';
 import { type Origin, quarantineItems, resolveItems, resolveStudyItems } from './quarantine.js';
 import { recordSubmission } from './record-submission.js';
 import { asItems, type Sorted, sortInstances } from './sort-instances.js';
@@ -93,10 +94,12 @@ async function patientOf(
 ): Promise<{ patientId: string } | { conflict: string }> {
   const { patient, studyInstanceUid } = study;
   if (!claim) return ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid });
-  if (patient.patientId?.trim()) {
+  const number = patient.patientId?.trim();
+  if (number) {
     const held = await tx.query(sql`
       select 1 from patient_identifier
-      where custodian_id = ${custodianId} and patient_id = ${claim.patient_id} and kind = 'hospital' and value = ${patient.patientId.trim()}`);
+      where custodian_id = ${custodianId} and patient_id = ${claim.patient_id} and kind = 'hospital'
+        and value = any(${keyed((p) => searchedIdentifier(p, { value: number }))}::text[])`);
     if (held.length === 0) return { conflict: 'The study is known with another patient number.' };
     return ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid });
   }

@@ -1,7 +1,10 @@
 import pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { createDataSource } from './data-source.js';
+import { settleKeys } from './keys-in-use.js';
 import { PreparedNames } from './prepared.js';
+import type { Protection } from './protection.js';
+import { openContent } from './sealed-content.js';
 import type { Sql } from './sql.js';
 
 /** Anything that runs a statement: the pool, or one transaction. */
@@ -15,6 +18,8 @@ export interface Database extends Queryable {
   /** One REPEATABLE READ, READ ONLY snapshot: everything read in it, `now()` included, is of one instant. */
   snapshot<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
   readonly pool: pg.Pool;
+  /** What is encrypted in it, and the keys. */
+  readonly protection: Protection;
   /** TypeORM, for the administrative tables. */
   readonly dataSource: DataSource;
   close(): Promise<void>;
@@ -31,8 +36,12 @@ pg.types.setTypeParser(pg.types.builtins.JSON, (text) => text);
 /** Pages are as cheap in any order as in a row: the planner's default is for disks that turn, and makes it read whole indexes instead. */
 const PLANNER = '-c random_page_cost=1.1';
 
-/** Opens the database and brings its schema up to date (safe to run twice and by many processes at once). */
-export async function openDatabase(url: string, options: { poolSize?: number } = {}): Promise<Database> {
+/**
+ * Opens the database and brings its schema up to date (safe to run twice and by many processes at once).
+ * @throws Error when values in it are sealed under a key that `protection` has not.
+ */
+export async function openDatabase(url: string, options: { protection: Protection; poolSize?: number }): Promise<Database> {
+  const { protection } = options;
   const dataSource = await migrate(url);
   const pool = new pg.Pool({
     connectionString: url,
@@ -43,17 +52,25 @@ export async function openDatabase(url: string, options: { poolSize?: number } =
     idle_in_transaction_session_timeout: 60_000,
   });
   pool.on('error', () => undefined); // an idle connection that breaks is replaced; the next query reports a database that is gone
-  return {
+  const db: Database = {
     pool,
     dataSource,
-    query: (statement) => run(pool, statement),
-    transaction: (work) => retried(() => inTransaction(pool, 'begin', work)),
-    snapshot: (work) => inTransaction(pool, 'begin isolation level repeatable read read only', work),
+    protection,
+    query: (statement) => run(pool, protection, statement),
+    transaction: (work) => retried(() => inTransaction(pool, protection, 'begin', work)),
+    snapshot: (work) => inTransaction(pool, protection, 'begin isolation level repeatable read read only', work),
     close: async () => {
       await pool.end();
       await dataSource.destroy();
     },
   };
+  try {
+    await settleKeys(db);
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+  return db;
 }
 
 /** A lock of the database serializes start-ups, so that two processes never migrate at once. */
@@ -70,18 +87,34 @@ async function migrate(url: string): Promise<DataSource> {
   return dataSource;
 }
 
-async function run<Row extends pg.QueryResultRow>(on: pg.Pool | pg.PoolClient, statement: Sql): Promise<Row[]> {
-  const { text, values } = statement.toQuery();
+async function run<Row extends pg.QueryResultRow>(
+  on: pg.Pool | pg.PoolClient,
+  protection: Protection,
+  statement: Sql,
+): Promise<Row[]> {
+  const { text, values } = statement.toQuery(protection);
   const result = await on.query<Row>({ text, values, name: prepared.nameOf(text) });
-  return result.rows;
+  return result.fields?.some((f) => f.name === 'content') ? result.rows.map((row) => opened(row, protection)) : result.rows;
 }
 
-async function inTransaction<T>(pool: pg.Pool, begin: string, work: (tx: Queryable) => Promise<T>): Promise<T> {
+/** Sealed values of a resource are opened where its row comes in, so that no path can forget it. @throws {IntegrityFailure} */
+function opened<Row extends pg.QueryResultRow>(row: Row, protection: Protection): Row {
+  const { type, id, content } = row;
+  if (typeof content === 'string') (row as pg.QueryResultRow).content = openContent(protection, { type, id }, content);
+  return row;
+}
+
+async function inTransaction<T>(
+  pool: pg.Pool,
+  protection: Protection,
+  begin: string,
+  work: (tx: Queryable) => Promise<T>,
+): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
     await client.query(begin);
-    const result = await work({ query: (statement) => run(client, statement) });
+    const result = await work({ query: (statement) => run(client, protection, statement) });
     await client.query('commit');
     return result;
   } catch (error) {

@@ -1,9 +1,11 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Queryable } from './database.js';
-import { extractKeys, type FhirResource } from './search-keys.js';
-import { raw, type Sql, sql } from './sql.js';
+import type { Protection } from './protection.js';
+import { sealContent } from './sealed-content.js';
+import { extractKeys, type FhirResource, storedTokens, type Token } from './search-keys.js';
+import { keyed, raw, type Sql, sql } from './sql.js';
 
-/** One version of a resource as stored. `content` and `meta` are JSON text, never parsed on the way out. */
+/** One version of a resource as stored, its sealed values open. `content` and `meta` are JSON text, never parsed on the way out. */
 export interface ResourceRow {
   type: string;
   id: string;
@@ -59,22 +61,27 @@ export async function createResources(tx: Queryable, writes: readonly Write[]): 
   const stored = await tx.query<{ last_updated: Date }>(sql`
     insert into resource as r (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, date_from, date_until, labels, parties, tokens, meta, content)
     select n.type, n.patient_id, n.id, n.custodian_id, 1, date_trunc('milliseconds', now()), n.modality, n.body_site, n.date_from, n.date_until, n.labels, n.parties, n.tokens, n.meta, n.content
-    from json_to_recordset(${`[${prepared.map(asJson).join()}]`}::json) as n
+    from json_to_recordset(${keyed((p) => `[${prepared.map((each) => asJson(each, p)).join()}]`)}::json) as n
       (type text, patient_id text, id text, custodian_id text, modality text[], body_site text[], date_from timestamptz, date_until timestamptz,
        labels text[], parties text[], tokens text[], meta json, content json)
     returning r.last_updated`);
   await writeWords(tx, prepared);
   return prepared.map((p, i) => {
-    const { tokens: _tokens, words: _words, date_until: _until, ...row } = p;
+    const { tree: _tree, tokens: _tokens, words: _words, date_until: _until, ...row } = p;
     const { last_updated } = stored[i]!;
     return { ...row, version: 1, last_updated, deleted: false };
   });
 }
 
 /** The content is JSON text already and is not written twice. */
-function asJson({ content, meta, ...keys }: Prepared): string {
-  return `{"content":${content},"meta":${meta},${JSON.stringify(keys).slice(1)}`;
+function asJson(prepared: Prepared, protection: Protection): string {
+  const { content: _content, tree: _tree, meta, tokens, ...columns } = prepared;
+  const keys = { ...columns, tokens: storedTokens(protection, tokens) };
+  return `{"content":${storedContent(prepared, protection)},"meta":${meta},${JSON.stringify(keys).slice(1)}`;
 }
+
+const storedContent = ({ type, id, tree, content }: Prepared, protection: Protection): string =>
+  sealContent(protection, { type, id }, tree, content);
 
 /**
  * Replaces a resource by its next version; the superseded one moves to the history in the same statement.
@@ -109,8 +116,8 @@ async function replace(tx: Queryable, next: Prepared, deleted: boolean, expected
     update resource as r set
       patient_id = ${next.patient_id}, custodian_id = ${next.custodian_id}, version = old.version + 1, deleted = ${deleted},
       last_updated = greatest(date_trunc('milliseconds', now()), old.last_updated), modality = ${next.modality}, body_site = ${next.body_site},
-      date_from = ${next.date_from}, date_until = ${next.date_until}, labels = ${next.labels}, parties = ${next.parties}, tokens = ${next.tokens},
-      meta = ${next.meta}, content = ${next.content}
+      date_from = ${next.date_from}, date_until = ${next.date_until}, labels = ${next.labels}, parties = ${next.parties}, tokens = ${keyed((p) => storedTokens(p, next.tokens))},
+      meta = ${next.meta}, content = ${keyed((p) => storedContent(next, p))}
     from old where r.type = ${next.type} and r.id = old.id and r.patient_id = old.patient_id
     returning ${columns}`);
   if (!row) throw new VersionConflict(await currentVersion(tx, next));
@@ -153,11 +160,13 @@ interface Prepared {
   date_until: Date | null;
   labels: string[];
   parties: string[];
-  tokens: string[];
+  tokens: Token[];
   words: string[];
   /** JSON text. */
   meta: string | null;
   content: string;
+  /** The content as an object. */
+  tree: Omit<FhirResource, 'resourceType'>;
 }
 
 function prepare(write: Write): Prepared {
@@ -180,6 +189,7 @@ function prepare(write: Write): Prepared {
     words: keys.words,
     meta: Object.keys(kept).length > 0 ? JSON.stringify(kept) : null,
     content: JSON.stringify(content),
+    tree: content,
   };
 }
 

@@ -6,6 +6,16 @@
 import { createHash } from 'node:crypto';
 import { pinyin } from 'pinyin-pro';
 import { type DateRange, dateRange } from './fhir-date.js';
+import {
+  blindIndexes,
+  holdsNational,
+  isProtected,
+  looksNational,
+  normalisedContact,
+  normalisedIdentifier,
+  type Protection,
+  type ValueHolder,
+} from './protection.js';
 
 /** Any FHIR resource as JSON. */
 export interface FhirResource {
@@ -36,8 +46,8 @@ export interface SearchKey {
   /** Canonical definition when it is not FHIR's own. */
   definition?: string;
   documentation?: string;
-  /** Elements that hold the values, e.g. `series.bodySite`; of a date the first that is there counts. */
-  elements: readonly string[];
+  /** Elements that hold the values, e.g. `series.bodySite`; of a date the first that is there counts. Undefined: no path tells them from others. */
+  elements: readonly string[] | undefined;
   values: (resource: Json) => unknown[];
 }
 
@@ -66,6 +76,16 @@ const names = (name: string, elements: readonly string[] = [name]): SearchKey =>
 const patient = (name: string, extra: Extra = {}): SearchKey =>
   keyOf(name, 'patient', 'reference', ['subject', 'patient', 'for'], { targets: ['Patient'], ...extra });
 
+/** By the value alone: R4 3.1.1.4.10 gives contacts no system, and lets punctuation be ignored. */
+const contacts: readonly SearchKey[] = [
+  token('telecom'),
+  {
+    ...token('phone'),
+    elements: undefined,
+    values: (resource) => list(resource.telecom).filter((c) => (c as ValueHolder | null)?.system === 'phone'),
+  },
+];
+
 /** `date` keys of a type share one column range: a type has one primary date. */
 export const searchKeys: Readonly<Record<string, readonly SearchKey[]>> = {
   Patient: [
@@ -74,6 +94,7 @@ export const searchKeys: Readonly<Record<string, readonly SearchKey[]>> = {
     token('active'),
     names('name'),
     date('birthdate', ['birthDate']),
+    ...contacts,
     reference('organization', ['Organization'], ['managingOrganization']),
   ],
   ImagingStudy: [
@@ -170,7 +191,7 @@ export const searchKeys: Readonly<Record<string, readonly SearchKey[]>> = {
     names('name'),
     reference('organization', ['Organization'], ['managingOrganization']),
   ],
-  Practitioner: [token('identifier'), token('active'), names('name')],
+  Practitioner: [token('identifier'), token('active'), names('name'), ...contacts],
   PractitionerRole: [
     token('identifier'),
     token('active'),
@@ -185,10 +206,13 @@ export const searchKeys: Readonly<Record<string, readonly SearchKey[]>> = {
 /** Whether the parameter is a reference: can be chained, included, and asked for in reverse. */
 export const isReference = (key: SearchKey): boolean => key.type === 'reference';
 
+/** A token as it is, or an Identifier or ContactPoint whose tokens depend on whether it is protected. */
+export type Token = string | { name: string; holder: ValueHolder & { value: string } };
+
 /** The index columns of one resource. */
 export interface Keys {
   patientId: string;
-  tokens: string[];
+  tokens: Token[];
   words: string[];
   date: DateRange | undefined;
   labels: string[];
@@ -203,7 +227,7 @@ export const labelsOf = (resource: FhirResource): string[] =>
 
 /** Extracts the index columns. Pure: the same resource gives the same keys. */
 export function extractKeys(resource: Json): Keys {
-  const tokens = new Set<string>();
+  const tokens = new Set<Token>();
   const words = new Set<string>();
   let range: DateRange | undefined;
   for (const key of searchKeys[resource.resourceType] ?? []) {
@@ -217,7 +241,7 @@ export function extractKeys(resource: Json): Keys {
   for (const label of resource.meta?.security ?? []) for (const t of tokensOf('_security', label)) tokens.add(t);
   return {
     patientId: compartment(resource),
-    tokens: [...tokens].map(tokenKey),
+    tokens: [...tokens],
     words: [...words],
     date: range,
     labels: labelsOf(resource),
@@ -246,17 +270,65 @@ export const tokenKey = (token: string): string =>
   token.length <= LONGEST_TOKEN ? token : `#${createHash('sha256').update(token).digest('base64url').slice(0, 22)}`;
 
 /** Token keys: `param=system|code`, `param=code` for any system, `param=system|` for any code, `param=|code` for none. */
-function tokensOf(name: string, value: unknown): string[] {
+function tokensOf(name: string, value: unknown): Token[] {
   if (typeof value === 'string' || typeof value === 'boolean') return [`${name}=${value}`, `${name}=|${value}`];
   const item = value as { coding?: unknown; system?: string; code?: string; value?: string } | undefined;
   if (!item || typeof item !== 'object') return [];
   if (item.coding) return list(item.coding).flatMap((c) => tokensOf(name, c));
-  const code = item.code ?? item.value;
-  if (code === undefined) return [];
-  return [`${name}=${item.system ?? ''}|${code}`, `${name}=${code}`, ...(item.system ? [`${name}=${item.system}|`] : [])];
+  if (item.code === undefined) return typeof item.value === 'string' ? [{ name, holder: item as { value: string } }] : [];
+  return [`${name}=${item.system ?? ''}|${item.code}`, `${name}=${item.code}`, ...ofSystem(name, item.system)];
 }
 
-function addReference(tokens: Set<string>, name: string, value: unknown): void {
+/** Any value of a system: no value is told. */
+const ofSystem = (name: string, system: unknown): string[] => (system ? [`${name}=${system}|`] : []);
+
+const CONTACTS = /^(telecom|phone)$/;
+
+/** The tokens of a resource as they are stored: protected values by their blind index. */
+export const storedTokens = (protection: Protection, tokens: readonly Token[]): string[] => [
+  ...new Set(tokens.flatMap((t) => (typeof t === 'string' ? storedToken(protection, t) : heldTokens(protection, t)))),
+];
+
+function storedToken(protection: Protection, text: string): string {
+  return holdsNational(text) ? (blindIndexes(protection, text)[0] as string) : tokenKey(text);
+}
+
+function heldTokens(protection: Protection, { name, holder }: Exclude<Token, string>): string[] {
+  const system = typeof holder.system === 'string' ? holder.system : '';
+  if (CONTACTS.test(name)) return [contactIndexes(protection, name, holder.value)[0] as string];
+  if (!isProtected(protection, holder))
+    return [`${name}=${system}|${holder.value}`, `${name}=${holder.value}`, ...ofSystem(name, system)].map(tokenKey);
+  const value = normalisedIdentifier(holder.value);
+  return [
+    ...[`${name}=${system}|${value}`, `${name}=${value}`].map((form) => blindIndexes(protection, form)[0] as string),
+    ...ofSystem(name, system).map(tokenKey),
+  ];
+}
+
+const contactIndexes = (protection: Protection, name: string, value: string): string[] =>
+  blindIndexes(protection, `${name}=${normalisedContact(value)}`);
+
+/** Whether a search for `name=...` may have to look for a blind index too. Studies have identifiers of their own kind only. */
+export const mayBeProtected = (type: string, token: string): boolean =>
+  /^(telecom|phone)=/.test(token) || (token.startsWith('identifier=') && type !== 'ImagingStudy') || holdsNational(token);
+
+/** The tokens under which `name=[system|]value` may be stored, under any key: a row that has one of them matches. */
+export function searchedTokens(protection: Protection, type: string, token: string): string[] {
+  if (!mayBeProtected(type, token)) return [tokenKey(token)];
+  const name = token.slice(0, token.indexOf('='));
+  const text = token.slice(name.length + 1);
+  if (CONTACTS.test(name)) return contactIndexes(protection, name, text.slice(text.indexOf('|') + 1));
+  if (name !== 'identifier') return [tokenKey(token), ...blindIndexes(protection, token)];
+  const bar = text.indexOf('|');
+  const system = text.slice(0, Math.max(bar, 0));
+  const value = text.slice(bar + 1);
+  if (value === '') return [tokenKey(token)];
+  const form = `identifier=${bar < 0 ? '' : `${system}|`}${normalisedIdentifier(value)}`;
+  const isCertain = bar >= 0 && protection.systems.has(system);
+  return [...(isCertain || looksNational(value) ? [] : [tokenKey(token)]), ...blindIndexes(protection, form)];
+}
+
+function addReference(tokens: Set<Token>, name: string, value: unknown): void {
   const target = (value as { reference?: string } | undefined)?.reference;
   if (target) tokens.add(`${name}=${localReference(target)}`);
 }

@@ -1,3 +1,13 @@
+import type { Protection } from './protection.js';
+
+/** A parameter that only the keys of the database at hand can make: what of a value is stored, sealed or as its blind index. */
+export class Keyed {
+  constructor(readonly under: (protection: Protection) => unknown) {}
+}
+
+/** A parameter that is computed under the keys of the database where the statement runs; the statement itself is built without them. */
+export const keyed = (under: (protection: Protection) => unknown): Keyed => new Keyed(under);
+
 /**
  * SQL as values. `sql` keeps text and parameters together, so that a predicate can be written once and placed in any statement;
  * nothing is ever concatenated from input.
@@ -9,11 +19,16 @@ export class Sql {
   ) {}
 
   /** Text with `$1..$n` and the parameters in order, as `pg` takes them. */
-  toQuery(): { text: string; values: unknown[] } {
+  toQuery(protection?: Protection): { text: string; values: unknown[] } {
     const values: unknown[] = [];
     const text = render(this, values);
-    return { text, values };
+    return { text, values: values.map((value) => (value instanceof Keyed ? value.under(known(protection)) : value)) };
   }
+}
+
+function known(protection: Protection | undefined): Protection {
+  if (!protection) throw new Error('a statement with protected values needs the keys of its database');
+  return protection;
 }
 
 function render(part: Sql, values: unknown[]): string {

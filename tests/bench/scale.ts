@@ -7,6 +7,7 @@ import { createCursorSigner } from '../../hub/fhir/cursor.js';
 import type { FhirDeps, FhirRequest } from '../../hub/fhir/exchange.js';
 import { search } from '../../hub/fhir/search.js';
 import { type Database, openDatabase, type Queryable } from '../../hub/store/database.js';
+import { createProtection } from '../../hub/store/protection.js';
 import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/embedded.js';
 import { sql } from '../../hub/store/sql.js';
 import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
@@ -54,7 +55,7 @@ async function inProvince<T>(
   mkdirSync('.data', { recursive: true });
   if (!keep) await removeEmbeddedPostgres(dataDir).catch(() => undefined);
   const postgres = await startEmbeddedPostgres({ dataDir });
-  const db = await openDatabase(postgres.url, { poolSize: 16 });
+  const db = await openDatabase(postgres.url, { protection: createProtection({ secret: 'a secret for the bench' }), poolSize: 16 });
   try {
     if ((await db.query(sql`select from resource limit 1`)).length === 0) {
       const province = { studies, consents: Math.round(studies * 0.03), grants: Math.round(studies * 0.005) };

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { takeShippedPolicy } from '../../hub/access/policy/shipped-policy.js';
 import { openDatabase } from '../../hub/store/database.js';
+import { createProtection } from '../../hub/store/protection.js';
 import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/embedded.js';
 
 /**
@@ -16,7 +17,7 @@ export default async function globalSetup(): Promise<void> {
   await administer(server, `drop database if exists ${template} with (force)`, `create database ${template}`);
   const url = new URL(server);
   url.pathname = `/${template}`;
-  const db = await openDatabase(url.href);
+  const db = await openDatabase(url.href, { protection: createProtection({ secret: 'secret-of-the-tests-only' }) });
   await takeShippedPolicy(db, async () => undefined);
   await db.close();
   process.env.TEST_DATABASE_SERVER = server;

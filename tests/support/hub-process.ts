@@ -7,6 +7,7 @@ import { registerClient } from '../../hub/access/authentication/accounts.js';
 import { systemToken } from '../../hub/demo/sign-in.js';
 import { type Database, openDatabase } from '../../hub/store/database.js';
 import { freePort } from './running-hub.js';
+import { testProtection } from './test-database.js';
 
 /** The hub as its operator runs it: a process of its own, that can be killed. */
 export interface TestHub {
@@ -76,7 +77,7 @@ async function ready(url: string, child: ChildProcess): Promise<void> {
 
 /** A hospital with a registered system, and a token for it. */
 export async function joinHospital(hub: TestHub, hospital: { id: string; assigner: string }): Promise<{ token: string }> {
-  const db = await openDatabase(hub.databaseUrl, { poolSize: 2 });
+  const db = await openDatabase(hub.databaseUrl, { protection: testProtection(), poolSize: 2 });
   try {
     return { token: await newSystem(db, hub.url, hospital) };
   } finally {

@@ -1,5 +1,6 @@
 import type { Audit } from '../../audit/vocabulary.js';
 import type { Database, Queryable } from '../../store/database.js';
+import { identifierIs } from '../../store/patient-identifier.js';
 import { newId } from '../../store/resources.js';
 import { sql } from '../../store/sql.js';
 import type { RequestContext } from '../caller.js';
@@ -23,7 +24,7 @@ export async function bindPatientByIdentifier(tx: Queryable, identity: CheckedId
   const patients = await tx.query<{ patient_id: string; person: string }>(sql`
     select distinct i.patient_id, coalesce(x.cluster_id, i.patient_id) as person
     from patient_identifier i left join cross_reference x on x.patient_id = i.patient_id
-    where i.kind = 'national' and i.value = ${identity.nationalIdentifier.trim().toUpperCase()} order by i.patient_id limit 100`);
+    where i.kind = 'national' and ${identifierIs('i', { value: identity.nationalIdentifier.trim().toUpperCase() })} order by i.patient_id limit 100`);
   const [first] = patients;
   if (!first || new Set(patients.map((p) => p.person)).size !== 1) return undefined;
   const [account] = await tx.query<{ id: string }>(sql`

@@ -36,7 +36,7 @@ export interface AuthenticationDeps {
  */
 export async function registerAuthentication(server: Server, deps: AuthenticationDeps): Promise<IssueAccessToken> {
   const { config, db, audit, log } = deps;
-  const key = await loadSigningKey(db, config.secret);
+  const key = await loadSigningKey(db, [config.secret, ...config.previousSecrets]);
   const keysOfIssuer = config.oidcIssuer
     ? issuerKeys(config.oidcIssuer, fetchFromConfigured(config), deps.keySetCooldown ?? KEY_SET_COOLDOWN)
     : undefined;

@@ -1,7 +1,7 @@
 import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
 import type { Database, Queryable } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
-import { seal, unseal } from './sealed.js';
+import { seal, unseal } from '../../store/sealed.js';
 
 /** A key pair that the hub signs with. */
 export interface SigningKey {
@@ -14,6 +14,9 @@ export const SIGNING_ALGORITHM = 'ES256';
 /** One key for each use, so that what one signs can never pass for the other. */
 export type KeyName = 'token-signing-key' | 'audit-signing-key';
 
+/** The configured secret, or it and others that a key may still be sealed with. */
+export type Secrets = string | readonly [string, ...string[]];
+
 interface StoredKey {
   publicJwk: JWK & { kid: string };
   sealed: string;
@@ -21,17 +24,19 @@ interface StoredKey {
 
 /**
  * The hub's key, made on first start; however many processes start at once, all get the same one. At rest its private part is sealed
- * with the configured secret. @throws Error when the secret is not the one that it was sealed with
+ * with the configured secret.
+ * @throws Error when none is the one that it was sealed with
  */
-export async function loadSigningKey(db: Database, secret: string, name: KeyName = 'token-signing-key'): Promise<SigningKey> {
-  const { publicJwk, sealed } = (await find(db, name)) ?? (await create(db, secret, name));
-  const privateKey = (await importJWK(open(secret, name, sealed), SIGNING_ALGORITHM)) as CryptoKey;
+export async function loadSigningKey(db: Database, secrets: Secrets, name: KeyName = 'token-signing-key'): Promise<SigningKey> {
+  const current = typeof secrets === 'string' ? secrets : secrets[0];
+  const { publicJwk, sealed } = (await find(db, name)) ?? (await create(db, current, name));
+  const privateKey = (await importJWK(open(secrets, name, sealed), SIGNING_ALGORITHM)) as CryptoKey;
   return { kid: publicJwk.kid, publicJwk, privateKey };
 }
 
-function open(secret: string, name: KeyName, sealed: string): JWK {
+function open(secrets: Secrets, name: KeyName, sealed: string): JWK {
   try {
-    return JSON.parse(unseal(secret, name, sealed)) as JWK;
+    return JSON.parse(unseal(secrets, name, sealed)) as JWK;
   } catch {
     throw new Error(
       `the ${name} in hub_secret was sealed with another secret: set that one, or delete the row to have a new key made`,

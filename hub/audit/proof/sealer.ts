@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { loadSigningKey, type SigningKey } from '../../access/authentication/signing-key.js';
+import { loadSigningKey, type Secrets, type SigningKey } from '../../access/authentication/signing-key.js';
 import type { Database } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import { sealAll } from './seal.js';
@@ -18,10 +18,10 @@ const LAST_SEALING = 5000;
 /** Seals the audit every `auditSealSeconds`, whichever of the hub's processes comes first. */
 export async function startSealer(
   db: Database,
-  config: { secret: string; auditSealSeconds: number },
+  config: { secret: string; previousSecrets?: readonly string[]; auditSealSeconds: number },
   log: Pick<Logger, 'error'>,
 ): Promise<Sealer> {
-  const key = await auditKey(db, config.secret);
+  const key = await auditKey(db, [config.secret, ...(config.previousSecrets ?? [])]);
   let running: Promise<void> | undefined;
   const inBackground = (): void => {
     running ??= sealAll(db, key)
@@ -46,8 +46,8 @@ export async function startSealer(
 }
 
 /** The key that signs tree heads, and nothing else. Its public part is kept beside the tree for good. */
-export async function auditKey(db: Database, secret: string): Promise<SigningKey> {
-  const key = await loadSigningKey(db, secret, 'audit-signing-key');
+export async function auditKey(db: Database, secrets: Secrets): Promise<SigningKey> {
+  const key = await loadSigningKey(db, secrets, 'audit-signing-key');
   await db.query(
     sql`insert into audit_key (kid, jwk) values (${key.kid}, ${JSON.stringify(key.publicJwk)}::jsonb) on conflict do nothing`,
   );

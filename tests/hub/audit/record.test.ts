@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { type AuditWriter, openAudit } from '../../../hub/audit/record.js';
+import { openQuery } from '../../../hub/audit/sealed-query.js';
 import type { AuditEntry } from '../../../hub/audit/vocabulary.js';
 import { Refusal } from '../../../hub/outcomes.js';
 import { raw, sql } from '../../../hub/store/sql.js';
@@ -71,7 +72,9 @@ describe('the audit', () => {
     const [row] = await database.db.query(
       sql`select *, recorded between now() - interval '1 minute' and now() as fresh from audit_event`,
     );
-    expect(row).toMatchObject({
+    const opened = { ...row, query: openQuery(database.db.protection, row as never) };
+    expect(JSON.stringify(row)).not.toContain('ImagingStudy?patient');
+    expect(opened).toMatchObject({
       type: 'rest',
       agent_name: '王医生',
       patient_id: 'p-1',

@@ -89,7 +89,7 @@ describe('sealing', () => {
   it('hashes what is documented, in whatever zone the server is: SHA-256 of 0x00 and canonical JSON without null and false', async () => {
     await write(1);
     await rows(`alter database "${new URL(database.url).pathname.slice(1)}" set time zone 'Asia/Shanghai'`);
-    const elsewhere = await openDatabase(database.url, { poolSize: 1 });
+    const elsewhere = await openDatabase(database.url, { protection: database.db.protection, poolSize: 1 });
     await sealAll(elsewhere, key).finally(() => elsewhere.close());
     const [row] = await rows<{ hash: Buffer; id: number; recorded: string; xact: number }>(
       `select l.hash, a.id, to_char(recorded at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as recorded, a.xact from audit_leaf l join audit_event a using (recorded)`,
@@ -101,7 +101,7 @@ describe('sealing', () => {
   it('never passes over a row whose transaction commits late, and does not wait for it either', async () => {
     const late = await another();
     await late.query('begin');
-    const { text, values } = insertEntries(entries(3, 'late')).toQuery();
+    const { text, values } = insertEntries(entries(3, 'late')).toQuery(database.db.protection);
     await late.query(text, values);
     await write(10, 'early');
     expect(await sealAll(database.db, key)).toBe(10);
@@ -126,7 +126,7 @@ describe('sealing', () => {
           else if (what === 'write') {
             if (!open.has(writer)) await writer.query('begin');
             open.add(writer);
-            const { text, values } = insertEntries(entries(3, 'x')).toQuery();
+            const { text, values } = insertEntries(entries(3, 'x')).toQuery(database.db.protection);
             await writer.query(text, values);
           } else {
             await writer.query(what);
@@ -196,7 +196,7 @@ describe('sealing', () => {
     await write(5, 'after');
     const late = await another();
     await late.query('begin');
-    const { text, values } = insertEntries(entries(2, 'late')).toQuery();
+    const { text, values } = insertEntries(entries(2, 'late')).toQuery(database.db.protection);
     await late.query(text, values);
     expect(await sealAll(database.db, key, { limit: 3 })).toBe(5);
     await late.query('commit');

@@ -5,7 +5,8 @@ import request from 'supertest';
 import { bindAccount } from '../../../hub/access/authentication/accounts.js';
 import { CLI_CLIENT, demoIssuer, registerDemoIdentityProvider } from '../../../hub/demo/identity-provider.js';
 import { providerToken, signIn, systemToken } from '../../../hub/demo/sign-in.js';
-import { sql } from '../../../hub/store/sql.js';
+import { storedForms } from '../../../hub/store/patient-identifier.js';
+import { keyed, sql } from '../../../hub/store/sql.js';
 import { addClient, addOrganization, auditEntries, type HubUnderTest, startHub } from './hub-under-test.js';
 
 const NATIONAL = '11010519491231002X';
@@ -36,7 +37,9 @@ afterAll(() => hub.close());
 const whoami = async (token: string) =>
   (await request(hub.server.listener).get('/whoami').set('authorization', `Bearer ${token}`)).body;
 const register = (patientId: string, value: string, custodian: string) =>
-  hub.db.query(sql`insert into patient_identifier values ('urn:national', ${value}, ${custodian}, ${patientId}, 'national')`);
+  hub.db.query(
+    sql`insert into patient_identifier values ('urn:national', ${keyed((p) => storedForms(p, { value })[0])}, ${custodian}, ${patientId}, 'national')`,
+  );
 
 describe('a person of the demonstration', () => {
   it('signs in by authorization code with PKCE and acts in the capacity that she chooses', async () => {

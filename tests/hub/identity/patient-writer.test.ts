@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systems } from '../../../fhir-profiles/codes.js';
 import { newId } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
-import { sql } from '../../../hub/store/sql.js';
+import { searchedIdentifier } from '../../../hub/store/patient-identifier.js';
+import { keyed, sql } from '../../../hub/store/sql.js';
 import { assigner, type Hospitals, national, openHospitals, person } from './hospitals.js';
 
 let world: Hospitals;
@@ -50,7 +51,7 @@ describe('A hospital that registers a Patient', () => {
     expect(await world.patient(id)).toMatchObject({ gender: 'male', birthDate: '1980-02-03', name: [{ text: '王小东' }] });
     expect((await world.patient(id)).meta?.source).toBeUndefined();
     const held = await world.db.query<{ patient_id: string }>(
-      sql`select patient_id from patient_identifier where value in ('W-8', ${national(1)}) and custodian_id = 'a'`,
+      sql`select patient_id from patient_identifier where value = any(${keyed((p) => ['W-8', ...searchedIdentifier(p, { value: national(1) })])}::text[]) and custodian_id = 'a'`,
     );
     expect(held).toEqual([{ patient_id: id }, { patient_id: id }]);
     await expect(world.register('a', { ...given, id: newId() })).rejects.toMatchObject({ status: 409 });

@@ -4,10 +4,11 @@ import { loadModels } from '../../../hub/scoring/models.js';
 import { startScoringWorkers } from '../../../hub/scoring/worker.js';
 import { openDatabase } from '../../../hub/store/database.js';
 import { retrieveFrom } from './phantom-study.js';
+import { testProtection } from '../../support/test-database.js';
 
 const [url = '', folder = ''] = process.argv.slice(2);
 const say = (word: string) => process.stdout.write(`${word}\n`);
-const db = await openDatabase(url, { poolSize: 4 });
+const db = await openDatabase(url, { protection: testProtection(), poolSize: 4 });
 const retrieve = retrieveFrom(folder);
 startScoringWorkers({
   db,

@@ -4,7 +4,7 @@ import { systems } from '../../../fhir-profiles/codes.js';
 import { openDatabase } from '../../../hub/store/database.js';
 import { samplePatient } from '../../support/fhir-samples.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
-import { emptyDatabase, type TestDatabase } from '../../support/test-database.js';
+import { emptyDatabase, type TestDatabase, testProtection } from '../../support/test-database.js';
 import {
   assigner,
   type Answer,
@@ -42,7 +42,7 @@ afterAll(async () => {
 
 async function copyOf(url?: string): Promise<TestDatabase> {
   const { url: address, drop } = await emptyDatabase(url ? new URL(url).pathname.slice(1) : process.env.TEST_DATABASE_TEMPLATE);
-  const db = await openDatabase(address, { poolSize: 4 });
+  const db = await openDatabase(address, { protection: testProtection(), poolSize: 4 });
   const close = async (): Promise<void> => {
     await db.close().catch(() => undefined);
     await drop();

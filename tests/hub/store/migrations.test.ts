@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { openDatabase } from '../../../hub/store/database.js';
 import { sql } from '../../../hub/store/sql.js';
-import { emptyDatabase } from '../../support/test-database.js';
+import { emptyDatabase, TEST_SECRET, testProtection } from '../../support/test-database.js';
 
 const execute = promisify(execFile);
 
@@ -15,7 +15,7 @@ describe('migrations', () => {
   afterEach(() => empty.drop());
 
   const landed = async (): Promise<string[]> => {
-    const db = await openDatabase(empty.url);
+    const db = await openDatabase(empty.url, { protection: testProtection() });
     const rows = await db.query<{ name: string }>(sql`select name from migrations order by id`);
     await db.close();
     return rows.map((r) => r.name);
@@ -29,7 +29,11 @@ describe('migrations', () => {
 
   it('run once when two processes start at the same time on an empty database', async () => {
     const module = new URL('../../../hub/store/database.js', import.meta.url).href;
-    const program = `const { openDatabase } = await import(${JSON.stringify(module)}); await (await openDatabase(process.env.URL_TO_OPEN)).close();`;
+    const keys = new URL('../../../hub/store/protection.js', import.meta.url).href;
+    const program = `
+      const { openDatabase } = await import(${JSON.stringify(module)});
+      const { createProtection } = await import(${JSON.stringify(keys)});
+      await (await openDatabase(process.env.URL_TO_OPEN, { protection: createProtection({ secret: ${JSON.stringify(TEST_SECRET)} }) })).close();`;
     const start = () =>
       execute(process.execPath, ['--input-type=module', '-e', program], { env: { ...process.env, URL_TO_OPEN: empty.url } });
     await Promise.all([start(), start()]);
