@@ -1,5 +1,6 @@
 import { systems } from '../../fhir-profiles/codes.js';
 import type { Queryable } from '../store/database.js';
+import { identifierIs } from '../store/patient-identifier.js';
 import { sql } from '../store/sql.js';
 import { normaliseNationalIdentifier } from './national-identifier.js';
 
@@ -13,7 +14,7 @@ const MOST = 20;
 export async function findByIdentifier(tx: Queryable, { system, value }: { system: string; value: string }): Promise<string[]> {
   const number = system === systems.nationalIdentifier ? normaliseNationalIdentifier(value) : value.trim();
   const rows = await tx.query<{ patient_id: string }>(sql`
-    select distinct patient_id from patient_identifier
-    where system = ${system} and value = ${number} and kind in ('hospital', 'national') order by patient_id limit ${MOST + 1}`);
+    select distinct i.patient_id from patient_identifier i
+    where ${identifierIs('i', { system, value: number })} and i.kind in ('hospital', 'national') order by i.patient_id limit ${MOST + 1}`);
   return rows.length > MOST ? [] : rows.map((row) => row.patient_id);
 }

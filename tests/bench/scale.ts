@@ -55,7 +55,10 @@ async function inProvince<T>(
   mkdirSync('.data', { recursive: true });
   if (!keep) await removeEmbeddedPostgres(dataDir).catch(() => undefined);
   const postgres = await startEmbeddedPostgres({ dataDir });
-  const db = await openDatabase(postgres.url, { protection: createProtection({ secret: 'a secret for the bench' }), poolSize: 16 });
+  const db = await openDatabase(postgres.url, {
+    protection: createProtection({ secret: 'a secret for the bench' }),
+    poolSize: 16,
+  });
   try {
     if ((await db.query(sql`select from resource limit 1`)).length === 0) {
       const province = { studies, consents: Math.round(studies * 0.03), grants: Math.round(studies * 0.005) };

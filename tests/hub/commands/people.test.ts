@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type TestDatabase, testDatabase } from '../../support/test-database.js';
+import { TEST_SECRET, type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { hub, refused } from './command-line.js';
 
 let database: TestDatabase;
@@ -8,7 +8,8 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-const run = (...args: string[]) => hub(args, { DATABASE_URL: database.url, HUB_OIDC_ISSUER: 'https://id.example' });
+const run = (...args: string[]) =>
+  hub(args, { DATABASE_URL: database.url, HUB_SECRET: TEST_SECRET, HUB_OIDC_ISSUER: 'https://id.example' });
 const bind = (...args: string[]) => run('account', 'bind', '--name', '林静', '--role', 'auditor', ...args);
 
 describe('an empty hub gets its commission and its people', () => {

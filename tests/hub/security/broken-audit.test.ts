@@ -102,7 +102,9 @@ describe('the log', () => {
     const token = await world.hub.system('a');
     const client = clientOf(world.hub, token);
     await statement("alter table resource add constraint no_more check (type <> 'Patient') not valid");
-    await statement("alter table audit_event add constraint no_names check (query is null or query not like '%name%') not valid");
+    await statement(
+      "alter table audit_event add constraint no_names check (query is null or query not like 'Patient?%') not valid",
+    );
     const national = { system: 'https://federation-hub.example/fhir/NamingSystem/x', value: NATIONAL };
     expect((await client.post(samplePatient(assigner('a'), 'L1', { identifier: [national] }))).status).toBe(500);
     expect((await client.get(`/fhir/Patient?name=${encodeURIComponent(NAME)}`)).status).toBe(503);
