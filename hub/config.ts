@@ -97,6 +97,12 @@ const schema = z.strictObject({
 
 export type Config = Readonly<z.infer<typeof schema>> & { readonly publicUrl: string };
 
+/** The secret, then others that something may still be sealed with. */
+export const secretsOf = (config: { secret: string; previousSecrets?: readonly string[] }): readonly [string, ...string[]] => [
+  config.secret,
+  ...(config.previousSecrets ?? []),
+];
+
 /** Reads the environment (and the file that HUB_CONFIG names) once. @throws Error that lists each wrong setting by name. */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env, overrides: Record<string, unknown> = {}): Config {
   const given = { ...fromFile(environment.HUB_CONFIG), ...fromEnvironment(environment), ...overrides };

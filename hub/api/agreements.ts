@@ -19,7 +19,7 @@ import {
 } from '../access/policy/agreements.js';
 import { agentOf } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
-import type { Config } from '../config.js';
+import { type Config, secretsOf } from '../config.js';
 import { forbidden, invalid, notFound, Refusal } from '../outcomes.js';
 import type { Database, Queryable } from '../store/database.js';
 import type { components } from './openapi.generated.js';
@@ -35,7 +35,7 @@ export interface AgreementsDeps {
 
 /** `/access/agreements`: what hospitals have agreed on, signed and taken back by their own administrators. Everything asked and done is audited. */
 export async function registerAgreements(server: Server, deps: AgreementsDeps): Promise<void> {
-  const key = await loadSigningKey(deps.db, deps.config.secret);
+  const key = await loadSigningKey(deps.db, secretsOf(deps.config));
   const { utcOffset, publicUrl } = deps.config;
   const seal = (by: Caller, signing: Signing) => sealed(publicUrl, key, by, signing);
   const path = '/access/agreements/{id}';

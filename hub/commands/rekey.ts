@@ -1,5 +1,5 @@
 import { sealSecretsAgain } from '../ingest/credentials.js';
-import type { Config } from '../config.js';
+import { type Config, secretsOf } from '../config.js';
 import type { Database, Queryable } from '../store/database.js';
 import { giveUpOtherKeys } from '../store/keys-in-use.js';
 import { forgetPass, reprotect } from '../store/reprotect.js';
@@ -16,7 +16,7 @@ export async function rekey(): Promise<void> {
 }
 
 export async function rekeyAll(db: Database, config: Config, say: (line: string) => void): Promise<void> {
-  const secrets = [config.secret, ...config.previousSecrets];
+  const secrets = secretsOf(config);
   await forgetPass(db, 'rekey');
   let told = 0;
   await reprotect(db, 'rekey', ({ seen, written }) => {

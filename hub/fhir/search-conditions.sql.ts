@@ -1,6 +1,6 @@
 import type { RequestAccess } from '../access/decision.js';
 import { referenceToken } from '../store/reference-token.sql.js';
-import { mayBeProtected, searchedTokens } from '../store/search-keys.js';
+import { mayBeProtected, searchedTokens, stepsOf } from '../store/search-keys.js';
 import { and, keyed, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
 import { instantSql, rangeSql } from './date-conditions.sql.js';
 import { ofPatients, ofPersons } from './patient-conditions.js';
@@ -68,7 +68,9 @@ function present(elements: readonly string[]): Sql {
   return or(
     elements.map((element) => {
       const [column, path] = element.startsWith('meta.') ? ['meta', element.slice('meta.'.length)] : ['content', element];
-      const steps = path.split('.').map((step) => `."${step}"`);
+      const steps = stepsOf(path).map(
+        ({ element: name, system }) => `."${name}"${system ? ` ? (@."system" == "${system}")` : ''}`,
+      );
       return raw(`coalesce(jsonb_path_exists(r.${column}::jsonb, '$${steps.join('')}'), false)`);
     }),
   );

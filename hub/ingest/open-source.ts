@@ -1,7 +1,7 @@
 import type { Connector } from '../../connectors/connector.js';
 import { type ConnectorKind, connectorSettings, createConnector } from '../../connectors/index.js';
 import type { Outbound } from '../../connectors/outbound.js';
-import type { Config } from '../config.js';
+import { type Config, secretsOf } from '../config.js';
 import { invalid } from '../outcomes.js';
 import { openSettings, type StoredSettings } from './credentials.js';
 
@@ -19,7 +19,7 @@ export interface OpenDeps {
 
 /** The connector of a source. @throws Error when its kind, settings or credentials are not usable. */
 export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored }: SourceRecord): Connector {
-  const { autoScore: _, ...settings } = openSettings([config.secret, ...(config.previousSecrets ?? [])], id, stored);
+  const { autoScore: _, ...settings } = openSettings(secretsOf(config), id, stored);
   return createConnector(knownKind(kind), { defaultUtcOffset: config.utcOffset, ...settings }, { outbound });
 }
 

@@ -46,18 +46,32 @@ export interface SearchKey {
   /** Canonical definition when it is not FHIR's own. */
   definition?: string;
   documentation?: string;
-  /** Elements that hold the values, e.g. `series.bodySite`; of a date the first that is there counts. Undefined: no path tells them from others. */
-  elements: readonly string[] | undefined;
+  /** Elements that hold the values, e.g. `series.bodySite`; of a date the first that is there counts. */
+  elements: readonly string[];
   values: (resource: Json) => unknown[];
 }
 
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]);
 
+/** A path of elements, e.g. `series.bodySite`; `telecom[system=phone]` is those of a list with this system. */
+export function stepsOf(path: string): { element: string; system?: string }[] {
+  return path.split('.').map((step) => {
+    const [, element = step, system] = /^(\w+)\[system=(\w+)\]$/.exec(step) ?? [];
+    return { element, system };
+  });
+}
+
 /** What stands at a path of elements, lists taken apart. */
 function at(path: string): (resource: Json) => unknown[] {
-  const steps = path.split('.');
+  const steps = stepsOf(path);
   return (resource) =>
-    steps.reduce<unknown[]>((nodes, step) => nodes.flatMap((n) => list((n as Json | null)?.[step])), [resource]);
+    steps.reduce<unknown[]>(
+      (nodes, { element, system }) =>
+        nodes
+          .flatMap((n) => list((n as Json | null)?.[element]))
+          .filter((n) => system === undefined || (n as Coding | null)?.system === system),
+      [resource],
+    );
 }
 
 type Extra = Partial<Pick<SearchKey, 'targets' | 'documentation'>>;
@@ -77,14 +91,7 @@ const patient = (name: string, extra: Extra = {}): SearchKey =>
   keyOf(name, 'patient', 'reference', ['subject', 'patient', 'for'], { targets: ['Patient'], ...extra });
 
 /** By the value alone: R4 3.1.1.4.10 gives contacts no system, and lets punctuation be ignored. */
-const contacts: readonly SearchKey[] = [
-  token('telecom'),
-  {
-    ...token('phone'),
-    elements: undefined,
-    values: (resource) => list(resource.telecom).filter((c) => (c as ValueHolder | null)?.system === 'phone'),
-  },
-];
+const contacts: readonly SearchKey[] = [token('telecom'), token('phone', ['telecom[system=phone]'])];
 
 /** `date` keys of a type share one column range: a type has one primary date. */
 export const searchKeys: Readonly<Record<string, readonly SearchKey[]>> = {

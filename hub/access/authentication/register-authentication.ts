@@ -1,7 +1,7 @@
 import type { Server } from '@hapi/hapi';
 import type { Logger } from 'pino';
 import type { Audit } from '../../audit/vocabulary.js';
-import type { Config } from '../../config.js';
+import { type Config, secretsOf } from '../../config.js';
 import type { Database } from '../../store/database.js';
 import type { RequestContext } from '../caller.js';
 import { registerBearer } from './bearer-scheme.js';
@@ -36,7 +36,7 @@ export interface AuthenticationDeps {
  */
 export async function registerAuthentication(server: Server, deps: AuthenticationDeps): Promise<IssueAccessToken> {
   const { config, db, audit, log } = deps;
-  const key = await loadSigningKey(db, [config.secret, ...config.previousSecrets]);
+  const key = await loadSigningKey(db, secretsOf(config));
   const keysOfIssuer = config.oidcIssuer
     ? issuerKeys(config.oidcIssuer, fetchFromConfigured(config), deps.keySetCooldown ?? KEY_SET_COOLDOWN)
     : undefined;

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { loadSigningKey, type Secrets, type SigningKey } from '../../access/authentication/signing-key.js';
+import { secretsOf } from '../../config.js';
 import type { Database } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import { sealAll } from './seal.js';
@@ -21,7 +22,7 @@ export async function startSealer(
   config: { secret: string; previousSecrets?: readonly string[]; auditSealSeconds: number },
   log: Pick<Logger, 'error'>,
 ): Promise<Sealer> {
-  const key = await auditKey(db, [config.secret, ...(config.previousSecrets ?? [])]);
+  const key = await auditKey(db, secretsOf(config));
   let running: Promise<void> | undefined;
   const inBackground = (): void => {
     running ??= sealAll(db, key)
