@@ -15,7 +15,7 @@ import { type VerifyOptions, verifyExport } from '../../../hub/audit/proof/verif
 import { type Database, openDatabase } from '../../../hub/store/database.js';
 import { raw } from '../../../hub/store/sql.js';
 import { hub, workFolder } from '../commands/command-line.js';
-import { emptyDatabase } from '../../support/test-database.js';
+import { emptyDatabase, testProtection } from '../../support/test-database.js';
 
 /** Two months of old rows, 40 each, as a hub had them before there was a tree; then three heads of 30 rows each. */
 const OLD = 80;
@@ -30,7 +30,7 @@ let folder: Awaited<ReturnType<typeof workFolder>>;
 beforeAll(async () => {
   folder = await workFolder();
   original = await emptyDatabase(process.env.TEST_DATABASE_TEMPLATE);
-  const db = await openDatabase(original.url);
+  const db = await openDatabase(original.url, { protection: testProtection() });
   key = await auditKey(db, SECRET);
   await db.query(
     raw("create table audit_event_202501 partition of audit_event for values from ('2025-01-01Z') to ('2025-02-01Z')"),
@@ -75,7 +75,7 @@ async function tampered(
   work: (run: (text: string, values?: unknown[]) => Promise<Record<string, never>[]>, db: Database) => Promise<unknown>,
 ) {
   const copy = await emptyDatabase(new URL(original.url).pathname.slice(1));
-  const db = await openDatabase(copy.url, { poolSize: 2 });
+  const db = await openDatabase(copy.url, { protection: testProtection(), poolSize: 2 });
   const client = await db.pool.connect();
   try {
     await client.query('set session_replication_role = replica');
@@ -360,7 +360,7 @@ describe('the verifier, on a file that', () => {
     lines.map((l, i) => (i === index ? JSON.stringify(change(JSON.parse(l))) : l));
 
   beforeAll(async () => {
-    const db = await openDatabase(original.url);
+    const db = await openDatabase(original.url, { protection: testProtection() });
     file = await exported(db).finally(() => db.close());
     lines = file.trimEnd().split('\n');
   });
@@ -409,7 +409,7 @@ describe('the verifier, on a file that', () => {
   });
 
   it('holds a part: proved against the head, and against a head that was witnessed before or after it', async () => {
-    const db = await openDatabase(original.url);
+    const db = await openDatabase(original.url, { protection: testProtection() });
     try {
       const heads = (
         await db.query<{ jws: string; size: number }>(raw('select jws, tree_size as size from audit_head order by 2'))
