@@ -143,6 +143,16 @@ export const consentCodes = {
   categoryDisclosure: 'idscl',
 } as const;
 
+const RELATIONSHIP = 'http://terminology.hl7.org/CodeSystem/v3-RoleCode';
+
+/** RelatedPerson.relationship of parents, `system|code` (HL7 v3 PersonalRelationshipRoleType); step-parents have no custody by themselves. */
+export const parentRelationships = ['PRN', 'FTH', 'MTH', 'NPRN', 'NFTH', 'NMTH', 'ADOPTP', 'ADOPTF', 'ADOPTM'].map(
+  (code) => `${RELATIONSHIP}|${code}`,
+);
+
+/** RelatedPerson.relationship of appointed guardians: HL7 v3 RoleClass, and the guardian ad litem of RoleCode. */
+export const guardianRelationships = ['http://terminology.hl7.org/CodeSystem/v3-RoleClass|GUARD', `${RELATIONSHIP}|GUADLTM`];
+
 /** AuditEvent.type: `rest` in systems.auditEventType; the others are DICOM codes of PS3.16 CID 400. */
 export const auditEventTypes = {
   rest: { system: systems.auditEventType, code: 'rest', display: 'RESTful Operation' },

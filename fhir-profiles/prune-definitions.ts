@@ -34,6 +34,7 @@ const resourceTypes = [
   'Practitioner',
   'PractitionerRole',
   'Provenance',
+  'RelatedPerson',
   'ServiceRequest',
   'Task',
 ];

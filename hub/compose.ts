@@ -6,6 +6,7 @@ import { createAccess } from './access/policy/create-access.js';
 import { takeShippedPolicy } from './access/policy/shipped-policy.js';
 import { watchPolicy } from './access/policy/watch-policy.js';
 import { consentWriter } from './access/policy/consents.js';
+import { relatedPersonWriter } from './access/policy/related-persons.js';
 import { affiliationWriter, organizationWriter } from './access/policy/registry-writers.js';
 import type { ResourceWriter } from './access/write-request.js';
 import { registerAgreements } from './api/agreements.js';
@@ -142,7 +143,8 @@ function writersOf(config: Config, audit: AuditWriter, models: Models): Record<s
     OrganizationAffiliation: affiliationWriter({ utcOffset: config.utcOffset, audit }),
     Patient: patientWriter({ audit, reevaluateGrants: createGrantReevaluation(audit) }),
     ImagingStudy: imagingStudyWriter,
-    Consent: consentWriter(config.utcOffset),
+    Consent: consentWriter(config.utcOffset, config.ageOfMajority),
+    RelatedPerson: relatedPersonWriter(config.utcOffset),
     DiagnosticReport: clinicalWriter,
     Observation: clinicalWriter,
     ServiceRequest: serviceRequestWriter,

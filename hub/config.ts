@@ -73,6 +73,7 @@ const schema = z.strictObject({
   ),
   rateBurst: count(20_000).describe('Cost units that one account or client may use at once.'),
   consentRequiredFor: list.default(['HRESCH']).describe('Purposes that need the patient’s permit (opt-in).'),
+  ageOfMajority: count(18, 1).describe('Years after which parents no longer act for a patient.'),
   freshAuthentication: count(300).describe('Seconds since the sign-in within which break-glass may be begun.'),
   breakGlassMinutes: count(60).describe('Minutes that a break-glass session is open.'),
   breakGlassReviewHours: count(72).describe(

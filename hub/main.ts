@@ -59,6 +59,7 @@ account
   .option('--organization <id>', 'Organization that she works for')
   .option('--practitioner <id>', 'Practitioner that she is')
   .option('--patient <id>', 'Patient that she is')
+  .option('--guardian <id...>', 'RelatedPersons that she is, by which she acts for others as their guardian')
   .action(bindPerson);
 account.command('list').description('accounts with their roles').action(listAccounts);
 account.command('disable <id>').description('end an account’s access, its tokens included').action(disableAccount);

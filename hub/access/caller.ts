@@ -52,6 +52,8 @@ export interface Caller {
   purposeOfUse: Purpose;
   /** The Patient that a patient's login is bound to (cluster mates follow from the cross-reference). */
   patientId?: string;
+  /** Of a patient's login: the RelatedPersons that it is bound to, by which it may be the guardian of others. */
+  relatedPersons?: readonly string[];
   /** Practitioner id of a physician. */
   practitionerId?: string;
   clientId: string;

@@ -76,6 +76,7 @@ export function subjectOf(caller: Caller, asked: ExplainQuestion): Caller {
     organizationId: subject?.organization ?? caller.organizationId,
     purposeOfUse,
     patientId: undefined,
+    relatedPersons: undefined,
     practitionerId: subject?.practitioner,
     exceptionalAccess: undefined,
   };

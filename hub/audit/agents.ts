@@ -74,7 +74,7 @@ function user(row: AuditRow): AuditEventAgent {
 function who(row: AuditRow): Reference<never> {
   const display = row.agent_name ? { display: row.agent_name } : {};
   const identifier = { value: row.agent };
-  return /^(Practitioner|Patient)\//.test(row.agent)
+  return /^(Practitioner|Patient|RelatedPerson)\//.test(row.agent)
     ? { reference: row.agent, identifier, ...display }
     : { identifier, ...display };
 }

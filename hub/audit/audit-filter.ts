@@ -15,7 +15,7 @@ export const everything: AuditView = { rows: raw('audit_event a'), filter: raw('
  * Which rows of the audit (alias `a`) a caller reads: an auditor all; a patient what concerns her, whoever it was and whether or not he was let in;
  * a hospital's administrator what was done to his hospital's records or by its people. Anyone else none.
  * What was refused to his people as not existing looks to him, too, as if it did not exist, unless it is his own hospital's.
- * @param patientIds the caller's own Patient and those of her cross-reference cluster; only looked at for a patient.
+ * @param patientIds the caller's own Patient and those of her cross-reference cluster, and those of her wards; only looked at for a patient.
  */
 export function auditView(caller: Caller, patientIds: readonly string[]): AuditView {
   if (readsAll(caller)) return everything;

@@ -108,7 +108,7 @@ function both<T>(before: readonly T[] | undefined, now: readonly T[]): T[] {
   return before ? now.filter((v) => before.includes(v)) : [...now];
 }
 
-const PEOPLE = ['Practitioner', 'Patient', 'Account', 'Client', 'Device'];
+const PEOPLE = ['Practitioner', 'Patient', 'RelatedPerson', 'Account', 'Client', 'Device'];
 
 function agentsNamed(value: string): string[] {
   return value.includes('/') ? [value] : [...PEOPLE, 'Organization'].map((type) => `${type}/${value}`);

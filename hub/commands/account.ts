@@ -14,6 +14,7 @@ interface Binding {
   organization?: string;
   practitioner?: string;
   patient?: string;
+  guardian?: string[];
 }
 
 /** `hub account bind`: gives a person of the OpenID Connect issuer her roles, and a patient's login the one Patient that is hers. */
@@ -31,6 +32,7 @@ export async function bindPerson(options: Binding): Promise<void> {
         organizationId: options.organization,
         practitionerId: options.practitioner,
         patientId: options.patient,
+        relatedPersons: options.guardian,
       });
       await tx.query(insertEntries([entry('bind-account', 'C', bound.id, options.patient)]));
       return bound;
@@ -40,10 +42,11 @@ export async function bindPerson(options: Binding): Promise<void> {
 }
 
 /** A binding to something that does not exist would only be noticed by the person who can't work. */
-async function assertKnown(db: Database, { organization, practitioner, patient }: Binding): Promise<void> {
-  const wanted = Object.entries({ Organization: organization, Practitioner: practitioner, Patient: patient }).filter(
-    ([, id]) => id !== undefined,
-  );
+async function assertKnown(db: Database, { organization, practitioner, patient, guardian = [] }: Binding): Promise<void> {
+  const wanted = [
+    ...Object.entries({ Organization: organization, Practitioner: practitioner, Patient: patient }),
+    ...guardian.map((id) => ['RelatedPerson', id]),
+  ].filter(([, id]) => id !== undefined);
   for (const [type, id] of wanted) {
     const found = await db.query(sql`select 1 from resource where type = ${type} and id = ${id} and not deleted`);
     if (found.length === 0) throw new Error(`there is no ${type}/${id}`);

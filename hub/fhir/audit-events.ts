@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mapInTurn } from '../store/in-turn.js';
 import { clusterOf } from '../identity/cluster.js';
 import type { Caller } from '../access/caller.js';
+import { wardsOf } from '../access/policy/guardianships.sql.js';
 import { agentOf } from '../access/write-request.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import { findResource } from '../store/resources.js';
@@ -67,7 +68,11 @@ async function viewFor(deps: FhirDeps, tx: Queryable, { caller, context }: FhirR
     ]);
     throw forbidden(`The role ${caller.role} does not read the audit.`);
   }
-  return auditView(caller, caller.patientId ? await clusterOf(tx, caller.patientId) : []);
+  const wards = await wardsOf(tx, caller, deps.config);
+  return auditView(caller, [
+    ...(caller.patientId ? await clusterOf(tx, caller.patientId) : []),
+    ...wards.map((ward) => ward.patient),
+  ]);
 }
 
 /**

@@ -16,6 +16,7 @@ const HUB_ALONE: TypeRule = { writers: [] };
 /** The resource types of the hub, and which roles may ask to write them at all; policy decides on each record. */
 export const typeRules: Readonly<Record<string, TypeRule>> = {
   Patient: { writers: ['hospital-system', 'identity-steward'] },
+  RelatedPerson: { writers: ['hospital-system', 'hospital-administrator'] },
   ImagingStudy: { writers: ['hospital-system'] },
   DiagnosticReport: { writers: CLINICAL },
   Observation: { writers: CLINICAL },

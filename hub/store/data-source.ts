@@ -4,6 +4,7 @@ import { Initial1763856000001 } from './migrations/0001-initial.js';
 import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-access.js';
 import { AuditTree1763856002000 } from './migrations/0002-audit-tree.js';
 import { Agreements1763856007000 } from './migrations/0007-agreements.js';
+import { Guardians1763856007001 } from './migrations/0007b-guardians.js';
 import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
 import { PolicyEpochs1763856005000 } from './migrations/0005-policy-epochs.js';
 
@@ -18,6 +19,7 @@ export function createDataSource(url: string): DataSource {
       AuditTree1763856002000,
       ExceptionalAccess1763856004000,
       Agreements1763856007000,
+      Guardians1763856007001,
       StudiesByCustodian1763856008000,
       PolicyEpochs1763856005000,
     ],

@@ -21,6 +21,8 @@ export interface AccountRecord {
   organizationId: string | null;
   practitionerId: string | null;
   patientId: string | null;
+  /** RelatedPersons that the login is. */
+  relatedPersons: string[];
   roles: string[];
   enabled: boolean;
 }
@@ -51,6 +53,7 @@ export const AccountEntity = new EntitySchema<AccountRecord>({
     organizationId: { ...text, name: 'organization_id', nullable: true },
     practitionerId: { ...text, name: 'practitioner_id', nullable: true },
     patientId: { ...text, name: 'patient_id', nullable: true },
+    relatedPersons: { ...text, array: true, name: 'related_persons' },
     roles: { ...text, array: true },
     enabled: { type: 'boolean' },
   },

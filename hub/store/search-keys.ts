@@ -104,6 +104,14 @@ export const searchKeys: Readonly<Record<string, readonly SearchKey[]>> = {
     ...contacts,
     reference('organization', ['Organization'], ['managingOrganization']),
   ],
+  RelatedPerson: [
+    token('identifier'),
+    token('active'),
+    token('relationship'),
+    token('gender'),
+    names('name'),
+    patient('patient'),
+  ],
   ImagingStudy: [
     token('identifier'),
     token('status'),

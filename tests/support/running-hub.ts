@@ -25,6 +25,8 @@ export interface TestPerson {
   role: Role;
   organizationId?: string;
   patientId?: string;
+  /** RelatedPersons that she is. */
+  relatedPersons?: string[];
 }
 
 /** A whole hub on a database of its own, on a free loopback port, driven from outside as a hospital's system or a person would. */
@@ -100,6 +102,7 @@ export async function startHub(
           ...(p.organizationId ? { organizationId: p.organizationId } : {}),
           ...(p.role === 'physician' ? { practitionerId: p.username } : {}),
           ...(p.patientId ? { patientId: p.patientId } : {}),
+          ...(p.relatedPersons ? { relatedPersons: p.relatedPersons } : {}),
         });
       }
     },

@@ -21,11 +21,16 @@ const account = z
     organizationId: id.optional(),
     practitionerId: id.optional(),
     patientId: id.optional(),
+    relatedPersons: z.array(id).max(50).default([]),
     roles: z.array(z.enum(ROLES)).min(1),
     enabled: z.boolean().default(true),
   })
   .refine((a) => !a.roles.includes('hospital-system'), 'hospital-system is a role of systems')
-  .refine((a) => !a.roles.includes('patient') || a.patientId, 'the role patient needs patientId')
+  .refine(
+    (a) => !a.roles.includes('patient') || a.patientId || a.relatedPersons.length > 0,
+    'the role patient needs patientId, or relatedPersons of a guardian',
+  )
+  .refine((a) => a.roles.includes('patient') || a.relatedPersons.length === 0, 'relatedPersons are for the role patient')
   .refine((a) => !a.roles.includes('physician') || a.practitionerId, 'the role physician needs practitionerId')
   .refine((a) => a.roles.every((r) => r === 'patient') || a.organizationId, 'needs organizationId');
 
@@ -56,10 +61,11 @@ const client = z
 export async function bindAccount(tx: Queryable, given: z.input<typeof account>): Promise<AccountRecord> {
   const a = parsed(account, given);
   const [row] = await tx.query<{ id: string }>(sql`
-    insert into account (id, issuer, subject, name, organization_id, practitioner_id, patient_id, roles, enabled)
-    values (${newId()}, ${a.issuer}, ${a.subject}, ${a.name}, ${a.organizationId ?? null}, ${a.practitionerId ?? null}, ${a.patientId ?? null}, ${a.roles}, ${a.enabled})
+    insert into account (id, issuer, subject, name, organization_id, practitioner_id, patient_id, related_persons, roles, enabled)
+    values (${newId()}, ${a.issuer}, ${a.subject}, ${a.name}, ${a.organizationId ?? null}, ${a.practitionerId ?? null}, ${a.patientId ?? null}, ${a.relatedPersons}, ${a.roles}, ${a.enabled})
     on conflict (issuer, subject) do update set name = excluded.name, organization_id = excluded.organization_id,
-      practitioner_id = excluded.practitioner_id, patient_id = excluded.patient_id, roles = excluded.roles, enabled = excluded.enabled
+      practitioner_id = excluded.practitioner_id, patient_id = excluded.patient_id,
+      related_persons = excluded.related_persons, roles = excluded.roles, enabled = excluded.enabled
     returning id`);
   return {
     ...a,

@@ -27,7 +27,10 @@ export function capacityOf(
     asked.role === undefined && standing.roles.length === 1 ? standing.roles[0] : standing.roles.find((r) => r === asked.role);
   const purpose = role && purposeFor(role, asked.purpose, session);
   if (!role || !purpose) return undefined;
-  if (role === 'patient') return standing.patientId && !asked.organizationId ? { role, purpose, organizationId: '' } : undefined;
+  if (role === 'patient') {
+    const isBound = standing.patientId !== undefined || standing.relatedPersons.length > 0;
+    return isBound && !asked.organizationId ? { role, purpose, organizationId: '' } : undefined;
+  }
   if (role === 'physician' && !standing.practitionerId) return undefined;
   const { organizationId, organizationActive } = standing;
   const own = organizationActive && (asked.organizationId === undefined || asked.organizationId === organizationId);
@@ -56,7 +59,7 @@ export function callerOf(
     role: capacity.role,
     purposeOfUse: capacity.purpose,
     // A physician who is also a patient here is one or the other, never both in one token.
-    ...(capacity.role === 'patient' ? { patientId: standing.patientId } : { practitionerId: standing.practitionerId }),
+    ...(capacity.role === 'patient' ? ofPatient(standing) : { practitionerId: standing.practitionerId }),
     clientId: token.clientId,
     scope: token.scope,
     authenticatedAt: token.authenticatedAt,
@@ -64,8 +67,15 @@ export function callerOf(
   };
 }
 
+const ofPatient = ({ patientId, relatedPersons }: Standing): Pick<Caller, 'patientId' | 'relatedPersons'> => ({
+  patientId,
+  ...(relatedPersons.length > 0 ? { relatedPersons } : {}),
+});
+
+/** A guardian who is no patient here goes by the record that says so. */
 function idOf(standing: Standing, role: Role): string {
-  if (role === 'patient') return `Patient/${standing.patientId}`;
+  if (role === 'patient')
+    return standing.patientId ? `Patient/${standing.patientId}` : `RelatedPerson/${standing.relatedPersons[0]}`;
   return standing.practitionerId ? `Practitioner/${standing.practitionerId}` : standing.subject;
 }
 

@@ -14,6 +14,8 @@ export interface Standing {
   organizationActive: boolean;
   practitionerId?: string;
   patientId?: string;
+  /** RelatedPersons that a patient's login is bound to. */
+  relatedPersons: readonly string[];
   roles: readonly Role[];
   /** A client's registered scope; '' for a person, whose scope follows from the role. */
   scope: string;
@@ -63,6 +65,7 @@ interface Row {
   organization_active: boolean | null;
   practitioner_id: string | null;
   patient_id: string | null;
+  related_persons: string[];
   roles: Role[];
   scope: string;
   jwks: { keys: Record<string, unknown>[] } | null;
@@ -71,14 +74,14 @@ interface Row {
 
 async function findAccount(on: Queryable, condition: Sql): Promise<Standing | undefined> {
   const [row] = await on.query<Row>(sql`
-    select a.id, a.name, a.organization_id, o.active as organization_active, a.practitioner_id, a.patient_id, a.roles, '' as scope, null as jwks, null as jwks_uri
+    select a.id, a.name, a.organization_id, o.active as organization_active, a.practitioner_id, a.patient_id, a.related_persons, a.roles, '' as scope, null as jwks, null as jwks_uri
     from account a left join organization o on o.id = a.organization_id where a.enabled and ${condition}`);
   return row && toStanding(row, 'person', `Account/${row.id}`);
 }
 
 async function findClient(on: Queryable, id: string): Promise<Standing | undefined> {
   const [row] = await on.query<Row>(sql`
-    select c.id, c.name, c.organization_id, o.active as organization_active, null as practitioner_id, null as patient_id, c.roles, c.scope, c.jwks, c.jwks_uri
+    select c.id, c.name, c.organization_id, o.active as organization_active, null as practitioner_id, null as patient_id, '{}'::text[] as related_persons, c.roles, c.scope, c.jwks, c.jwks_uri
     from client c left join organization o on o.id = c.organization_id where c.enabled and c.id = ${id}`);
   return row && toStanding(row, 'system', `Client/${row.id}`);
 }
@@ -92,6 +95,7 @@ function toStanding(row: Row, kind: Standing['kind'], subject: string): Standing
     organizationActive: row.organization_active === true,
     practitionerId: row.practitioner_id ?? undefined,
     patientId: row.patient_id ?? undefined,
+    relatedPersons: row.related_persons,
     roles: row.roles,
     scope: row.scope,
     jwks: row.jwks ?? undefined,

@@ -132,7 +132,8 @@ export class CallerAccess implements RequestAccess {
   /** For what is not there yet: the caller's organization or the patient would be the ones that answer for it. */
   private holdsInGeneral(condition: Condition): boolean {
     if (condition === 'own') return this.caller.organizationId !== '';
-    if (condition === 'patient') return this.caller.role === 'patient' && this.facts.patients.length > 0;
+    if (condition === 'patient')
+      return this.caller.role === 'patient' && this.facts.patients.length + this.facts.wards.length > 0;
     if (condition === 'suspended') return this.caller.organizationId !== '' && !this.facts.active;
     return condition === 'directory' || condition === 'oversight' || condition === 'audit';
   }

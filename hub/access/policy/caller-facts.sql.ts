@@ -1,6 +1,7 @@
 import type { Queryable } from '../../store/database.js';
 import { raw, type Sql, sql } from '../../store/sql.js';
 import type { Caller } from '../caller.js';
+import { type Majority, wards } from './guardianships.sql.js';
 import type { Scope } from './terms.js';
 
 /** What the fact tables say about a caller at one instant of the database. Only what is in force is here. */
@@ -22,6 +23,8 @@ export interface CallerFacts {
   grants: { id: string; custodian: string; resources: string[] }[];
   /** The Patient that a patient's login is bound to, and those of the same person. */
   patients: string[];
+  /** Patients whose guardian the login is, with the RelatedPerson that says so. */
+  wards: { id: string; patient: string }[];
   /** The exceptional access that the caller's token names, if it is his and open; `patients` are those that it opens. */
   opened: { id: string; kind: 'break-glass' | 'oversight'; caseNumber: string | null; patients: string[] } | null;
 }
@@ -66,7 +69,7 @@ const openedBy = ({ id, organizationId, exceptionalAccess }: Caller): Sql => sql
     and x.ended_at is null and x.valid_from <= now() and now() < x.valid_until`;
 
 /** Reads the caller's facts in one statement. @throws Error when the database is not there: then nothing is decided. */
-export async function readCallerFacts(tx: Queryable, caller: Caller): Promise<CallerFacts> {
+export async function readCallerFacts(tx: Queryable, caller: Caller, majority: Majority): Promise<CallerFacts> {
   const { organizationId: organization, practitionerId, patientId } = caller;
   const [row] = await tx.query<{ facts: string }>(sql`
     select json_build_object(
@@ -101,6 +104,7 @@ export async function readCallerFacts(tx: Queryable, caller: Caller): Promise<Ca
         from access_grant g join organization o on o.id = g.custodian_id and o.active
         where g.recipient_id = ${organization} and (g.practitioner_id is null or g.practitioner_id = ${practitionerId ?? null})
           and g.ended_at is null and g.valid_from <= now() and now() < g.valid_until),
+      'wards', (select coalesce(json_agg(w order by w.patient, w.id), '[]') from (${wards(caller.relatedPersons ?? [], majority)}) w),
       'patients', (
         select coalesce(json_agg(p.id order by p.id), '[]') from (
           select ${patientId ?? null}::text as id where ${patientId ?? null}::text is not null

@@ -6,6 +6,7 @@ import {
   aboutOpened,
   aboutOwnPatientOf,
   aboutPatient,
+  aboutWard,
   all,
   always,
   any,
@@ -44,7 +45,7 @@ export function conditionsFor(
 ): Terms {
   const organization = caller.organizationId;
   const own = heldBy(organization);
-  const patient = caller.role === 'patient' ? aboutPatient(facts.patients) : never;
+  const patient = caller.role === 'patient' ? any(aboutPatient(facts.patients), aboutWard(facts.wards)) : never;
   // consent and suspension are about what crosses between organizations, and about a patient's data: a Task says who asked whom
   const crosses = all(not(own), not(patient), not(kindIn(DIRECTORY, among)));
   const disclosed = all(crosses, not(kindIn(['Task'], among)), not(aboutOwnPatientOf(organization)));

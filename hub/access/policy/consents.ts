@@ -7,18 +7,20 @@ import type { FhirResource } from '../../store/search-keys.js';
 import { sql } from '../../store/sql.js';
 import type { ResourceWriter, WriteRequest } from '../write-request.js';
 import { isSamePerson, nowhere, refused } from '../write-rules.js';
+import { type Majority, wardsOf } from './guardianships.sql.js';
 import { compileConsent } from './consent-rules.js';
 import { lockPersons } from './lock-persons.js';
 
 /** Writer for Consent: a patient for herself, a hospital for its own Patients. It takes effect with the commit, at every hospital of the person. */
-export function consentWriter(utcOffset: string): ResourceWriter {
+export function consentWriter(utcOffset: string, ageOfMajority = 18): ResourceWriter {
+  const speaking = (tx: Queryable, request: WriteRequest) => speakerOf(tx, request, { utcOffset, ageOfMajority });
   return {
     create: async (tx, requests) => {
-      const custodians: string[] = [];
-      for (const request of requests) custodians.push(await custodianOf(tx, request));
+      const speakers: Speaker[] = [];
+      for (const request of requests) speakers.push(await speaking(tx, request));
       const rows = await createResources(
         tx,
-        requests.map((request, i) => ({ resource: signed(request), custodianId: custodians[i]! })),
+        requests.map((request, i) => ({ resource: signed(request, speakers[i]!), custodianId: speakers[i]!.custodianId })),
       );
       await recordRules(tx, rows, utcOffset);
       return rows;
@@ -27,12 +29,11 @@ export function consentWriter(utcOffset: string): ResourceWriter {
       const { current, resource } = request;
       if (idOf(resource.patient, 'Patient') !== current.patient_id)
         throw refused('The patient of a consent does not change.', 'Consent.patient');
-      await custodianOf(tx, request);
-      if (request.caller.role !== 'patient' && isPatients(current))
-        throw forbidden('The patient gave this consent herself: only she changes it.');
+      const speaker = await speaking(tx, request);
+      assertMayChange(request, current, speaker);
       const row = await updateResource(
         tx,
-        { resource: { ...signed(request), id: current.id }, custodianId: current.custodian_id },
+        { resource: { ...signed(request, speaker), id: current.id }, custodianId: current.custodian_id },
         current.version,
       );
       await recordRules(tx, [row], utcOffset);
@@ -44,24 +45,43 @@ export function consentWriter(utcOffset: string): ResourceWriter {
 /** meta.source of a consent that the patient gave herself, by her own login. */
 const BY_PATIENT = `${CANONICAL_BASE}/source/patient`;
 
+/** The same of one that a guardian gave in her place. */
+const BY_GUARDIAN = `${CANONICAL_BASE}/source/guardian`;
+
+/** For whom a consent is written: the hospital whose Patient it is about, and the guardian where one speaks in her place. */
+interface Speaker {
+  custodianId: string;
+  /** Id of the RelatedPerson. */
+  guardian: string | undefined;
+}
+
 /** The consent with the mark of who gave it, which its writer can't choose. */
-function signed({ caller, resource }: WriteRequest): FhirResource {
+function signed({ caller, resource }: WriteRequest, { guardian }: Speaker): FhirResource {
   const { source: _source, ...meta } = resource.meta ?? {};
+  if (guardian)
+    return { ...resource, meta: { ...meta, source: BY_GUARDIAN }, performer: [{ reference: `RelatedPerson/${guardian}` }] };
   return { ...resource, meta: caller.role === 'patient' ? { ...meta, source: BY_PATIENT } : meta };
 }
 
-const isPatients = (row: ResourceRow): boolean => toResource(row).meta?.source === BY_PATIENT;
+/** What a patient said herself is hers alone; what her guardian said is theirs, and hers once she speaks for herself. */
+function assertMayChange({ caller }: WriteRequest, current: ResourceRow, { guardian }: Speaker): void {
+  const source = toResource(current).meta?.source;
+  if (source === BY_PATIENT && (caller.role !== 'patient' || guardian))
+    throw forbidden('The patient gave this consent herself: only she changes it.');
+  if (source === BY_GUARDIAN && caller.role !== 'patient')
+    throw forbidden('A guardian gave this consent: only guardians and the patient change it.');
+}
 
-/** The hospital whose Patient the consent is about. @throws Refusal 422 for a Patient that is not the writer's to speak for, or is none. */
-async function custodianOf(tx: Queryable, { caller, resource }: WriteRequest): Promise<string> {
+/** @throws Refusal 422 for a Patient that is not the writer's to speak for, or is none. */
+async function speakerOf(tx: Queryable, { caller, resource }: WriteRequest, majority: Majority): Promise<Speaker> {
   const id = idOf(resource.patient, 'Patient') ?? '';
   const patient = await findResource(tx, 'Patient', id);
-  const mayWrite =
-    caller.role === 'patient'
-      ? caller.patientId !== undefined && (await isSamePerson(tx, caller.patientId, id))
-      : caller.organizationId !== '' && patient?.custodian_id === caller.organizationId;
+  const isSelf = caller.role === 'patient' && caller.patientId !== undefined && (await isSamePerson(tx, caller.patientId, id));
+  const guardian = isSelf ? undefined : (await wardsOf(tx, caller, majority)).find((ward) => ward.patient === id)?.id;
+  const isHospitals = caller.organizationId !== '' && patient?.custodian_id === caller.organizationId;
+  const mayWrite = caller.role === 'patient' ? isSelf || guardian !== undefined : isHospitals;
   if (!patient || patient.deleted || !mayWrite) throw nowhere('Consent.patient');
-  return patient.custodian_id;
+  return { custodianId: patient.custodian_id, guardian };
 }
 
 /** Replaces the rules of these consents, and copies them to the other Patients of the same persons. */

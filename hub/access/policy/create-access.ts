@@ -6,6 +6,7 @@ import { BoundedCache } from '../authentication/bounded-cache.js';
 import type { Access } from '../decision.js';
 import { CallerAccess } from './caller-access.js';
 import { type CallerFacts, type FactStamp, factStamp, readCallerFacts, stillHold } from './caller-facts.sql.js';
+import type { Majority } from './guardianships.sql.js';
 import { conditionsFor } from './conditions.js';
 import { factsUnder, rowUnder } from './hypothesis.js';
 import { epochInForce } from './epochs.sql.js';
@@ -27,10 +28,11 @@ export interface AccessOptions {
  * not built that epoch yet does so before it answers, and one that can't fails the request. Nothing else has to reach a process in time.
  */
 export async function createAccess(
-  config: Pick<Config, 'consentRequiredFor'>,
+  config: Pick<Config, 'consentRequiredFor'> & Partial<Majority>,
   options: AccessOptions = {},
 ): Promise<PolicyAccess> {
   const onFailure = options.onFailure ?? (() => undefined);
+  const majority: Majority = { ageOfMajority: config.ageOfMajority ?? 18, utcOffset: config.utcOffset ?? '+08:00' };
   const policies = new PoliciesInProcess(onFailure);
   const memory = new BoundedCache<Remembered>(REMEMBERED);
   const accessBy = async (tx: Queryable, caller: Caller, facts: CallerFacts): Promise<CallerAccess> => {
@@ -40,7 +42,7 @@ export async function createAccess(
     return new CallerAccess(policy, facts.policyEpoch ?? 0, caller, facts, conditions, onFailure);
   };
   const read = async (tx: Queryable, caller: Caller): Promise<CallerAccess> => {
-    const facts = await readCallerFacts(tx, caller);
+    const facts = await readCallerFacts(tx, caller, majority);
     const access = await accessBy(tx, caller, facts);
     if (isRemembered(caller)) memory.set(keyOf(caller), { facts, access }, Number.POSITIVE_INFINITY);
     return access;
@@ -64,7 +66,7 @@ export async function createAccess(
       );
     },
     whatIf: async (tx, caller, hypothesis) => {
-      const access = await accessBy(tx, caller, factsUnder(hypothesis, await readCallerFacts(tx, caller)));
+      const access = await accessBy(tx, caller, factsUnder(hypothesis, await readCallerFacts(tx, caller, majority)));
       return { decide: (action, row) => access.decide(action, rowUnder(hypothesis, row)) };
     },
     prepare: async (on) => {

@@ -153,6 +153,24 @@ export function aboutOpened(patientIds: readonly string[], evidence: readonly Ev
   return about === never ? never : { sql: about.sql, test: (seen) => about.test(seen) && [...evidence] };
 }
 
+/** The record is about somebody whose guardian the caller is. */
+export function aboutWard(wards: readonly { id: string; patient: string }[]): Term {
+  if (wards.length === 0) return never;
+  const byPatient = new Map(wards.map(({ id, patient }) => [patient, id]));
+  return {
+    sql: sql`r.patient_id = any(${[...byPatient.keys()]}::text[])`,
+    test: ({ row }) => {
+      const by = byPatient.get(row.patient_id);
+      return by === undefined
+        ? undefined
+        : [
+            { kind: 'patient', id: row.patient_id },
+            { kind: 'guardian', id: by },
+          ];
+    },
+  };
+}
+
 /** The organization is a party to the record: requester, owner, performer. */
 export const partyTo = (organizationId: string): Term =>
   organizationId === ''

@@ -35,6 +35,7 @@ export const DIRECTORY = [
 /** Kinds of record that policy decides on: FHIR resource types; a report of figures goes by the name of MeasureReport. */
 export const OBJECTS = [
   'Patient',
+  'RelatedPerson',
   'ImagingStudy',
   'DiagnosticReport',
   'Observation',

@@ -42,7 +42,7 @@ export async function compare(tx: Queryable, access: Access, world: World): Prom
   const result: Comparison = { asked: 0, allowed: 0, differences: [] };
   const types = [...new Set(world.records.map((record) => record.type))];
   for (const asker of askers) {
-    const request = await access.forCaller(tx, callerOf(asker));
+    const request = await access.forCaller(tx, callerOf(asker, world));
     const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${request.evidence} from resource r`);
     const bySql = await tx.query<Record<string, boolean | string | number>>(sql`
       select r.type, r.id, ${request.filter('know')} as know, ${request.filter('read')} as read, ${request.filter('retrieve')} as retrieve,

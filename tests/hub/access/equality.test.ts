@@ -75,6 +75,21 @@ describe('the policy in its two forms', () => {
     ['a Patient that is no longer linked stays open', '(o.named or exists', '(true or exists'],
     ['only the named Patient is opened', '(o.named or exists', '(o.named and exists'],
     ['a link with a Patient that was not named opens', 'and n.named and', 'and'],
+    [
+      'a guardian is one at the last instant of the period',
+      'now() < g.valid_until\n    and (g.kind',
+      'now() <= g.valid_until\n    and (g.kind',
+    ],
+    [
+      'a guardian begins after the first instant',
+      'and g.valid_from <= now() and now() < g.valid_until\n    and (g.kind',
+      'and g.valid_from < now() and now() < g.valid_until\n    and (g.kind',
+    ],
+    ['a parent acts at the instant of majority', 'or now() < ((p.date_from', 'or now() <= ((p.date_from'],
+    ['a parent acts for adults', "(g.kind = 'guardian'", "(g.kind <> ''"],
+    ['an appointed guardian’s part ends with majority', "(g.kind = 'guardian'", "(g.kind = ''"],
+    ['guardians of others count', 'g.related_person_id = any(', "g.related_person_id <> all('{}') or '' = any("],
+    ['a suspended hospital’s guardians count', 'o.id = g.custodian_id and o.active\n  join', 'o.id = g.custodian_id\n  join'],
     ['restricted labels are not looked at', 'r.labels && ', "'{}'::text[] && "],
   ];
 

@@ -66,6 +66,18 @@ function isDenied(world: World, asker: Asker, record: RecordOf): boolean {
 }
 
 function isSelf(world: World, asker: Asker, record: RecordOf): boolean {
+  return isHerself(world, asker, record) || (asker.guardian === true && world.guardians.some((g) => isWard(world, g, record)));
+}
+
+/** The hospital says so today, the login is bound to its record, and a parent's child is a minor. */
+function isWard(world: World, g: World['guardians'][number], record: RecordOf): boolean {
+  const person = world.persons[record.person]!;
+  if (!g.bound || g.person !== record.person || !isNow(g.valid) || world.suspended[g.hospital]) return false;
+  if (g.kind === 'parent' && (person.majority === null || person.majority <= 0)) return false;
+  return record.hospital === g.hospital || person.linked;
+}
+
+function isHerself(world: World, asker: Asker, record: RecordOf): boolean {
   if (asker.role !== 'patient' || !asker.patient || asker.patient.person !== record.person) return false;
   const person = world.persons[record.person]!;
   return record.hospital === asker.patient.hospital || (person.linked && person.at[asker.patient.hospital]!);

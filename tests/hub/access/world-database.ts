@@ -166,9 +166,9 @@ async function createPersons(tx: Queryable, world: World): Promise<void> {
   const inRecords = new Map(world.records.filter((r) => r.type === 'Patient').map((r) => [idOf(world, r), r]));
   const rows = [
     ...world.records.filter((r) => r.type !== 'Patient').map((r) => resourceOf(r.type, idOf(world, r), r)),
-    ...patients.map(({ id, hospital }) => {
+    ...patients.map(({ id, person, hospital }) => {
       const record = inRecords.get(id);
-      return sql`('Patient', ${id}, ${id}, ${`h${hospital}`}, 1, now(), '{}', '{}', null::timestamptz, ${record?.restricted ? [RESTRICTED] : []}::text[], '{}', '{}', '{}')`;
+      return sql`('Patient', ${id}, ${id}, ${`h${hospital}`}, 1, now(), '{}', '{}', ${bornBefore(world.persons[person]!.majority)}, ${record?.restricted ? [RESTRICTED] : []}::text[], '{}', '{}', '{}')`;
     }),
     ...world.consents.map(
       (c, i) =>
@@ -195,10 +195,23 @@ async function createPersons(tx: Queryable, world: World): Promise<void> {
     raw('cross_reference (patient_id, cluster_id)'),
     patients.filter((p) => p.linked).map((p) => sql`(${p.id}, ${`person${p.person}`})`),
   );
+  await insert(
+    tx,
+    raw('guardianship (related_person_id, patient_id, custodian_id, kind, valid_from, valid_until)'),
+    world.guardians.map(
+      (g, i) => sql`(${`g${i}`}, ${patientId(g.person, g.hospital)}, ${`h${g.hospital}`}, ${g.kind}, ${validityOf(g.valid)})`,
+    ),
+  );
   const ids = patients.map((p) => p.id);
   await refreshRegistrations(tx, ids);
   await refreshConsents(tx, ids);
 }
+
+/** The birth date of who comes of age so many microseconds from now, in the region's time. */
+const bornBefore = (majority: number | null): Sql =>
+  majority === null
+    ? raw('null::timestamptz')
+    : sql`(((now() + ${majority} * interval '1 microsecond') at time zone '+08:00'::interval) - interval '18 years') at time zone '+08:00'::interval`;
 
 function resourceOf(type: string, id: string, r: RecordOf): Sql {
   const started =

@@ -7,8 +7,10 @@ export interface World {
   consortia: { active: boolean; charter: Limits }[];
   members: { consortium: number; hospital: number; terms: Limits; valid: Validity; signed: boolean }[];
   agreements: { from: number; to: number; limits: Limits; valid: Validity; signatures: Signatures }[];
-  /** At which hospitals a person has a Patient, and whether these are linked. */
-  persons: { at: boolean[]; linked: boolean }[];
+  /** At which hospitals a person has a Patient, whether these are linked, and when she is of age: microseconds from now; null: birth date unknown. */
+  persons: { at: boolean[]; linked: boolean; majority: number | null }[];
+  /** Whom the hospitals have on record as guardians; the login of the asker who is a guardian is bound to some of them. */
+  guardians: { person: number; hospital: number; kind: 'parent' | 'guardian'; valid: Validity; bound: boolean }[];
   records: RecordOf[];
   grants: { record: number; custodian: number; to: number; toPractitioner: number | null; valid: Validity; ended: boolean }[];
   consents: {
@@ -166,10 +168,27 @@ export const worlds: fc.Arbitrary<World> = fc
       },
     ),
     agreements: fc.array(fc.record({ from: hospital, to: hospital, limits, valid: validity, signatures }), { maxLength: 5 }),
-    persons: fc.array(fc.record({ at: fc.array(fc.boolean(), { minLength: HOSPITALS, maxLength: HOSPITALS }), linked: often }), {
-      minLength: 3,
-      maxLength: 3,
-    }),
+    persons: fc.array(
+      fc.record({
+        at: fc.array(fc.boolean(), { minLength: HOSPITALS, maxLength: HOSPITALS }),
+        linked: often,
+        majority: fc.constantFrom(null, -1, 0, 1, 86_400_000_000),
+      }),
+      {
+        minLength: 3,
+        maxLength: 3,
+      },
+    ),
+    guardians: fc.array(
+      fc.record({
+        person,
+        hospital,
+        kind: fc.constantFrom('parent' as const, 'guardian' as const),
+        valid: validity,
+        bound: often,
+      }),
+      { maxLength: 3 },
+    ),
     records: fc.array(record, { minLength: 8, maxLength: 14 }),
     grants: fc.array(
       fc.record({
@@ -213,7 +232,9 @@ function settled(draft: Draft): World {
   const persons = draft.persons.map((p, i) => ({
     ...p,
     at: p.at.map(
-      (there, h) => there || [...draft.records, ...draft.consents].some((about) => about.person === i && about.hospital === h),
+      (there, h) =>
+        there ||
+        [...draft.records, ...draft.consents, ...draft.guardians].some((about) => about.person === i && about.hospital === h),
     ),
   }));
   const grants = draft.grants.map(({ wrongCustodian, ...g }) => {
@@ -234,11 +255,13 @@ export interface Asker {
   purpose: Purpose;
   hospital: number | null;
   patient?: { person: number; hospital: number };
+  /** Her login is bound to RelatedPersons. */
+  guardian?: true;
   /** Index of the session that the token names. */
   session?: number;
 }
 
-export function callerOf({ role, purpose, hospital: h, patient, session: named }: Asker): Caller {
+export function callerOf({ role, purpose, hospital: h, patient, guardian, session: named }: Asker, world: World): Caller {
   return {
     id:
       role === 'commission-officer'
@@ -252,6 +275,7 @@ export function callerOf({ role, purpose, hospital: h, patient, session: named }
     role,
     purposeOfUse: purpose,
     ...(patient ? { patientId: `p${patient.person}-${patient.hospital}` } : {}),
+    ...(guardian ? { relatedPersons: world.guardians.flatMap((g, i) => (g.bound ? [`g${i}`] : [])) } : {}),
     ...(role === 'physician' ? { practitionerId: `doctor-${h}` } : {}),
     ...(named === undefined ? {} : { exceptionalAccess: `s${named}` }),
     clientId: 'tests',
@@ -274,4 +298,6 @@ export const askers: readonly Asker[] = [
   { role: 'identity-steward', purpose: 'HOPERAT', hospital: 0 },
   { role: 'auditor', purpose: 'HCOMPL', hospital: 0 },
   { role: 'patient', purpose: 'PATRQT', hospital: null, patient: { person: 0, hospital: 0 } },
+  { role: 'patient', purpose: 'PATRQT', hospital: null, guardian: true },
+  { role: 'patient', purpose: 'PATRQT', hospital: null, guardian: true, patient: { person: 2, hospital: 1 } },
 ];
