@@ -11,6 +11,7 @@ import { affiliationWriter, organizationWriter } from './access/policy/registry-
 import type { ResourceWriter } from './access/write-request.js';
 import { registerAgreements } from './api/agreements.js';
 import { registerExceptionalAccess } from './api/exceptional-access/register.js';
+import { registerAuditProof } from './api/audit-proof.js';
 import { registerExplain } from './api/explain.js';
 import { registerHealth } from './api/health.js';
 import { registerIdentityLinks } from './api/identity-links.js';
@@ -111,6 +112,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   await registerAgreements(server, { db, access, audit, config });
   registerQuarantine(server, { db, access, audit, config, sources });
   registerIdentityLinks(server, { db, access, audit, config });
+  registerAuditProof(server, { db, access, audit, config, sealer });
   registerReports(server, { db, access, audit, config });
   await extend?.(server);
 

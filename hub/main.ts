@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
-import { checkAudit, exportToFile, printHead, verifyFile } from './commands/audit.js';
+import { archive, checkAudit, exportToFile, printHead, verifyFile } from './commands/audit.js';
 import { bindPerson, disableAccount, listAccounts } from './commands/account.js';
 import { listSettings } from './commands/config.js';
 import { createClientKey, listClients } from './commands/client.js';
@@ -133,6 +133,11 @@ audit
   .option('--to <leaf>', 'first leaf that is not wanted; default: all')
   .option('--witnessed <size...>', 'show that trees of these sizes are beginnings of this one')
   .action(exportToFile);
+audit
+  .command('archive <month>')
+  .description('move a month (YYYY-MM) older than auditRetentionMonths out of the database; leaves and heads stay')
+  .requiredOption('--to <folder>', 'where the file goes')
+  .action(archive);
 audit.command('head').description('print the newest signed head, to be kept by a witness outside').action(printHead);
 
 program.parseAsync().catch((error: Error) => {

@@ -42,8 +42,8 @@ function answer(request: Request, h: ResponseToolkit, log: Logger) {
   return reply;
 }
 
-/** Database states that mean "not now": connection lost, shutting down, too many connections, statement cancelled. */
-const OUTAGES = /^(08|53|57)|^ECONN|^EPIPE|^ETIMEDOUT/;
+/** Database states that mean "not now": connection lost, shutting down, too many connections, statement cancelled; no writes, no right or no table. */
+const OUTAGES = /^(08|53|57|25006|42501|42P01)|^ECONN|^EPIPE|^ETIMEDOUT/;
 
 function refusalOf(
   error: Error & { isBoom?: boolean; output?: { statusCode: number }; code?: string },

@@ -307,6 +307,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/audit/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Public keys of the signed tree heads of the audit, for pinning. */
+        get: operations["auditKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit/tree-heads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Signed tree heads of the audit, newest first. Auditors only. */
+        get: operations["listTreeHeads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit/tree-heads/latest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest signed tree head, to be kept by a witness. Auditors only. */
+        get: operations["latestTreeHead"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit/proof/inclusion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** That one event is in the tree (RFC 6962 2.1.1). Auditors only; an event that is not sealed yet is sealed first. */
+        get: operations["proveInclusion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit/proof/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** That the tree of `from` leaves is the beginning of the tree of `to` leaves (RFC 6962 2.1.2). Auditors only. */
+        get: operations["proveConsistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The audit with what proves it (docs/audit-proof.md). Auditors only; on record before the first byte leaves. */
+        get: operations["exportAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -660,6 +762,44 @@ export interface components {
             items: components["schemas"]["Link"][];
             /** @description Value of _cursor for the following page. */
             next?: string;
+        };
+        /**
+         * @example 0
+         * @example 2026-05
+         */
+        LeafOrDate: string;
+        Sha256: string;
+        JwkSet: {
+            keys: {
+                [key: string]: unknown;
+            }[];
+        };
+        TreeHead: {
+            treeSize: number;
+            rootHash: components["schemas"]["Sha256"];
+            /** @description Compact JWS over tree_size, root_hash and timestamp; only this is signed. */
+            jws: string;
+        };
+        TreeHeadPage: {
+            items: components["schemas"]["TreeHead"][];
+            /** @description Value of _cursor for the following page. */
+            next?: string;
+        };
+        InclusionProof: {
+            event: string;
+            leaf: number;
+            hash: components["schemas"]["Sha256"];
+            /** @description As stored; null when it is in an archive. */
+            row: {
+                [key: string]: unknown;
+            } | null;
+            head: components["schemas"]["TreeHead"];
+            path: components["schemas"]["Sha256"][];
+        };
+        ConsistencyProof: {
+            from: number;
+            to: number;
+            path: components["schemas"]["Sha256"][];
         };
         Health: {
             /** @enum {string} */
@@ -1181,6 +1321,149 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Link"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    auditKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A JWK Set (RFC 7517); the key id is the RFC 7638 thumbprint. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jwk-set+json": components["schemas"]["JwkSet"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    listTreeHeads: {
+        parameters: {
+            query?: {
+                _count?: components["parameters"]["Count"];
+                _cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of heads. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TreeHeadPage"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    latestTreeHead: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The head. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TreeHead"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    proveInclusion: {
+        parameters: {
+            query: {
+                /** @description AuditEvent.id. */
+                event: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event's stored row, its leaf, and the path to the newest head. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InclusionProof"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    proveConsistency: {
+        parameters: {
+            query: {
+                from: number;
+                /** @description Default, the newest head. */
+                to?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The path. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsistencyProof"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    exportAudit: {
+        parameters: {
+            query?: {
+                /** @description First leaf, or a UTC month or day. Default, the first. */
+                from?: components["schemas"]["LeafOrDate"];
+                /** @description First leaf that is not wanted, or month or day. Default, all that is sealed. */
+                to?: components["schemas"]["LeafOrDate"];
+                /** @description Size of a witnessed tree that the export shall show to be its beginning. */
+                witnessed?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Lines of JSON; the last begins with `{"end"`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
                 };
             };
             default: components["responses"]["Refusal"];

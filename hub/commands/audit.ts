@@ -1,7 +1,9 @@
 import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { insertEntries } from '../audit/insert-entries.sql.js';
+import { archiveMonth } from '../audit/proof/archive.js';
 import { checkDatabase } from '../audit/proof/check-database.js';
 import { exportAudit } from '../audit/proof/export.js';
 import { newestHead, type StoredHead } from '../audit/proof/export.sql.js';
@@ -12,7 +14,7 @@ import type { AuditEntry } from '../audit/vocabulary.js';
 import type { Database } from '../store/database.js';
 import { withDatabase } from './operate.js';
 
-export interface TrustOptions {
+interface TrustOptions {
   /** Files with a JWK or a JWK Set, or thumbprints. */
   key?: string[];
   /** Files with a signed head, or the heads themselves. */
@@ -59,8 +61,24 @@ export async function exportToFile(file: string, options: { from?: string; to?: 
   console.log(`${file}: ${size} bytes`);
 }
 
+/** `hub audit archive YYYY-MM --to FOLDER`: moves a month out of the database into a file that proves itself. */
+export async function archive(month: string, options: { to: string }): Promise<void> {
+  const { file, rows, sha256 } = await withDatabase(async (db, config) =>
+    archiveMonth(db, await auditKey(db, config.secret), {
+      month,
+      retention: config.auditRetentionMonths,
+      write: async (chunks) => {
+        const path = join(options.to, `audit-${month}.ndjson`);
+        await writeFile(path, chunks);
+        return path;
+      },
+    }),
+  );
+  console.log(`${file}: ${rows} rows of ${month}, SHA-256 ${sha256}; the partition is dropped`);
+}
+
 /** Makes a file that only its owner reads, and nobody overwrites. @returns its size, when it is on the disk */
-export async function writeFile(file: string, chunks: AsyncIterable<string>): Promise<number> {
+async function writeFile(file: string, chunks: AsyncIterable<string>): Promise<number> {
   const handle = await open(file, 'wx', 0o600);
   try {
     let size = 0;
@@ -72,7 +90,7 @@ export async function writeFile(file: string, chunks: AsyncIterable<string>): Pr
   }
 }
 
-export async function onRecord(db: Database, what: Pick<AuditEntry, 'subtype' | 'action' | 'query'>): Promise<void> {
+async function onRecord(db: Database, what: Pick<AuditEntry, 'subtype' | 'action' | 'query'>): Promise<void> {
   const agent = { agent: 'Device/hub', agentName: 'command line', requestId: 'command-line' };
   await db.transaction(async (tx) => void (await tx.query(insertEntries([{ type: 'export', outcome: 0, ...agent, ...what }]))));
 }
@@ -82,7 +100,7 @@ function numberOf(text: string | undefined): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-export function trustOf(options: TrustOptions): VerifyOptions {
+function trustOf(options: TrustOptions): VerifyOptions {
   return {
     pinned: options.key?.flatMap(keysIn),
     witnessed: options.head?.map((head) => (existsSync(head) ? readFileSync(head, 'utf8') : head)),
@@ -98,7 +116,7 @@ function keysIn(given: string): (string | JWK)[] {
 }
 
 /** What was found, as text; exit status 1 when it is anything. */
-export function report(found: Verification, options: TrustOptions): void {
+function report(found: Verification, options: TrustOptions): void {
   const { header, head, faults, counts } = found;
   if (header && head) {
     const pinned = options.key?.length ? 'pinned' : 'NOT PINNED: the file only shows that it agrees with itself';

@@ -114,6 +114,8 @@ interface Check {
   tree: Frontier | undefined;
   /** The root was not the signed one: later ones can't be either. */
   isRewritten: boolean;
+  /** Only heads of rows from before the tree came so far: a sweep later on excuses no row's age. */
+  isFirstSweep: boolean;
   /** The next leaf. */
   next: number;
   /** The last head: its size, and its time in microseconds. */
@@ -121,7 +123,7 @@ interface Check {
   /** Since the last head: the newest row, the row before, and what does not fit unless the leaves were swept. */
   newest: { micros: number; leaf: number; event: string };
   previous: { leaf: number; xact: number; id: number } | undefined;
-  suspects: { kind: FaultKind; text: string; leaf: number; event: string; unlessSwept: boolean }[];
+  suspects: { kind: FaultKind; text: string; leaf: number; event: string }[];
   ended: boolean;
   leaves: number;
   heads: number;
@@ -151,6 +153,7 @@ async function begin(line: unknown, options: VerifyOptions, faults: FaultList): 
     tolerance: (options.tolerance ?? MINUTES_15) * 1e6,
     tree: new Frontier(header.from, header.left.map(bytes)),
     isRewritten: false,
+    isFirstSweep: true,
     next: header.from,
     last: { size: header.from, micros: undefined },
     newest: nothingYet(),
@@ -172,7 +175,10 @@ async function openOthers(check: Check, witnessed: readonly string[]): Promise<v
   const { header, ring, faults } = check;
   const before =
     header.before === undefined ? undefined : await openHead(header.before, ring, faults, 'the head before the range');
-  if (before && before.tree_size <= header.from) check.last.micros = microsOf(before.timestamp);
+  if (before && before.tree_size <= header.from) {
+    check.last.micros = microsOf(before.timestamp);
+    check.isFirstSweep = before.swept ?? false;
+  }
   for (const jws of header.archives) {
     const archive = await openStatement(jws, 'audit-archive', ring).catch((error) =>
       signedBy(error, faults, 'an archive statement'),
@@ -259,12 +265,12 @@ function checkRow(check: Check, line: LeafLine, micros: number): void {
 /** A row is no older than the head before it, but for the time that a transaction takes; and inside a head rows stand in the order of their transactions. */
 function checkTime(check: Check, { leaf, event, row }: LeafLine, micros: number): void {
   if (micros > check.newest.micros) check.newest = { micros, leaf, event };
-  const suspect = (kind: FaultKind, text: string, unlessSwept: boolean): void => {
-    if (check.suspects.length < MOST_SUSPECTS) check.suspects.push({ kind, text, leaf, event, unlessSwept });
+  const suspect = (kind: FaultKind, text: string): void => {
+    if (check.suspects.length < MOST_SUSPECTS) check.suspects.push({ kind, text, leaf, event });
   };
   const { micros: before } = check.last;
   if (before !== undefined && micros < before - check.tolerance)
-    suspect('back-dated', `says ${timeOf(micros)}, but came after the head of ${timeOf(before)}`, true);
+    suspect('back-dated', `says ${timeOf(micros)}, but came after the head of ${timeOf(before)}`);
   const place = { leaf, xact: Number(row?.xact ?? Number.NaN), id: Number(event.split('-')[1]) };
   const { previous } = check;
   if (
@@ -272,7 +278,7 @@ function checkTime(check: Check, { leaf, event, row }: LeafLine, micros: number)
     leaf > previous.leaf &&
     (place.xact < previous.xact || (place.xact === previous.xact && place.id < previous.id))
   )
-    suspect('reordered', 'stands after the row of a later transaction', true);
+    suspect('reordered', 'stands after the row of a later transaction');
   check.previous = place;
 }
 
@@ -293,7 +299,9 @@ async function takeHead(check: Check, jws: string): Promise<void> {
       `says ${timeOf(check.newest.micros)}, after the head of ${head.timestamp} that covers it`,
       check.newest,
     );
-  for (const { unlessSwept, kind, text, ...at } of check.suspects) if (!(unlessSwept && head.swept)) faults.add(kind, text, at);
+  check.isFirstSweep &&= head.swept ?? false;
+  for (const { kind, text, ...at } of check.suspects)
+    if (!(kind === 'reordered' ? head.swept : check.isFirstSweep)) faults.add(kind, text, at);
   check.suspects = [];
   check.previous = undefined;
   check.newest = nothingYet();

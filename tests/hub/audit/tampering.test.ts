@@ -201,6 +201,17 @@ const bySuperuser: {
     finds: { 'back-dated': [SIZE] },
   },
   {
+    name: 'inserts an old row, and has it sealed as one from before the tree',
+    tamper: async (run, db) => {
+      await run(
+        `insert into audit_event (recorded, type, subtype, action, outcome, agent, request_id, xact) values ('2025-01-10T00:05:30Z', 'rest', 'read', 'R', 0, 'x', 'x', null)`,
+      );
+      await run("update audit_seal set sweeping = true, swept_recorded = '-infinity', swept_id = 0");
+      expect(await sealAll(db, key)).toBe(1);
+    },
+    finds: { 'back-dated': [SIZE] },
+  },
+  {
     name: 'exchanges the leaves of two rows',
     tamper: async (run) => {
       const [a, b] = await run(`select event_id from audit_leaf where index in (${OLD + 2}, ${OLD + 9}) order by index`);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pino from 'pino';
+import { administer } from '../../support/global-setup.js';
 import { bundleOf, post, samplePatient } from '../../support/fhir-samples.js';
 import { assigner, clientOf, NAME, NATIONAL, openWorld, studyUidOf, type Client, type World } from './world.js';
 
@@ -31,6 +32,12 @@ async function requests(): Promise<[string, (client: Client) => ReturnType<Clien
     ['/fhir/Organization/a', physician],
     ['/fhir/AuditEvent', patient],
     ['/fhir/AuditEvent', auditor],
+    ['/audit/tree-heads', auditor],
+    ['/audit/tree-heads/latest', auditor],
+    ['/audit/proof/inclusion?event=1-1', auditor],
+    ['/audit/proof/consistency?from=1', auditor],
+    ['/audit/export', auditor],
+    ['/audit/export', physician],
     [`/dicomweb/studies/${studyUidOf(studyOfA)}`, physician],
     [`/dicomweb/studies/${studyUidOf(studyOfA)}/metadata`, physician],
     ['/quarantine', administrator],
@@ -66,13 +73,36 @@ async function requests(): Promise<[string, (client: Client) => ReturnType<Clien
   ];
 }
 
-describe('while the audit can not be written', () => {
-  it('nothing is shown, changed or even refused', async () => {
-    const all = await requests();
-    await statement(`
-      create function not_permitted() returns trigger language plpgsql as $$
+const administrator = (text: string) => administer(process.env.TEST_DATABASE_SERVER!, text);
+/** The setting holds for new connections, so the hub's are cut. */
+const readOnly = async (on: boolean) => {
+  const name = (await statement('select current_database() as name')).rows[0].name;
+  await administrator(`alter database ${name} set default_transaction_read_only = ${on}`);
+  await administrator(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+};
+/** Ways to break it, each with the way back. */
+const breakages: [string, () => Promise<unknown>, () => Promise<unknown>][] = [
+  [
+    'it refuses entries',
+    () =>
+      statement(`
+      create or replace function not_permitted() returns trigger language plpgsql as $$
       begin raise insufficient_privilege; end $$;
-      create trigger not_permitted before insert on audit_event for each row execute function not_permitted()`);
+      create trigger not_permitted before insert on audit_event for each row execute function not_permitted()`),
+    () => statement('drop trigger not_permitted on audit_event'),
+  ],
+  [
+    'it is gone',
+    () => statement('alter table audit_event rename to elsewhere'),
+    () => statement('alter table elsewhere rename to audit_event'),
+  ],
+  ['the database takes no writes', () => readOnly(true), () => readOnly(false)],
+];
+
+describe('while the audit can not be written', () => {
+  it.each(breakages)('because %s, nothing is shown, changed or even refused', async (_, breakIt, mend) => {
+    const all = await requests();
+    await breakIt();
     try {
       for (const [name, ask, client] of all) {
         const { status, text, headers } = await ask(client);
@@ -80,11 +110,13 @@ describe('while the audit can not be written', () => {
         expect(headers['retry-after']).toBeDefined();
       }
     } finally {
-      await statement('drop trigger not_permitted on audit_event');
+      await mend();
     }
     const { rows } = await statement("select count(*)::int as n from patient_identifier where value in ('N1', 'N2')");
     expect(rows[0].n).toBe(0);
-    for (const [name, ask, client] of all) expect([name, (await ask(client)).status]).not.toEqual([name, 503]);
+  });
+  it('and all of it is answered once it can', async () => {
+    for (const [name, ask, client] of await requests()) expect([name, (await ask(client)).status]).not.toEqual([name, 503]);
   });
   it('every one of these requests leaves an entry when it can', async () => {
     for (const [name, ask, client] of await requests()) {

@@ -49,7 +49,7 @@ export function clientOf(hub: RunningHub, token: string | undefined): Client {
       status,
       text: text ?? '',
       headers,
-      body: /json/.test(headers['content-type'] ?? '') && text ? JSON.parse(text) : undefined,
+      body: /[/+]json/.test(headers['content-type'] ?? '') && text ? JSON.parse(text) : undefined,
     };
   };
   return {
