@@ -15,6 +15,7 @@ import { registerAuditProof } from './api/audit-proof.js';
 import { registerExplain } from './api/explain.js';
 import { registerHealth } from './api/health.js';
 import { registerIdentityLinks } from './api/identity-links.js';
+import { registerPolicy } from './api/policy.js';
 import { registerQuarantine } from './api/quarantine.js';
 import { registerReports } from './api/reports.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
@@ -110,6 +111,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerExplain(server, { db, access, audit, config });
   registerExceptionalAccess(server, { db, access, audit, config, issueToken });
   await registerAgreements(server, { db, access, audit, config });
+  registerPolicy(server, { db, access, audit, config });
   registerQuarantine(server, { db, access, audit, config, sources });
   registerIdentityLinks(server, { db, access, audit, config });
   registerAuditProof(server, { db, access, audit, config, sealer });

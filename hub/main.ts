@@ -6,7 +6,15 @@ import { listSettings } from './commands/config.js';
 import { createClientKey, listClients } from './commands/client.js';
 import { addHospitalFromFile, checkHospitals, enterCommission, listHospitalsTable } from './commands/hospital.js';
 import { checkModels, listModelsTable } from './commands/model.js';
-import { checkPolicy } from './commands/policy.js';
+import {
+  checkPolicy,
+  diffPolicy,
+  policyHistory,
+  publishPolicy,
+  replayDecision,
+  rollbackPolicy,
+  showPolicy,
+} from './commands/policy.js';
 import { reindex } from './commands/reindex.js';
 import { rekey } from './commands/rekey.js';
 import { serve } from './commands/serve.js';
@@ -88,12 +96,35 @@ program
     'bring everything that is encrypted under the current secret, after it was changed (HUB_PREVIOUS_SECRETS names the old one)',
   )
   .action(rekey);
-program
-  .command('policy')
-  .description('access policy')
-  .command('check')
-  .description('load the policy and run its examples')
+
+const policy = program.command('policy').description('access policy: its epochs, and how it is changed');
+const NOTE = ['--note <why>', 'why; it stands in the history'] as const;
+const AT_ONCE = ['--at-once', 'put it in force without a second person; the audit says so'] as const;
+policy
+  .command('check [folder]')
+  .description(
+    'load a policy (the program’s, or a folder’s) and run its examples; with a database, also compare it with the one in force',
+  )
   .action(checkPolicy);
+policy.command('diff [folder]').description('how it differs from the one in force').action(diffPolicy);
+policy
+  .command('publish [folder]')
+  .description('propose it; another person publishes it')
+  .requiredOption(...NOTE)
+  .option(...AT_ONCE)
+  .action(publishPolicy);
+policy.command('history').description('epochs, newest first, and open proposals').action(policyHistory);
+policy.command('show [epoch]').description('the rules in force, or those of an epoch').action(showPolicy);
+policy
+  .command('rollback <epoch>')
+  .description('propose an earlier epoch again')
+  .requiredOption(...NOTE)
+  .option(...AT_ONCE)
+  .action(rollbackPolicy);
+policy
+  .command('replay <auditEvent>')
+  .description('make a past decision again under the epoch that decided it')
+  .action(replayDecision);
 
 const model = program.command('model').description('scoring models');
 const FOLDER = ['--folder <folder>', 'where the model folders lie, if not in the program'] as const;

@@ -222,6 +222,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/access/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The policy's epochs, newest first, and what is proposed. For auditors and hub administrators; the first epoch is the one in force. */
+        get: operations["readPolicy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/policy/epochs/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One epoch with its rules and examples. For auditors and hub administrators. */
+        get: operations["readPolicyEpoch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/policy/proposals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A hub administrator proposes a policy, or to bring an earlier epoch back. It is validated and self-tested; each fault is an issue that names its line. Nothing changes until another person publishes it. */
+        post: operations["proposePolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/policy/proposals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An open proposal with what it would change. */
+        get: operations["readPolicyProposal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/policy/proposals/{id}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A hub administrator puts in force what another person proposed, for every process at once. 409 when the policy changed in the meantime. */
+        post: operations["publishPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/policy/proposals/{id}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A hub administrator gives a proposal up. */
+        post: operations["withdrawPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access/policy/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** For auditors: makes a past decision again, under the epoch that decided it and on the conditions that held, and says what the epoch in force now would decide on the same facts. */
+        post: operations["replayDecision"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/quarantine": {
         parameters: {
             query?: never;
@@ -695,6 +814,90 @@ export interface components {
             signer: string;
             /** Format: date-time */
             signedAt: string;
+        };
+        PolicyEpoch: {
+            number: number;
+            /** @description SHA-256 of rules and examples, in hexadecimal. */
+            digest: string;
+            /** @description Why. */
+            note: string;
+            /** @description The earlier epoch that it brought back. */
+            restores?: number;
+            proposedBy: string;
+            publishedBy: string;
+            /** Format: date-time */
+            published: string;
+        };
+        PolicyProposal: {
+            id: string;
+            /** @description The epoch that it was made against. */
+            base: number;
+            digest: string;
+            note: string;
+            restores?: number;
+            proposedBy: string;
+            /** Format: date-time */
+            proposed: string;
+        };
+        PolicyHistory: {
+            epochs: components["schemas"]["PolicyEpoch"][];
+            /** @description Value of _cursor for the following page. */
+            next?: string;
+            proposals: components["schemas"]["PolicyProposal"][];
+        };
+        /** @description By file name (`permit/….json` or `deny/….json`): description, subject, facts, action, object, rule. */
+        PolicyExamples: {
+            [key: string]: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description Permits of the program's own examples that this policy no longer gives, by name, each with the reason. */
+        PolicySuperseded: {
+            [key: string]: string;
+        };
+        PolicyEpochWhole: components["schemas"]["PolicyEpoch"] & {
+            /** @description The table as it was written. */
+            rules: string;
+            examples: components["schemas"]["PolicyExamples"];
+            superseded: components["schemas"]["PolicySuperseded"];
+        };
+        PolicyProposalWhole: components["schemas"]["PolicyProposal"] & {
+            /** @description Rules and examples that the policy in force does not have. */
+            added: string[];
+            removed: string[];
+        };
+        /** @description A whole policy (rules and examples), or the number of an epoch to bring back. */
+        PolicyProposalRequest: {
+            note: string;
+            restores?: number;
+            rules?: string;
+            examples?: components["schemas"]["PolicyExamples"];
+            superseded?: components["schemas"]["PolicySuperseded"];
+        };
+        ReplayedDecision: {
+            allowed: boolean;
+            /** @description Empty where no rule matched. */
+            rule: string;
+        };
+        PolicyReplay: {
+            /** @description The epoch that decided. */
+            epoch: number;
+            /** @description The epoch in force now. */
+            current: number;
+            recorded: components["schemas"]["ReplayedDecision"];
+            /** @description Whether the rules of that epoch, on those facts, decide as was recorded. */
+            same: boolean;
+            questions: {
+                action: string;
+                object: string;
+                /** @description The conditions that held. */
+                held: string[];
+                replayed: components["schemas"]["ReplayedDecision"];
+                /** @description On the same facts; undetermined where today's rules ask for conditions that nobody looked at then. */
+                today: components["schemas"]["ReplayedDecision"] | {
+                    undetermined: string[];
+                };
+            }[];
         };
         /** @enum {string} */
         QuarantineState: "held" | "resolved" | "discarded";
@@ -1200,6 +1403,176 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Agreement"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    readPolicy: {
+        parameters: {
+            query?: {
+                _count?: components["parameters"]["Count"];
+                /** @description The epoch before which the page begins. */
+                _cursor?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The epochs and the open proposals. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyHistory"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    readPolicyEpoch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The epoch, whole. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyEpochWhole"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    proposePolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyProposalRequest"];
+            };
+        };
+        responses: {
+            /** @description The proposal, with what it would change. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyProposalWhole"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    readPolicyProposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proposal. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyProposalWhole"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    publishPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The epoch that is in force now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyEpoch"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    withdrawPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proposal as it was. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyProposal"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    replayDecision: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Id of the AuditEvent. */
+                    auditEvent: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The decision, then and now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyReplay"];
                 };
             };
             default: components["responses"]["Refusal"];

@@ -32,7 +32,7 @@ export const DIRECTORY = [
   'Device',
 ] as const;
 
-/** Kinds of record that policy decides on: FHIR resource types; a report of figures goes by the name of MeasureReport. */
+/** Kinds of record that policy decides on: FHIR resource types; a report of figures goes by the name of MeasureReport, and the policy itself is one. */
 export const OBJECTS = [
   'Patient',
   'RelatedPerson',
@@ -46,6 +46,7 @@ export const OBJECTS = [
   ...DIRECTORY,
   'AuditEvent',
   'MeasureReport',
+  'AccessPolicy',
 ] as const;
 
 /** What a caller who may know is told when this condition denies. */
