@@ -29,7 +29,12 @@ export interface HistoryEntry {
   lastModified: string;
 }
 
-export function historyBundle(self: string, entries: readonly HistoryEntry[], next?: string): string {
+/** `total` is of all versions: it is said where they are all here. */
+export function historyBundle(
+  self: string,
+  entries: readonly HistoryEntry[],
+  { next, isWhole }: { next: string | undefined; isWhole: boolean },
+): string {
   const written = entries.map((e) => {
     const resource = e.resource === undefined ? '' : `"resource":${e.resource},`;
     const status = e.method === 'POST' ? '201' : e.method === 'DELETE' ? '204' : '200';
@@ -37,5 +42,5 @@ export function historyBundle(self: string, entries: readonly HistoryEntry[], ne
     return `{"fullUrl":${JSON.stringify(e.fullUrl)},${resource}"request":${JSON.stringify({ method: e.method, url: e.url })},"response":${JSON.stringify(response)}}`;
   });
   const links = [{ relation: 'self', url: self }, ...(next ? [{ relation: 'next', url: next }] : [])];
-  return `{"resourceType":"Bundle","type":"history","total":${entries.length},"link":${JSON.stringify(links)},"entry":[${written.join(',')}]}`;
+  return `{"resourceType":"Bundle","type":"history"${isWhole ? `,"total":${entries.length}` : ''},"link":${JSON.stringify(links)},"entry":[${written.join(',')}]}`;
 }

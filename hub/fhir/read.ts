@@ -45,15 +45,21 @@ export async function vread(deps: FhirDeps, request: FhirRequest): Promise<FhirR
 }
 
 const HISTORY_PAGE = 100;
+/** Before every version that there can be. */
+const NEWEST = 2_147_483_647;
 
-/** FHIR history of one resource (R4 3.1.0.6): versions from the newest, those that the caller may read. `_count` and `_before` page. */
+/**
+ * FHIR history of one resource (R4 3.1.0.6): versions from the newest, those that the caller may read: a page is filled past those that he
+ * may not. `_count` and `_before` page.
+ */
 export async function history(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const [type = '', id = ''] = request.path;
   const { count, before } = historyPaging(request);
   const { current, older } = await deps.db.snapshot(async (tx) => {
     const access = await deps.access.forCaller(tx, request.caller);
     const seen = await decideCurrent(tx, access, type, id);
-    const rows = seen?.decision.allowed ? await versions(tx, access, type, id, sql`r.version < ${before}`, count + 1) : [];
+    const which = sql`r.version < ${before} and ${access.filter('read', type)}`;
+    const rows = seen?.decision.allowed ? await versions(tx, access, type, id, which, count + 1) : [];
     return { current: seen, older: decided(access, rows).filter(({ decision }) => decision.allowed) };
   });
   await audited(deps, request, 'history-instance', current);
@@ -68,7 +74,7 @@ export async function history(deps: FhirDeps, request: FhirRequest): Promise<Fhi
     body: historyBundle(
       `${base}/_history`,
       shown.map((row) => historyEntry(base, row)),
-      next,
+      { next, isWhole: before === NEWEST && !next },
     ),
   };
 }
@@ -76,11 +82,12 @@ export async function history(deps: FhirDeps, request: FhirRequest): Promise<Fhi
 function historyPaging(request: FhirRequest): { count: number; before: number } {
   const query = new Map(request.query);
   const whole = (name: string, fallback: number): number => {
-    const value = query.get(name) ?? String(fallback);
-    if (!/^\d{1,10}$/.test(value)) throw invalid(`${name} must be a whole number.`, name);
+    const value = query.get(name);
+    if (value === undefined) return fallback;
+    if (!/^\d{1,9}$/.test(value)) throw invalid(`${name} must be a whole number.`, name);
     return Number(value);
   };
-  return { count: Math.max(1, Math.min(whole('_count', HISTORY_PAGE), HISTORY_PAGE)), before: whole('_before', 2_147_483_647) };
+  return { count: Math.max(1, Math.min(whole('_count', HISTORY_PAGE), HISTORY_PAGE)), before: whole('_before', NEWEST) };
 }
 
 async function decideCurrent(tx: Queryable, access: RequestAccess, type: string, id: string): Promise<Seen> {
@@ -105,7 +112,7 @@ async function versions(
 ): Promise<RowWithEvidence[]> {
   return tx.query<RowWithEvidence>(sql`
     select ${columns}, ${access.evidence} from resource_history r
-    where r.type = ${type} and r.id = ${id} and ${which} order by r.version desc limit ${limit}`);
+    where r.type = ${typeLiteral(type)} and r.id = ${id} and ${which} order by r.version desc limit ${limit}`);
 }
 
 /** @throws Refusal 404 or 403 when it is not there for this caller. */

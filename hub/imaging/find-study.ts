@@ -9,7 +9,7 @@ export interface JudgedStudy {
   decision: Decision;
 }
 
-/** Custodians of one Study Instance UID that are looked at. */
+/** Custodians of one Study Instance UID that are looked at; those whose record the caller may not know of come last. */
 const MOST = 50;
 
 /**
@@ -27,7 +27,7 @@ export async function findStudy(
     select ${columns}, ${access.evidence}
     from study_claim claim join resource r on r.type = 'ImagingStudy' and r.id = claim.study_id and not r.deleted
     where claim.study_instance_uid = ${studyInstanceUid} and (${custodianId ?? null}::text is null or claim.custodian_id = ${custodianId ?? null})
-    order by (claim.custodian_id = ${organizationId}) desc, claim.custodian_id limit ${MOST}`);
+    order by (claim.custodian_id = ${organizationId}) desc, ${access.filter('know', 'ImagingStudy')} desc, claim.custodian_id limit ${MOST}`);
   const judged = rows.map((row) => ({ row, decision: access.decide('retrieve', row) }));
   return judged.sort((x, y) => rank(x.decision) - rank(y.decision));
 }
