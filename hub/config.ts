@@ -43,7 +43,7 @@ const schema = z.strictObject({
     .pipe(z.array(z.string().min(16)))
     .default([])
     .describe(
-      'Other secrets that values may still lie under: the previous one until `hub rekey` is done, or the next one before it is used.',
+      'Other secrets, separated by commas, that values may lie under: the previous one until `hub rekey` is done, or the next one before it is used.',
     ),
   protectedSystems: list
     .default([])

@@ -43,6 +43,7 @@ function sealIn(protection: Protection, node: unknown, path: string, whole: bool
   const holder = node as ValueHolder;
   const isValue = isProtected(protection, holder) || path.endsWith('.telecom') || path.endsWith('.valueContactPoint');
   const isIdentifier = typeof holder.value === 'string' && !isValue;
+  const system = whole || isHiddenText(holder.system) ? undefined : holder.system;
   return mapTexts(node as Node, path, (child, name, at) => {
     const inValue = whole || (isValue && (name === '_value' || name === 'extension'));
     if (typeof child !== 'string') return sealIn(protection, child, at, inValue, seal);
@@ -53,7 +54,7 @@ function sealIn(protection: Protection, node: unknown, path: string, whole: bool
       (name === 'div' && path.endsWith('.text')) ||
       isNumber ||
       child.startsWith(SEALED_MARK);
-    return isHidden ? seal(child, positionOf(at, holder)) : child;
+    return isHidden ? seal(child, positionOf(at, system)) : child;
   });
 }
 
@@ -62,7 +63,7 @@ function openIn(node: unknown, path: string, open: Change): unknown {
   if (typeof node !== 'object' || node === null) return node;
   return mapTexts(node as Node, path, (child, _name, at) => {
     if (typeof child !== 'string') return openIn(child, at, open);
-    return child.startsWith(SEALED_MARK) ? open(child, positionOf(at, node)) : child;
+    return child.startsWith(SEALED_MARK) ? open(child, positionOf(at, (node as ValueHolder).system)) : child;
   });
 }
 
@@ -77,4 +78,9 @@ function mapTexts(node: Node, path: string, change: (child: unknown, name: strin
   );
 }
 
-const positionOf = (at: string, { system }: ValueHolder): string => `${at}|${typeof system === 'string' ? system : ''}`;
+/** A text that is sealed wherever it stands. */
+const isHiddenText = (text: unknown): boolean => typeof text === 'string' && (holdsNumber(text) || text.startsWith(SEALED_MARK));
+
+/** A system that is sealed itself binds nothing. */
+const positionOf = (at: string, system: unknown): string =>
+  `${at}|${typeof system === 'string' && !system.startsWith(SEALED_MARK) ? system : ''}`;

@@ -8,7 +8,7 @@ import { bindAccount, registerClient } from '../../hub/access/authentication/acc
 import type { Role } from '../../hub/access/caller.js';
 import { composeHub, type Hub } from '../../hub/compose.js';
 import { loadConfig } from '../../hub/config.js';
-import { demoIssuer, registerDemoIdentityProvider } from '../../hub/demo/identity-provider.js';
+import { type DemoLogin, demoIssuer, registerDemoIdentityProvider } from '../../hub/demo/identity-provider.js';
 import { signAgreement } from '../../hub/demo/sign-agreement.js';
 import { signIn, systemToken } from '../../hub/demo/sign-in.js';
 import type { Database } from '../../hub/store/database.js';
@@ -39,6 +39,8 @@ export interface RunningHub {
   /** Token of a person, by authorization code and token exchange; `enrol` first. */
   person(username: string, purpose?: string): Promise<string>;
   enrol(...people: TestPerson[]): Promise<void>;
+  /** A login without account, whose national identifier the issuer has checked. */
+  login(username: string, nationalIdentifier: string): void;
   fhir(token: string): FhirClient;
   http(): ReturnType<typeof supertest>;
   /** Joins organizations; the members of a consortium sign their memberships. */
@@ -68,7 +70,7 @@ export async function startHub(
       ...options.config,
     },
   );
-  const people: { username: string; name: string }[] = [];
+  const people: DemoLogin[] = [];
   const log = options.log ?? pino({ level: process.env.TEST_LOG ?? 'silent' });
   const hub = await composeHub(config, {
     log,
@@ -106,6 +108,7 @@ export async function startHub(
         });
       }
     },
+    login: (username, nationalIdentifier) => void people.push({ username, name: username, nationalIdentifier }),
     fhir: (token) => new FhirClient({ baseUrl: `${publicUrl}/fhir`, bearerToken: token }),
     http: () => supertest(hub.server.listener),
     join: async (hospitals, consortium) => {

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { type Database, openDatabase } from '../../hub/store/database.js';
-import { createProtection } from '../../hub/store/protection.js';
+import { createProtection, type ProtectionSettings } from '../../hub/store/protection.js';
 import { administer } from './global-setup.js';
 
 /** The hubs of the tests run with it. */
 export const TEST_SECRET = 'secret-of-the-tests-only';
-export const testProtection = () => createProtection({ secret: TEST_SECRET });
+export const testProtection = (more: Partial<ProtectionSettings> = {}) => createProtection({ secret: TEST_SECRET, ...more });
 
 export interface TestDatabase {
   db: Database;
@@ -15,9 +15,9 @@ export interface TestDatabase {
 }
 
 /** A database of the caller's own, empty and migrated: a clone of the run's template. */
-export async function testDatabase(): Promise<TestDatabase> {
+export async function testDatabase(settings: Partial<ProtectionSettings> = {}): Promise<TestDatabase> {
   const { url, drop } = await emptyDatabase(process.env.TEST_DATABASE_TEMPLATE);
-  const db = await openDatabase(url, { protection: testProtection(), poolSize: 8 });
+  const db = await openDatabase(url, { protection: testProtection(settings), poolSize: 8 });
   return {
     db,
     url,
