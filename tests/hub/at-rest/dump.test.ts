@@ -223,6 +223,26 @@ it('a hospital that numbers its patients by their national identifier gets its s
   expect(await find(a, `Patient?identifier=${assigner('a')}|${secrets.nationalOfDicom}`)).toHaveLength(1);
 });
 
+it('a search is posted, batched, and a glass broken, by her number', async () => {
+  const form = await hub
+    .http()
+    .post('/fhir/Patient/_search')
+    .set('authorization', `Bearer ${await hub.system('a')}`)
+    .type('form')
+    .send({ identifier: secrets.passport });
+  expect(form.body.entry).toHaveLength(2);
+  const batch = bundleOf('batch', [{ request: { method: 'GET', url: `Patient?phone=${secrets.phone}` } }]);
+  expect((await a.post(batch, '/fhir')).body.entry[0].resource.entry).toHaveLength(2);
+  await hub.enrol({ username: 'physician-b', role: 'physician', organizationId: 'b' });
+  const physician = clientOf(hub, await hub.person('physician-b'));
+  const asked = {
+    patient: { identifier: { system: systems.nationalIdentifier, value: secrets.national } },
+    reason: 'unconscious',
+    statement: 'Brought in unconscious after a fall.',
+  };
+  expect((await physician.post(asked, '/access/break-glass')).status).toBe(201);
+});
+
 it('the audit shows a search as it was typed to the auditor', async () => {
   await a.get(`/fhir/Patient/${secrets.national}`);
   await a.get(`/fhir/Patient?identifier=${secrets.insurance}`);

@@ -17,6 +17,8 @@ describe('a production start', () => {
     ['secret', { HUB_SECRET: undefined }],
     ['secret', { HUB_SECRET: 'demonstration-secret-change-me' }],
     ['secret', { HUB_SECRET: 'short' }],
+    ['previousSecrets', { HUB_PREVIOUS_SECRETS: 'demonstration-secret-change-me' }],
+    ['previousSecrets', { HUB_PREVIOUS_SECRETS: 'short' }],
     ['demo', { HUB_DEMO: 'true' }],
     ['tlsCert', { HUB_HOST: '0.0.0.0' }],
     ['publicUrl', { HUB_PUBLIC_URL: 'http://hub.example' }],
