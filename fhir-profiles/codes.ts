@@ -27,6 +27,8 @@ export const systems = {
   confidentiality: 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality',
   consentScope: 'http://terminology.hl7.org/CodeSystem/consentscope',
   consentCategory: 'http://terminology.hl7.org/CodeSystem/consentcategorycodes',
+  consentAction: 'http://terminology.hl7.org/CodeSystem/consentaction',
+  resourceTypes: 'http://hl7.org/fhir/resource-types',
   consentPolicy: 'http://terminology.hl7.org/CodeSystem/consentpolicycodes',
   auditEventType: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
   restfulInteraction: 'http://hl7.org/fhir/restful-interaction',

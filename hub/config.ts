@@ -90,6 +90,17 @@ const schema = z.strictObject({
     .default(10)
     .describe('Seconds between two sealings of the audit: rows into the tree, a signed tree head.'),
   auditRetentionMonths: count(360, 6).describe('Months that the audit stays in the database; only older ones may be archived.'),
+  breakGlassStoppedBy: list
+    .default([])
+    .describe(
+      'Policies (Consent.policy.uri) whose general denial stops break-glass too; * for every denial. A consent that names BTG always decides.',
+    ),
+  breakGlassGroups: list
+    .default([])
+    .describe('Groups (Group/id) that consents name and that stand for whoever may break the glass.'),
+  breakGlassOpensRestricted: flag(false).describe(
+    'A break-glass session opens records labelled restricted (R) without a consent that names the label; never very restricted ones (V).',
+  ),
   logLevel: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

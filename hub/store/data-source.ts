@@ -7,6 +7,7 @@ import { Agreements1763856007000 } from './migrations/0007-agreements.js';
 import { Guardians1763856007001 } from './migrations/0007b-guardians.js';
 import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
 import { PolicyEpochs1763856005000 } from './migrations/0005-policy-epochs.js';
+import { ConsentProvisions1763856003000 } from './migrations/0003-consent-provisions.js';
 
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
@@ -17,6 +18,7 @@ export function createDataSource(url: string): DataSource {
     migrations: [
       Initial1763856000001,
       AuditTree1763856002000,
+      ConsentProvisions1763856003000,
       ExceptionalAccess1763856004000,
       Agreements1763856007000,
       Guardians1763856007001,

@@ -2,6 +2,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Queryable } from './database.js';
 import type { Protection } from './protection.js';
 import { sealContent } from './sealed-content.js';
+import { authorsOf, refersOf } from './record-references.js';
 import { extractKeys, type FhirResource, storedTokens, type Token } from './search-keys.js';
 import { keyed, raw, type Sql, sql } from './sql.js';
 
@@ -59,15 +60,15 @@ export async function createResources(tx: Queryable, writes: readonly Write[]): 
   if (writes.length === 0) return [];
   const prepared = writes.map(prepare);
   const stored = await tx.query<{ last_updated: Date }>(sql`
-    insert into resource as r (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, date_from, date_until, labels, parties, tokens, meta, content)
-    select n.type, n.patient_id, n.id, n.custodian_id, 1, date_trunc('milliseconds', now()), n.modality, n.body_site, n.date_from, n.date_until, n.labels, n.parties, n.tokens, n.meta, n.content
+    insert into resource as r (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, date_from, date_until, labels, parties, refers, authors, tokens, meta, content)
+    select n.type, n.patient_id, n.id, n.custodian_id, 1, date_trunc('milliseconds', now()), n.modality, n.body_site, n.date_from, n.date_until, n.labels, n.parties, n.refers, n.authors, n.tokens, n.meta, n.content
     from json_to_recordset(${keyed((p) => `[${prepared.map((each) => asJson(each, p)).join()}]`)}::json) as n
       (type text, patient_id text, id text, custodian_id text, modality text[], body_site text[], date_from timestamptz, date_until timestamptz,
-       labels text[], parties text[], tokens text[], meta json, content json)
+       labels text[], parties text[], refers text[], authors text[], tokens text[], meta json, content json)
     returning r.last_updated`);
   await writeWords(tx, prepared);
   return prepared.map((p, i) => {
-    const { tree: _tree, tokens: _tokens, words: _words, date_until: _until, ...row } = p;
+    const { tree: _tree, tokens: _tokens, words: _words, date_until: _until, refers: _refers, authors: _authors, ...row } = p;
     const { last_updated } = stored[i]!;
     return { ...row, version: 1, last_updated, deleted: false };
   });
@@ -110,13 +111,13 @@ async function replace(tx: Queryable, next: Prepared, deleted: boolean, expected
     with old as (
       select * from resource where type = ${next.type} and id = ${next.id} and (${expected ?? null}::integer is null or version = ${expected ?? null}) for update
     ), moved as (
-      insert into resource_history (type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, labels, parties, meta, content)
-      select type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, labels, parties, meta, content from old
+      insert into resource_history (type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, date_until, labels, parties, refers, authors, meta, content)
+      select type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, date_until, labels, parties, refers, authors, meta, content from old
     )
     update resource as r set
       patient_id = ${next.patient_id}, custodian_id = ${next.custodian_id}, version = old.version + 1, deleted = ${deleted},
       last_updated = greatest(date_trunc('milliseconds', now()), old.last_updated), modality = ${next.modality}, body_site = ${next.body_site},
-      date_from = ${next.date_from}, date_until = ${next.date_until}, labels = ${next.labels}, parties = ${next.parties}, tokens = ${keyed((p) => storedTokens(p, next.tokens))},
+      date_from = ${next.date_from}, date_until = ${next.date_until}, labels = ${next.labels}, parties = ${next.parties}, refers = ${next.refers}, authors = ${next.authors}, tokens = ${keyed((p) => storedTokens(p, next.tokens))},
       meta = ${next.meta}, content = ${keyed((p) => storedContent(next, p))}
     from old where r.type = ${next.type} and r.id = old.id and r.patient_id = old.patient_id
     returning ${columns}`);
@@ -160,6 +161,8 @@ interface Prepared {
   date_until: Date | null;
   labels: string[];
   parties: string[];
+  refers: string[];
+  authors: string[];
   tokens: Token[];
   words: string[];
   /** JSON text. */
@@ -185,6 +188,8 @@ function prepare(write: Write): Prepared {
     date_until: keys.date?.until ?? null,
     labels: [...new Set([...keys.labels, ...(write.labels ?? [])])],
     parties: [...new Set([...keys.parties, ...(write.parties ?? [])])],
+    refers: refersOf(write.resource),
+    authors: authorsOf(write.resource),
     tokens: keys.tokens,
     words: keys.words,
     meta: Object.keys(kept).length > 0 ? JSON.stringify(kept) : null,

@@ -1,7 +1,8 @@
-import { systems } from '../../../fhir-profiles/codes.js';
 import type { Config } from '../../config.js';
 import type { Caller } from '../caller.js';
 import type { CallerFacts } from './caller-facts.sql.js';
+import { type ConsentCaller, confidential, consentSays } from './consent-terms.js';
+import { RESTRICTED, VERY_RESTRICTED } from './labels.js';
 import {
   aboutOpened,
   aboutOwnPatientOf,
@@ -10,13 +11,11 @@ import {
   all,
   always,
   any,
-  consentSays,
   coveredBy,
   granted,
   heldBy,
   heldByOneOf,
   kindIn,
-  labelled,
   never,
   not,
   partyTo,
@@ -30,27 +29,26 @@ type Terms = Readonly<Record<Condition, Term>>;
 /** Purposes of care: at the hospital that holds the record they never wait for a consent. */
 const CARE: readonly string[] = ['TREAT', 'ETREAT', 'BTG'];
 
-/** HL7 v3 Confidentiality: restricted, very restricted. */
-const RESTRICTED = ['R', 'V'].map((code) => `${systems.confidentiality}|${code}`);
+/** The region's settings that conditions depend on. */
+export type PolicySettings = Pick<Config, 'consentRequiredFor'> &
+  Partial<Pick<Config, 'breakGlassStoppedBy' | 'breakGlassGroups' | 'breakGlassOpensRestricted'>>;
 
 /**
  * What each condition of the policy means for this caller. A condition without facts is constantly false.
  * @param among the kinds of record that it is about, where that is known: the terms are shorter then.
  */
-export function conditionsFor(
-  caller: Caller,
-  facts: CallerFacts,
-  config: Pick<Config, 'consentRequiredFor'>,
-  among?: readonly string[],
-): Terms {
+export function conditionsFor(caller: Caller, facts: CallerFacts, config: PolicySettings, among?: readonly string[]): Terms {
   const organization = caller.organizationId;
   const own = heldBy(organization);
   const patient = caller.role === 'patient' ? any(aboutPatient(facts.patients), aboutWard(facts.wards)) : never;
   // consent and suspension are about what crosses between organizations, and about a patient's data: a Task says who asked whom
   const crosses = all(not(own), not(patient), not(kindIn(DIRECTORY, among)));
   const disclosed = all(crosses, not(kindIn(['Task'], among)), not(aboutOwnPatientOf(organization)));
-  const denied = consentSays('deny', consentCaller(caller));
-  const permitted = consentSays('permit', consentCaller(caller));
+  const asker = consentCaller(caller, config);
+  const denied = consentSays('deny', asker);
+  const permitted = consentSays('permit', asker);
+  const opensRestricted = caller.purposeOfUse === 'BTG' && config.breakGlassOpensRestricted === true;
+  const closedFrom = opensRestricted ? VERY_RESTRICTED : RESTRICTED;
   const needsPermit = config.consentRequiredFor.includes(caller.purposeOfUse);
   const bound = CARE.includes(caller.purposeOfUse) ? disclosed : all(not(patient), not(kindIn(DIRECTORY, among)));
   return {
@@ -68,18 +66,24 @@ export function conditionsFor(
     registered: registeredWith(organization),
     suspended: all(crosses, suspended(caller, facts)),
     consent: all(disclosed, denied),
-    label: all(disclosed, labelled(RESTRICTED)),
+    label: all(disclosed, confidential(closedFrom), not(consentSays('permit', asker, true))),
     'opt-in': needsPermit ? all(bound, not(all(permitted, not(denied)))) : never,
   };
 }
 
-const consentCaller = (caller: Caller) => ({
-  actors: [
-    ...(caller.organizationId ? [`Organization/${caller.organizationId}`] : []),
-    ...(caller.practitionerId ? [`Practitioner/${caller.practitionerId}`] : []),
-  ],
-  purpose: caller.purposeOfUse,
-});
+/** A general denial does not stop the breaking of the glass, unless the region says so of its policy. */
+export function consentCaller(caller: Caller, config: PolicySettings): ConsentCaller {
+  const isBreakGlass = caller.purposeOfUse === 'BTG';
+  return {
+    actors: [
+      ...(caller.organizationId ? [`Organization/${caller.organizationId}`] : []),
+      ...(caller.practitionerId ? [`Practitioner/${caller.practitionerId}`] : []),
+      ...(isBreakGlass ? (config.breakGlassGroups ?? []) : []),
+    ],
+    purpose: caller.purposeOfUse,
+    ...(isBreakGlass ? { breakGlass: config.breakGlassStoppedBy ?? [] } : {}),
+  };
+}
 
 /** The custodian shares within a common consortium, and the patient is registered here: nobody trawls strangers. */
 function consortium(caller: Caller, facts: CallerFacts): Term {

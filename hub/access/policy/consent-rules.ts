@@ -1,154 +1,160 @@
 import { CANONICAL_BASE, consentCodes, systems } from '../../../fhir-profiles/codes.js';
-import { type DateRange, dateRange } from '../../store/fhir-date.js';
 import { type Concept, codeIn } from '../../store/fhir-elements.js';
-import { type FhirResource, localReference } from '../../store/search-keys.js';
+import type { FhirResource } from '../../store/search-keys.js';
+import { CRITERIA, type Criteria, type Provision, type Reading, statedIn, UNLIMITED, UNREADABLE } from './consent-criteria.js';
 
-/** What one provision of a consent says, as far as it can be said of every record of the patient. */
-export interface CompiledRule {
+/**
+ * One provision of a consent with the criteria that it comes to. A Consent's provisions are a tree, kept as intervals: nested in a
+ * provision are those whose `place` is after its own and not after its `last`.
+ */
+export interface CompiledRule extends Criteria {
   /** Path in the Consent: `provision`, `provision.provision[0]`, `policyRule`. */
   provision: string;
   decision: 'permit' | 'deny';
-  /** `Organization/x`, `Practitioner/x`; null: whoever. */
-  actor: string[] | null;
-  /** Purposes of use; null: whatever for. */
-  purpose: string[] | null;
-  from: Date | undefined;
-  until: Date | undefined;
+  place: number;
+  last: number;
+  /** The Consent names BTG: then it decides about breaking the glass. */
+  btg: boolean;
+  /** URIs of the policies that the Consent refers to. */
+  policy: string[];
 }
 
-interface Provision {
-  type?: string;
-  period?: { start?: string; end?: string };
-  actor?: { role?: Concept; reference?: { reference?: string } }[];
-  purpose?: { system?: string; code?: string }[];
-  provision?: Provision[];
-  [element: string]: unknown;
-}
-
-/** Limits of a provision. `exact: false`: one of them can't be read, and what is given is wider than what was meant. */
-interface Limits {
-  actor: string[] | null;
-  purpose: string[] | null;
-  period: DateRange | undefined;
-  exact: boolean;
-}
-
-const UNLIMITED: Limits = { actor: null, purpose: null, period: undefined, exact: true };
+/** Bounds of a Consent that is read. */
+export const MOST_PROVISIONS = 200;
+export const DEEPEST_PROVISION = 10;
 
 /**
- * Compiles a Consent as IHE PCF basic profiles it: a root provision with type, period, actor and purpose. Only an active one says anything.
- * What goes beyond (nested provisions, classes, labels, data, actions; codes, actors or dates that can't be read) never permits, and
- * denies what it might have denied: each provision that denies does so without the limit that can't be read.
+ * Compiles a Consent (FHIR R4, as IHE PCF profiles it: basic, intermediate, advanced) to rules. Only an active one says anything. A nested
+ * provision is an exception to its parent: criteria that it does not state it inherits, those that it states replace the parent's. What can't be
+ * read never permits, and denies what it might have denied: a permit has the criteria that are certain, a denial those that may be meant.
  * @param offset of dates without one, e.g. `+08:00`.
  */
 export function compileConsent(consent: FhirResource, offset: string): CompiledRule[] {
   if (consent.status !== 'active' || isAboutSomethingElse(consent)) return [];
   const root = consent.provision as Provision | undefined;
-  const stated = root?.type ?? defaultOf(consent);
-  const denials = root
-    ? denialsOf(root, 'provision', UNLIMITED, stated, offset)
-    : stated === 'permit'
-      ? []
-      : [ruleOf('policyRule', 'deny', UNLIMITED)];
-  if (stated !== 'permit') return denials;
-  const limits = root ? limitsOf(root, UNLIMITED, offset) : UNLIMITED;
-  if (!isBasic(consent, root) || !limits.exact) return denials;
-  if (isOptOut(consent) && (limits.actor || limits.purpose || limits.period))
-    return [ruleOf('policyRule', 'deny', UNLIMITED), ...denials];
-  return [...denials, ruleOf('provision', 'permit', limits)].filter((rule) => !isEmpty(rule));
+  const whole = { btg: namesBreakGlass(root), policy: policiesOf(consent) };
+  if (consent.modifierExtension || consent.implicitRules || !isWithinBounds(consent))
+    return [{ ...UNLIMITED, ...whole, provision: 'Consent', decision: 'deny', place: 0, last: 0 }];
+  const nodes = nodesOf(consent, root, offset);
+  return nodes
+    .filter((node) => node.decision === 'deny' || isPermitting(consent))
+    .flatMap(({ readings, ...node }) => {
+      const criteria = node.decision === 'permit' ? permitted(readings, nodes) : meant(readings);
+      return criteria && !isEmpty(criteria) ? [{ ...criteria, ...whole, ...node }] : [];
+    });
 }
+
+/** Whether a Consent is small enough to be read. */
+export function isWithinBounds(consent: FhirResource): boolean {
+  let count = 0;
+  const fits = (provision: Provision | undefined, depth: number): boolean =>
+    !provision ||
+    (depth <= DEEPEST_PROVISION && ++count <= MOST_PROVISIONS && (provision.provision ?? []).every((p) => fits(p, depth + 1)));
+  return fits(consent.provision as Provision | undefined, 1);
+}
+
+/** A provision in its place, not yet reduced to what is certain or may be meant. */
+interface Node {
+  provision: string;
+  decision: 'permit' | 'deny';
+  place: number;
+  last: number;
+  readings: Readings;
+}
+
+/** By element; what is absent limits nothing. */
+type Readings = Readonly<Record<string, Reading>>;
+
+/** The provisions in document order, below the policy that they are exceptions to where that denies. */
+function nodesOf(consent: FhirResource, root: Provision | undefined, offset: string): Node[] {
+  const nodes: Node[] = [];
+  const add = (provision: string, decision: Node['decision'], readings: Readings, nested: () => void): void => {
+    const node = { provision, decision, readings, place: nodes.length, last: 0 };
+    nodes.push(node);
+    nested();
+    node.last = nodes.length - 1;
+  };
+  const walk = (provision: Provision, path: string, decision: Node['decision'], parent: Readings): void => {
+    const isStrange = Object.keys(provision).some((element) => !KNOWN.has(element));
+    const readings = isStrange ? STRANGE : { ...parent, ...statedIn(provision, offset) };
+    add(path, isStrange ? 'deny' : decision, readings, () =>
+      (provision.provision ?? []).forEach((p, i) => {
+        walk(p, `${path}.provision[${i}]`, p.type === 'permit' ? 'permit' : 'deny', readings);
+      }),
+    );
+  };
+  const fromRoot = (): void => {
+    if (root) walk(root, 'provision', decisionOfRoot(consent, root), {});
+  };
+  if (isOptOut(consent)) add('policyRule', 'deny', root && !root.type ? periodOf(root, offset) : {}, fromRoot);
+  else if (root) fromRoot();
+  else add('policyRule', isOptIn(consent) ? 'permit' : 'deny', {}, () => undefined);
+  return nodes;
+}
+
+const KNOWN = new Set(['id', 'extension', 'type', 'provision', ...CRITERIA]);
+/** A modifier extension, or an element that R4 does not know, may turn everything round. */
+const STRANGE: Readings = { strange: UNREADABLE };
+
+const periodOf = ({ period }: Provision, offset: string): Readings => statedIn({ period }, offset);
+
+/**
+ * R4 wants no type on the root, IHE PCF sets one. Without it the policy decides: an opt-in permits, anything else, an unknown policy too, denies. A
+ * root that says more than its period may be meant as the exception to the opt-in (HL7's own examples are): it denies.
+ */
+function decisionOfRoot(consent: FhirResource, root: Provision): 'permit' | 'deny' {
+  if (root.type !== undefined) return root.type === 'permit' ? 'permit' : 'deny';
+  const isException = CRITERIA.some((element) => element !== 'period' && root[element] !== undefined);
+  return isOptIn(consent) && !isException ? 'permit' : 'deny';
+}
+
+/** Everything that may be meant. */
+const meant = (readings: Readings): Criteria => Object.assign({ ...UNLIMITED }, ...Object.values(readings).map((r) => r.may));
+
+/** What certainly is; undefined for nothing. The root's period is the term of the whole Consent: what has expired permits nothing. */
+function permitted(readings: Readings, nodes: readonly Node[]): Criteria | undefined {
+  const term = nodes.find((node) => node.provision === 'provision')?.readings.period;
+  const stated = [...Object.values(readings), ...(term ? [term] : [])].map((r) => r.sure);
+  if (stated.some((sure) => sure === undefined)) return undefined;
+  const criteria: Criteria = Object.assign({ ...UNLIMITED }, ...Object.values(readings).map((r) => r.sure));
+  const from = latest(criteria.from, term?.sure?.from);
+  const until = earliest(criteria.until, term?.sure?.until);
+  return { ...criteria, from, until };
+}
+
+const latest = (a: Date | null, b: Date | null = null): Date | null => (a && b ? (a > b ? a : b) : (a ?? b));
+const earliest = (a: Date | null, b: Date | null = null): Date | null => (a && b ? (a < b ? a : b) : (a ?? b));
+
+const isEmpty = ({ actor, holder, purpose, class: kinds, from, until }: Criteria): boolean =>
+  [actor, holder, purpose, kinds].some((list) => list?.length === 0) || (from !== null && until !== null && until <= from);
 
 /** Consents to be treated, and advance directives, say nothing about disclosure. Any other scope might. */
 function isAboutSomethingElse(consent: FhirResource): boolean {
   return ['treatment', 'adr'].includes(codeIn(consent.scope as Concept, systems.consentScope) ?? '');
 }
 
-const ROOT_ELEMENTS = new Set(['id', 'extension', 'type', 'period', 'actor', 'purpose']);
-
-function isBasic(consent: FhirResource, root: Provision | undefined): boolean {
+/** A Consent of another scope, or whose verification failed, permits nothing. */
+function isPermitting(consent: FhirResource): boolean {
   const unverified = ((consent.verification ?? []) as { verified?: boolean }[]).some((v) => v.verified === false);
-  const readable = Object.keys(root ?? {}).every((element) => ROOT_ELEMENTS.has(element));
-  const privacy = codeIn(consent.scope as Concept, systems.consentScope) === consentCodes.scopePrivacy;
-  return privacy && readable && !unverified && !consent.modifierExtension && !consent.implicitRules;
-}
-
-/** R4 allows no type on the root: then the policy says whether the patient opted in. Anything else counts as a denial. */
-function defaultOf(consent: FhirResource): 'permit' | 'deny' {
-  const uris = ((consent.policy ?? []) as { uri?: string }[]).map((policy) => policy.uri);
-  const optedIn = codeIn(consent.policyRule as Concept, systems.actCode) === 'OPTIN' || uris.includes(`${POLICIES}/opt-in`);
-  return optedIn && !isOptOut(consent) ? 'permit' : 'deny';
+  return codeIn(consent.scope as Concept, systems.consentScope) === consentCodes.scopePrivacy && !unverified;
 }
 
 const POLICIES = CANONICAL_BASE.replace(/\/fhir$/, '/policies');
 
+const policiesOf = (consent: FhirResource): string[] =>
+  ((consent.policy ?? []) as { uri?: string }[]).flatMap((policy) => policy.uri ?? []);
+
+const isOptIn = (consent: FhirResource): boolean =>
+  !isOptOut(consent) &&
+  (codeIn(consent.policyRule as Concept, systems.actCode) === 'OPTIN' || policiesOf(consent).includes(`${POLICIES}/opt-in`));
+
 function isOptOut(consent: FhirResource): boolean {
-  const uris = ((consent.policy ?? []) as { uri?: string }[]).map((policy) => policy.uri);
   const code = codeIn(consent.policyRule as Concept, systems.actCode);
-  return ['OPTOUT', 'OPTOUTE', 'EMRGONLY'].includes(code ?? '') || uris.includes(`${POLICIES}/opt-out`);
+  return ['OPTOUT', 'OPTOUTE', 'EMRGONLY'].includes(code ?? '') || policiesOf(consent).includes(`${POLICIES}/opt-out`);
 }
 
-/** The denials of a provision and of those nested in it; what one does not limit it inherits. */
-function denialsOf(provision: Provision, path: string, parent: Limits, type: string | undefined, offset: string): CompiledRule[] {
-  const limits = limitsOf(provision, parent, offset);
-  const nested = (provision.provision ?? []).flatMap((p, i) => denialsOf(p, `${path}.provision[${i}]`, limits, p.type, offset));
-  const own = type === 'permit' ? [] : [ruleOf(path, 'deny', limits)];
-  return [...own, ...nested].filter((rule) => !isEmpty(rule));
+function namesBreakGlass(provision: Provision | undefined, depth = 1): boolean {
+  if (!provision || depth > DEEPEST_PROVISION) return false;
+  const named = (provision.purpose ?? []).some((c) => c.system === systems.actReason && c.code === 'BTG');
+  return named || (provision.provision ?? []).some((p) => namesBreakGlass(p, depth + 1));
 }
-
-function limitsOf(provision: Provision, parent: Limits, offset: string): Limits {
-  const actor = provision.actor ? actorsOf(provision.actor) : parent.actor;
-  const purpose = provision.purpose ? purposesOf(provision.purpose) : { codes: parent.purpose, exact: true };
-  const period = provision.period ? periodOf(provision.period, offset) : parent.period;
-  const exact = parent.exact && actor !== undefined && purpose.exact && (!provision.period || period !== undefined);
-  return { actor: actor ?? null, purpose: purpose.codes, period, exact };
-}
-
-/** Recipients of information: HL7 v3 ParticipationType IRCP, PRCP. Undefined when one of them can't be read. */
-function actorsOf(actors: NonNullable<Provision['actor']>): string[] | undefined {
-  const references = actors.map(({ role, reference }) => {
-    const isRecipient = role?.coding?.some((c) => c.code === 'IRCP' || c.code === 'PRCP');
-    const target = localReference(reference?.reference ?? '');
-    return isRecipient && /^(Organization|Practitioner)\/[A-Za-z0-9\-.]{1,64}$/.test(target) ? target : undefined;
-  });
-  return references.every((r) => r !== undefined) ? references : undefined;
-}
-
-/** Purposes of the hub that a code stands for, itself and what HL7 puts under it. Payment and marketing stand for none that can be asked for. */
-const PURPOSES_OF_CODE: Readonly<Record<string, readonly string[]>> = {
-  TREAT: ['TREAT', 'ETREAT'],
-  ETREAT: ['ETREAT'],
-  BTG: ['BTG'],
-  HRESCH: ['HRESCH'],
-  HOPERAT: ['HOPERAT', 'HCOMPL'],
-  PUBHLTH: ['PUBHLTH'],
-  PATRQT: ['PATRQT'],
-  HCOMPL: ['HCOMPL'],
-  HPAYMT: [],
-  HMARKT: [],
-};
-
-/** `exact: false`: a code can't be read; as a limit of a denial it then limits nothing. */
-function purposesOf(codings: NonNullable<Provision['purpose']>): { codes: string[] | null; exact: boolean } {
-  const known = codings.map((c) => (c.system === systems.actReason ? PURPOSES_OF_CODE[c.code ?? ''] : undefined));
-  if (known.some((codes) => codes === undefined)) return { codes: null, exact: false };
-  return { codes: [...new Set(known.flatMap((codes) => codes ?? []))], exact: true };
-}
-
-/** A FHIR period with its precision: an end of `2024-12-31` includes that day. Undefined when it can't be read. */
-function periodOf(period: { start?: string; end?: string }, offset: string): DateRange | undefined {
-  const range = dateRange(period, offset);
-  const lost = (period.start && !range?.from) || (period.end && !range?.until);
-  const backwards = range?.from && range.until && range.until <= range.from;
-  return lost || backwards ? undefined : range;
-}
-
-const ruleOf = (provision: string, decision: 'permit' | 'deny', { actor, purpose, period }: Limits): CompiledRule => ({
-  provision,
-  decision,
-  actor,
-  purpose,
-  from: period?.from,
-  until: period?.until,
-});
-
-const isEmpty = (rule: CompiledRule): boolean => rule.actor?.length === 0 || rule.purpose?.length === 0;

@@ -4,11 +4,11 @@ import type { Queryable } from '../../store/database.js';
 import { idOf } from '../../store/fhir-elements.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource } from '../../store/resources.js';
 import type { FhirResource } from '../../store/search-keys.js';
-import { sql } from '../../store/sql.js';
+import { raw, type Sql, sql } from '../../store/sql.js';
 import type { ResourceWriter, WriteRequest } from '../write-request.js';
 import { isSamePerson, nowhere, refused } from '../write-rules.js';
 import { type Majority, wardsOf } from './guardianships.sql.js';
-import { compileConsent } from './consent-rules.js';
+import { compileConsent, DEEPEST_PROVISION, isWithinBounds, MOST_PROVISIONS } from './consent-rules.js';
 import { lockPersons } from './lock-persons.js';
 
 /** Writer for Consent: a patient for herself, a hospital for its own Patients. It takes effect with the commit, at every hospital of the person. */
@@ -55,8 +55,13 @@ interface Speaker {
   guardian: string | undefined;
 }
 
-/** The consent with the mark of who gave it, which its writer can't choose. */
+/** The consent with the mark of who gave it, which its writer can't choose. @throws Refusal 422 for one that is too large to be read. */
 function signed({ caller, resource }: WriteRequest, { guardian }: Speaker): FhirResource {
+  if (!isWithinBounds(resource))
+    throw refused(
+      `A consent has at most ${MOST_PROVISIONS} provisions, nested at most ${DEEPEST_PROVISION} deep.`,
+      'Consent.provision',
+    );
   const { source: _source, ...meta } = resource.meta ?? {};
   if (guardian)
     return { ...resource, meta: { ...meta, source: BY_GUARDIAN }, performer: [{ reference: `RelatedPerson/${guardian}` }] };
@@ -84,24 +89,30 @@ async function speakerOf(tx: Queryable, { caller, resource }: WriteRequest, majo
   return { custodianId: patient.custodian_id, guardian };
 }
 
+const COLUMNS: Sql =
+  raw(`consent_id, consent_version, provision, decision, place, last, btg, policy, actor, holder, purpose, class, level, sensitivity,
+    data, data_refers, data_referred, author, data_from, data_until`);
+
 /** Replaces the rules of these consents, and copies them to the other Patients of the same persons. */
-async function recordRules(tx: Queryable, rows: readonly ResourceRow[], utcOffset: string): Promise<void> {
+export async function recordRules(tx: Queryable, rows: readonly ResourceRow[], utcOffset: string): Promise<void> {
   const rules = rows.flatMap((row) =>
     compileConsent(toResource(row), utcOffset).map((rule) => ({
       ...rule,
       consent_id: row.id,
       patient_id: row.patient_id,
-      version: row.version,
+      consent_version: row.version,
     })),
   );
   const patientIds = [...new Set(rows.map((row) => row.patient_id))];
   await lockPersons(tx, patientIds);
   await tx.query(sql`delete from consent_rule where consent_id = any(${rows.map((row) => row.id)}::text[])`);
   await tx.query(sql`
-    insert into consent_rule (consent_id, patient_id, consent_version, provision, decision, actor, purpose, valid_from, valid_until)
-    select n.consent_id, n.patient_id, n.version, n.provision, n.decision, n.actor, n.purpose, coalesce(n."from", '-infinity'), coalesce(n."until", 'infinity')
+    insert into consent_rule (${COLUMNS}, patient_id, valid_from, valid_until)
+    select ${COLUMNS}, patient_id, coalesce("from", '-infinity'), coalesce("until", 'infinity')
     from json_to_recordset(${JSON.stringify(rules)}::json) as n
-      (consent_id text, patient_id text, version integer, provision text, decision text, actor text[], purpose text[], "from" timestamptz, "until" timestamptz)`);
+      (consent_id text, patient_id text, consent_version integer, provision text, decision text, place integer, last integer, btg boolean, policy text[],
+       actor text[], holder text[], purpose text[], class text[], level smallint, sensitivity text[], data text[], data_refers text[], data_referred text[],
+       author text[], data_from timestamptz, data_until timestamptz, "from" timestamptz, "until" timestamptz)`);
   await copyRules(tx, patientIds);
 }
 
@@ -122,8 +133,8 @@ export async function refreshConsents(tx: Queryable, patientIds: readonly string
 /** The rules that stand at a consent's own Patient hold for the linked ones too. */
 async function copyRules(tx: Queryable, patientIds: readonly string[]): Promise<void> {
   await tx.query(sql`
-    insert into consent_rule (consent_id, patient_id, consent_version, provision, decision, actor, purpose, valid_from, valid_until)
-    select c.consent_id, mate.patient_id, c.consent_version, c.provision, c.decision, c.actor, c.purpose, c.valid_from, c.valid_until
+    insert into consent_rule (${COLUMNS}, patient_id, valid_from, valid_until)
+    select ${COLUMNS}, mate.patient_id, c.valid_from, c.valid_until
     from consent_rule c
     join resource r on r.type = 'Consent' and r.id = c.consent_id and r.patient_id = c.patient_id and not r.deleted
     join cross_reference own on own.patient_id = c.patient_id

@@ -1,4 +1,3 @@
-import type { Config } from '../../config.js';
 import type { Queryable } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import type { Caller } from '../caller.js';
@@ -7,7 +6,7 @@ import type { Access } from '../decision.js';
 import { CallerAccess } from './caller-access.js';
 import { type CallerFacts, type FactStamp, factStamp, readCallerFacts, stillHold } from './caller-facts.sql.js';
 import type { Majority } from './guardianships.sql.js';
-import { conditionsFor } from './conditions.js';
+import { conditionsFor, type PolicySettings } from './conditions.js';
 import { factsUnder, rowUnder } from './hypothesis.js';
 import { epochInForce } from './epochs.sql.js';
 import { PoliciesInProcess } from './policies-in-process.js';
@@ -28,7 +27,7 @@ export interface AccessOptions {
  * not built that epoch yet does so before it answers, and one that can't fails the request. Nothing else has to reach a process in time.
  */
 export async function createAccess(
-  config: Pick<Config, 'consentRequiredFor'> & Partial<Majority>,
+  config: PolicySettings & Partial<Majority>,
   options: AccessOptions = {},
 ): Promise<PolicyAccess> {
   const onFailure = options.onFailure ?? (() => undefined);

@@ -1,18 +1,31 @@
 import type { Evidence, RowWithEvidence } from '../decision.js';
 import { and, or, raw, type Sql, sql } from '../../store/sql.js';
 
-/** A rule of a consent, as far as it may matter here. Times are microseconds since 1970; null: without bound. */
+/** A provision of a consent in force at some time (see `CompiledRule`). Times are microseconds since 1970; null: without bound. */
 export interface ConsentRule {
   id: string;
   version: number;
   provision: string;
   decision: 'permit' | 'deny';
-  /** `Organization/x` or `Practitioner/x`; null: whoever. */
+  place: number;
+  last: number;
+  btg: boolean;
+  policy: string[];
   actor: string[] | null;
-  /** null: whatever for. */
+  holder: string[] | null;
   purpose: string[] | null;
+  class: string[] | null;
+  level: number | null;
+  sensitivity: string[] | null;
+  data: string[] | null;
+  data_refers: string[] | null;
+  author: string[] | null;
+  /** One of the records that it names refers to this one. */
+  referred: boolean;
   from: number | null;
   until: number | null;
+  data_from: number | null;
+  data_until: number | null;
 }
 
 /** A row and what stands about it in the fact tables. */
@@ -23,6 +36,10 @@ export interface Seen {
   /** null: the patient is not registered with the caller's organization; true: the record is of its own Patient; false: of one linked to it. */
   registered: boolean | null;
   consents: readonly ConsentRule[];
+  /** What the record refers to, who is named as its author, and the end of its date (microseconds, excluded; null: open or unknown). */
+  refers: readonly string[];
+  authors: readonly string[];
+  dateUntil: number | null;
 }
 
 /**
@@ -37,7 +54,7 @@ export interface Term {
   readonly excludes?: readonly Term[];
 }
 
-const when = (holds: boolean, ...evidence: Evidence[]): Evidence[] | undefined => (holds ? evidence : undefined);
+export const when = (holds: boolean, ...evidence: Evidence[]): Evidence[] | undefined => (holds ? evidence : undefined);
 
 export const always: Term = { sql: raw('true'), test: () => [] };
 export const never: Term = { sql: raw('false'), test: () => undefined };
@@ -131,12 +148,6 @@ export function kindIn(types: readonly string[], among?: readonly string[]): Ter
   return { sql: sql`r.type = any(${types}::text[])`, test: ({ row }) => when(types.includes(row.type)) };
 }
 
-/** The record carries one of these sensitivity labels, `system|code`. */
-export const labelled = (labels: readonly string[]): Term => ({
-  sql: sql`r.labels && ${labels}::text[]`,
-  test: ({ row }) => when(row.labels.some((label) => labels.includes(label))),
-});
-
 /** The record is about one of these Patients. */
 export function aboutPatient(patientIds: readonly string[]): Term {
   const ids = patientIds.filter(Boolean);
@@ -184,7 +195,7 @@ export const partyTo = (organizationId: string): Term =>
  * Whether there is such a row, looked up for each record by itself. As `exists` it would, in a search over many records, become a hash of all
  * such rows of the region before the first record is found (20 ms for 40,000 consent rules), though a page needs a few.
  */
-const eachTime = (rows: Sql): Sql => sql`((select true ${rows} limit 1) is true)`;
+export const eachTime = (rows: Sql): Sql => sql`((select true ${rows} limit 1) is true)`;
 
 /** The patient of the record, or a Patient linked with it, is registered with the organization: a treatment relationship. */
 export const registeredWith = (organizationId: string): Term =>
@@ -272,31 +283,6 @@ export function granted(
     test: ({ row }) => {
       const grant = byRecord.get(`${row.type}/${row.id} ${row.custodian_id}`);
       return when(grant !== undefined, { kind: 'grant', id: grant ?? '' });
-    },
-  };
-}
-
-/** A consent of the patient in force says this about the caller and the purpose. */
-export function consentSays(decision: 'permit' | 'deny', caller: { actors: readonly string[]; purpose: string }): Term {
-  const applies = (c: ConsentRule, now: number): boolean =>
-    c.decision === decision &&
-    (c.actor === null || c.actor.some((actor) => caller.actors.includes(actor))) &&
-    (c.purpose === null || c.purpose.includes(caller.purpose)) &&
-    (c.from === null || c.from <= now) &&
-    (c.until === null || now < c.until);
-  return {
-    sql: eachTime(sql`
-      from consent_rule c
-      where c.patient_id = r.patient_id and c.decision = ${decision}
-        and (c.actor is null or c.actor && ${caller.actors}::text[])
-        and (c.purpose is null or ${caller.purpose} = any(c.purpose))
-        and c.valid_from <= now() and now() < c.valid_until`),
-    test: ({ consents, now }) => {
-      const found = consents.filter((c) => applies(c, now));
-      return when(
-        found.length > 0,
-        ...found.map((c) => ({ kind: 'consent', id: c.id, version: c.version, provision: c.provision })),
-      );
     },
   };
 }

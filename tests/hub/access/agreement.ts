@@ -1,10 +1,14 @@
 import type { Action } from '../../../hub/access/caller.js';
+import { consentCaller } from '../../../hub/access/policy/conditions.js';
+import { consentSays } from '../../../hub/access/policy/consent-terms.js';
+import { rowEvidence, seenOf } from '../../../hub/access/policy/row-evidence.sql.js';
 import type { Access, RequestAccess, RowWithEvidence } from '../../../hub/access/decision.js';
 import type { Queryable } from '../../../hub/store/database.js';
 import { columns } from '../../../hub/store/resources.js';
 import { join, raw, sql } from '../../../hub/store/sql.js';
+import { consentSays as oracleOfConsent } from './consent-oracle.js';
 import { oracle } from './oracle.js';
-import { askers, callerOf, type World } from './world.js';
+import { askers, callerOf, consentAskers, SETTINGS, type World } from './world.js';
 import { idOf } from './world-database.js';
 
 export const actions: readonly Action[] = ['know', 'read', 'retrieve', 'score', 'disclose', 'write'];
@@ -62,6 +66,39 @@ export async function compare(tx: Queryable, access: Access, world: World): Prom
         if (!counted || decision.allowed !== expected || selected[action] !== expected || ofType !== expected)
           result.differences.push(
             `${JSON.stringify(asker)} ${action} ${JSON.stringify(record)}: oracle ${expected}, casbin ${decision.allowed} (${decision.rule}), sql ${selected[action]}, of its type ${ofType}, counted in ${selected.read_ways} ways`,
+          );
+      }
+    }
+  }
+  return result;
+}
+
+/** What consents say by themselves, of each caller and record: also to purposes that no rule allows anything for. */
+export async function compareConsents(tx: Queryable, world: World): Promise<Comparison> {
+  const result: Comparison = { asked: 0, allowed: 0, differences: [] };
+  const evidence = rowEvidence('h0');
+  const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${evidence} from resource r where r.type <> 'Consent'`);
+  for (const asker of consentAskers) {
+    const caller = consentCaller(callerOf(asker, world), SETTINGS);
+    const forms = {
+      deny: consentSays('deny', caller),
+      permit: consentSays('permit', caller),
+      label: consentSays('permit', caller, true),
+    };
+    const bySql = await tx.query<Record<string, boolean | string>>(sql`
+      select r.type, r.id, ${forms.deny.sql} as deny, ${forms.permit.sql} as permit, ${forms.label.sql} as label from resource r where r.type <> 'Consent'`);
+    for (const record of world.records) {
+      const isRecord = (row: { type?: unknown; id?: unknown }) => row.type === record.type && row.id === idOf(world, record);
+      const seen = seenOf(rows.find(isRecord)!);
+      const selected = bySql.find(isRecord)!;
+      for (const form of ['deny', 'permit', 'label'] as const) {
+        const expected = oracleOfConsent(world, asker, record, form === 'deny' ? 'deny' : 'permit', form === 'label');
+        const found = forms[form].test(seen) !== undefined;
+        result.asked++;
+        if (expected) result.allowed++;
+        if (found !== expected || selected[form] !== expected)
+          result.differences.push(
+            `${JSON.stringify(asker)} ${form} ${JSON.stringify(record)} r${world.records.indexOf(record)}: oracle ${expected}, test ${found}, sql ${selected[form]}; ${JSON.stringify(world.consents.filter((c) => c.person === record.person))}`,
           );
       }
     }

@@ -1,4 +1,5 @@
 import type { Action } from '../../../hub/access/caller.js';
+import { consentSays, levelOf } from './consent-oracle.js';
 import { type Asker, CONSENT_REQUIRED, type Limits, type RecordOf, type Validity, type World } from './world.js';
 
 /** Whether an action is allowed, found a second time from the rules as people say them: plain loops, nothing shared with the hub. */
@@ -62,7 +63,7 @@ function isDenied(world: World, asker: Asker, record: RecordOf): boolean {
   if (own) return false;
   if (world.suspended[record.custodian] || (asker.hospital !== null && world.suspended[asker.hospital])) return true;
   if (record.type === 'Task' || ofOwnPatient) return false;
-  return denied || record.restricted;
+  return denied || (levelOf(record) >= 4 && !consentSays(world, asker, record, 'permit', true));
 }
 
 function isSelf(world: World, asker: Asker, record: RecordOf): boolean {
@@ -157,20 +158,6 @@ function covers(limits: Limits, asker: Asker, record: RecordOf): boolean {
   if (limits.modality && (record.modality.length === 0 || record.modality.some((m) => !limits.modality!.includes(m))))
     return false;
   return !limits.bodySite || (record.bodySite.length > 0 && !record.bodySite.some((b) => !limits.bodySite!.includes(b)));
-}
-
-function consentSays(world: World, asker: Asker, record: RecordOf, decision: 'permit' | 'deny'): boolean {
-  const person = world.persons[record.person]!;
-  const names = [
-    `Organization/h${asker.hospital}`,
-    ...(asker.role === 'physician' ? [`Practitioner/doctor-${asker.hospital}`] : []),
-  ];
-  return world.consents.some((c) => {
-    if (c.person !== record.person || !(c.hospital === record.hospital || person.linked)) return false;
-    if (c.decision !== decision || !isNow(c.valid)) return false;
-    if (c.purpose && !c.purpose.includes(asker.purpose)) return false;
-    return !c.actor || c.actor.some((a) => names.includes(a));
-  });
 }
 
 /** Half-open: from the first instant, until before the last. */

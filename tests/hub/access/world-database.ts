@@ -1,13 +1,13 @@
 import type { PoolClient } from 'pg';
 import { putInForce } from '../../../hub/access/policy/agreement-facts.sql.js';
 import { type AgreementTerms, digestOf } from '../../../hub/access/policy/agreement-terms.js';
-import { refreshConsents } from '../../../hub/access/policy/consents.js';
+import { recordRules, refreshConsents } from '../../../hub/access/policy/consents.js';
 import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';
 import type { Database, Queryable } from '../../../hub/store/database.js';
-import { raw, type Sql, sql } from '../../../hub/store/sql.js';
+import { createResources } from '../../../hub/store/resources.js';
+import { join, raw, type Sql, sql } from '../../../hub/store/sql.js';
+import { resourceOf as consentResource } from './consent-world.js';
 import { HOSPITALS, type Limits, type RecordOf, type Signatures, type Validity, type World } from './world.js';
-
-const RESTRICTED = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R';
 
 /**
  * A transaction whose now() is a whole millisecond, so that a date can stand exactly on a boundary. Worlds come and go inside it.
@@ -168,28 +168,17 @@ async function createPersons(tx: Queryable, world: World): Promise<void> {
     ...world.records.filter((r) => r.type !== 'Patient').map((r) => resourceOf(r.type, idOf(world, r), r)),
     ...patients.map(({ id, person, hospital }) => {
       const record = inRecords.get(id);
-      return sql`('Patient', ${id}, ${id}, ${`h${hospital}`}, 1, now(), '{}', '{}', ${bornBefore(world.persons[person]!.majority)}, ${record?.restricted ? [RESTRICTED] : []}::text[], '{}', '{}', '{}')`;
+      return sql`('Patient', ${id}, ${id}, ${`h${hospital}`}, 1, now(), '{}', '{}', ${bornBefore(world.persons[person]!.majority)}, null::timestamptz, ${labelsOf(record)}::text[], '{}', ${record?.refers ?? []}::text[], ${record?.authors ?? []}::text[], '{}', '{}')`;
     }),
-    ...world.consents.map(
-      (c, i) =>
-        sql`('Consent', ${patientId(c.person, c.hospital)}, ${`c${i}`}, ${`h${c.hospital}`}, 1, now(), '{}', '{}', null::timestamptz, '{}', '{}', '{}', '{}')`,
-    ),
   ];
   await insert(
     tx,
     raw(
-      'resource (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, date_from, labels, parties, tokens, content)',
+      'resource (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, date_from, date_until, labels, parties, refers, authors, tokens, content)',
     ),
     rows,
   );
-  await insert(
-    tx,
-    raw('consent_rule (consent_id, patient_id, consent_version, provision, decision, actor, purpose, valid_from, valid_until)'),
-    world.consents.map(
-      (c, i) =>
-        sql`(${`c${i}`}, ${patientId(c.person, c.hospital)}, 1, 'provision', ${c.decision}, ${c.actor}::text[], ${c.purpose}::text[], ${validityOf(c.valid)})`,
-    ),
-  );
+  await createConsents(tx, world);
   await insert(
     tx,
     raw('cross_reference (patient_id, cluster_id)'),
@@ -212,13 +201,24 @@ const bornBefore = (majority: number | null): Sql =>
   majority === null
     ? raw('null::timestamptz')
     : sql`(((now() + ${majority} * interval '1 microsecond') at time zone '+08:00'::interval) - interval '18 years') at time zone '+08:00'::interval`;
+async function createConsents(tx: Queryable, world: World): Promise<void> {
+  const [instant] = await tx.query<{ now: Date }>(sql`select now() as now`);
+  const writes = world.consents.map((c, i) => ({
+    resource: { ...consentResource(c, patientId(c.person, c.hospital), instant!.now), id: `c${i}` },
+    custodianId: `h${c.hospital}`,
+  }));
+  await recordRules(tx, await createResources(tx, writes), '+08:00');
+}
+
+const labelsOf = (r: RecordOf | undefined): string[] => (r?.labels ?? []).map(({ system, code }) => `${system}|${code}`);
 
 function resourceOf(type: string, id: string, r: RecordOf): Sql {
   const started =
     r.sinceBoundary === null
       ? raw('null::timestamptz')
       : sql`now() - interval '720 hours' + ${r.sinceBoundary} * interval '1 millisecond'`;
-  return sql`(${type}, ${patientId(r.person, r.hospital)}, ${id}, ${`h${r.custodian}`}, 1, now(), ${r.modality}::text[], ${r.bodySite}::text[], ${started}, ${r.restricted ? [RESTRICTED] : []}::text[], ${r.parties.map((h) => `h${h}`)}::text[], '{}', '{}')`;
+  const ended = r.lasts === null ? raw('null::timestamptz') : sql`${started} + ${r.lasts} * interval '1 millisecond'`;
+  return sql`(${type}, ${patientId(r.person, r.hospital)}, ${id}, ${`h${r.custodian}`}, 1, now(), ${r.modality}::text[], ${r.bodySite}::text[], ${started}, ${ended}, ${labelsOf(r)}::text[], ${r.parties.map((h) => `h${h}`)}::text[], ${r.refers}::text[], ${r.authors}::text[], '{}', '{}')`;
 }
 
 const limitsOf = (l: Limits): Sql => sql`${l.modality}::text[], ${l.bodySite}::text[], ${l.purpose}::text[], ${l.days}::integer`;
@@ -227,5 +227,5 @@ const instant = (micros: number | null, open: string): Sql =>
 const validityOf = ({ from, until }: Validity): Sql => sql`${instant(from, '-infinity')}, ${instant(until, 'infinity')}`;
 
 async function insert(tx: Queryable, into: Sql, rows: readonly Sql[]): Promise<void> {
-  for (const row of rows) await tx.query(sql`insert into ${into} values ${row}`);
+  if (rows.length > 0) await tx.query(sql`insert into ${into} values ${join(rows, ', ')}`);
 }

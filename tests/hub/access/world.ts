@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { Caller, Purpose, Role } from '../../../hub/access/caller.js';
+import { type ConsentOf, consents, ENCOUNTER, GROUP, LABELS, STOPS_BREAK_GLASS } from './consent-world.js';
 
 /** A small region. Hospitals are numbers; every date stands on one side of a boundary or on it. */
 export interface World {
@@ -13,14 +14,7 @@ export interface World {
   guardians: { person: number; hospital: number; kind: 'parent' | 'guardian'; valid: Validity; bound: boolean }[];
   records: RecordOf[];
   grants: { record: number; custodian: number; to: number; toPractitioner: number | null; valid: Validity; ended: boolean }[];
-  consents: {
-    person: number;
-    hospital: number;
-    decision: 'permit' | 'deny';
-    actor: string[] | null;
-    purpose: Purpose[] | null;
-    valid: Validity;
-  }[];
+  consents: ConsentOf[];
   /** Exceptional accesses, by the index that a token names: a doctor's session, an officer's case. */
   sessions: Session[];
 }
@@ -50,7 +44,13 @@ export interface RecordOf {
   bodySite: string[];
   /** Milliseconds after the boundary of 30 days ago; null: undated. */
   sinceBoundary: number | null;
-  restricted: boolean;
+  /** Length in milliseconds; null: open. */
+  lasts: number | null;
+  labels: { system: string; code: string }[];
+  /** `Type/id` and URLs that it refers to. */
+  refers: string[];
+  /** `?`: it is left open who it was. */
+  authors: string[];
   parties: number[];
 }
 
@@ -76,6 +76,12 @@ export interface Validity {
 
 export const HOSPITALS = 4;
 export const CONSENT_REQUIRED: readonly Purpose[] = ['HRESCH'];
+/** The region's settings, as the hub is given them. */
+export const SETTINGS = {
+  consentRequiredFor: [...CONSENT_REQUIRED],
+  breakGlassStoppedBy: [STOPS_BREAK_GLASS],
+  breakGlassGroups: [GROUP],
+};
 
 const hospital = fc.integer({ min: 0, max: HOSPITALS - 1 });
 const person = fc.integer({ min: 0, max: 2 });
@@ -125,7 +131,25 @@ const record: fc.Arbitrary<RecordOf> = fc
     modality: fc.subarray(['CT', 'MR']),
     bodySite: fc.subarray(['CHEST', 'HEAD']),
     sinceBoundary: fc.constantFrom(null, -1, 0, 1, 86_400_000),
-    restricted: seldom,
+    lasts: fc.constantFrom(1, 1, 86_400_000, null),
+    labels: fc.oneof(
+      { weight: 5, arbitrary: fc.constant<RecordOf['labels']>([]) },
+      {
+        weight: 2,
+        arbitrary: fc.oneof(
+          fc.subarray(LABELS, { maxLength: 2 }),
+          fc.constant(LABELS.filter(({ code }) => code === 'PSY' || code === 'HIV')),
+        ),
+      },
+    ),
+    refers: fc.subarray([ENCOUNTER, 'ImagingStudy/r0', 'ImagingStudy/r0', 'ImagingStudy/r1'], { maxLength: 2 }),
+    authors: fc.constantFrom<string[][]>(
+      [],
+      ['Practitioner/doctor-1'],
+      ['Practitioner/doctor-2', 'Organization/h2'],
+      ['Organization/h2', '?'],
+      ['Device/d'],
+    ),
     parties: fc.subarray([0, 1, 2, 3], { maxLength: 2 }),
   })
   .map(({ author, ...r }) => ({
@@ -134,14 +158,6 @@ const record: fc.Arbitrary<RecordOf> = fc
     ...(r.type === 'Patient' ? { modality: [], bodySite: [], sinceBoundary: null } : {}),
     ...(r.type === 'Task' || r.type === 'DiagnosticReport' ? {} : { parties: [] }),
   }));
-
-const actor = fc.constantFrom<(string[] | null)[]>(
-  null,
-  null,
-  ['Organization/h0'],
-  ['Organization/h1', 'Practitioner/doctor-2'],
-  ['Practitioner/doctor-3'],
-);
 
 const session = (kind: Session['kind'], by: fc.Arbitrary<number>): fc.Arbitrary<Session> =>
   fc.record({
@@ -201,20 +217,31 @@ export const worlds: fc.Arbitrary<World> = fc
       }),
       { maxLength: 6 },
     ),
-    consents: fc.array(
-      fc.record({
-        person,
-        hospital,
-        decision: fc.constantFrom('permit' as const, 'deny' as const),
-        actor,
-        purpose: limit<Purpose>('TREAT', 'HRESCH'),
-        valid: validity,
-      }),
-      { maxLength: 4 },
-    ),
+    consents: fc.array(consents(person, hospital), { maxLength: 4 }),
     sessions: fc.tuple(session('break-glass', fc.constantFrom(0, 0, 0, 1)), session('oversight', fc.constantFrom(3, 3, 3, 2))),
   })
   .map((w) => settled({ ...w, records: distinct(w.records) }));
+
+/** One person, whose Patients are linked and whose records are many: worlds in which consents alone make the difference. */
+export const consentWorlds: fc.Arbitrary<World> = fc
+  .record({
+    records: fc.array(record, { minLength: 24, maxLength: 24 }),
+    consents: fc.array(consents(fc.constant(0), hospital), { minLength: 1, maxLength: 2 }),
+  })
+  .map((w) =>
+    settled({
+      suspended: Array.from({ length: HOSPITALS }, () => false),
+      consortia: [],
+      members: [],
+      agreements: [],
+      grants: [],
+      persons: [{ at: Array.from({ length: HOSPITALS }, () => true), linked: true, majority: null }],
+      records: distinct(w.records.map((r) => ({ ...r, person: 0 }))),
+      consents: w.consents,
+      sessions: [],
+      guardians: [],
+    }),
+  );
 
 type Draft = Omit<World, 'grants'> & { grants: (Omit<World['grants'][number], 'custodian'> & { wrongCustodian: boolean })[] };
 
@@ -300,4 +327,12 @@ export const askers: readonly Asker[] = [
   { role: 'patient', purpose: 'PATRQT', hospital: null, patient: { person: 0, hospital: 0 } },
   { role: 'patient', purpose: 'PATRQT', hospital: null, guardian: true },
   { role: 'patient', purpose: 'PATRQT', hospital: null, guardian: true, patient: { person: 2, hospital: 1 } },
+];
+
+/** Those whom consents tell apart: recipients by name, and purposes. */
+export const consentAskers: readonly Asker[] = [
+  { role: 'physician', purpose: 'TREAT', hospital: 2 },
+  { role: 'physician', purpose: 'HRESCH', hospital: 1 },
+  { role: 'physician', purpose: 'BTG', hospital: 0 },
+  { role: 'hospital-system', purpose: 'ETREAT', hospital: 3 },
 ];
