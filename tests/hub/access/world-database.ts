@@ -4,7 +4,6 @@ import { type AgreementTerms, digestOf } from '../../../hub/access/policy/agreem
 import { recordRules, refreshConsents } from '../../../hub/access/policy/consents.js';
 import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';
 import type { Database, Queryable } from '../../../hub/store/database.js';
-import { createResources } from '../../../hub/store/resources.js';
 import { join, raw, type Sql, sql } from '../../../hub/store/sql.js';
 import { resourceOf as consentResource } from './consent-world.js';
 import { HOSPITALS, type Limits, type RecordOf, type Signatures, type Validity, type World } from './world.js';
@@ -203,11 +202,39 @@ const bornBefore = (majority: number | null): Sql =>
     : sql`(((now() + ${majority} * interval '1 microsecond') at time zone '+08:00'::interval) - interval '18 years') at time zone '+08:00'::interval`;
 async function createConsents(tx: Queryable, world: World): Promise<void> {
   const [instant] = await tx.query<{ now: Date }>(sql`select now() as now`);
-  const writes = world.consents.map((c, i) => ({
-    resource: { ...consentResource(c, patientId(c.person, c.hospital), instant!.now), id: `c${i}` },
-    custodianId: `h${c.hospital}`,
+  const rows = world.consents.map((c, i) => {
+    const { resourceType: type, ...content } = consentResource(c, patientId(c.person, c.hospital), instant!.now);
+    return {
+      type,
+      id: `c${i}`,
+      patient_id: patientId(c.person, c.hospital),
+      custodian_id: `h${c.hospital}`,
+      content: JSON.stringify(content),
+    };
+  });
+  await insert(
+    tx,
+    raw(
+      'resource (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, labels, parties, tokens, content)',
+    ),
+    rows.map(
+      (row) =>
+        sql`(${row.type}, ${row.patient_id}, ${row.id}, ${row.custodian_id}, 1, now(), '{}', '{}', '{}', '{}', '{}', ${row.content}::json)`,
+    ),
+  );
+  const stored = rows.map((row) => ({
+    ...row,
+    version: 1,
+    last_updated: instant!.now,
+    deleted: false,
+    modality: [],
+    body_site: [],
+    date_from: null,
+    labels: [],
+    parties: [],
+    meta: null,
   }));
-  await recordRules(tx, await createResources(tx, writes), '+08:00');
+  await recordRules(tx, stored, '+08:00');
 }
 
 const labelsOf = (r: RecordOf | undefined): string[] => (r?.labels ?? []).map(({ system, code }) => `${system}|${code}`);
