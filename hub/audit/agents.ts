@@ -12,6 +12,11 @@ const DESTINATION = dcm('110152', 'Destination Role ID');
 const APPLICATION = dcm('110150', 'Application');
 const AUTHORIZATION_SERVER: Coding = { system: systems.extraSecurityRole, code: 'authserver', display: 'authorization server' };
 const TOKEN_SERVER: Coding = { system: USER_AGENTS, code: 'AuthzOauthService' };
+const PROVIDER: Coding = {
+  system: 'http://terminology.hl7.org/CodeSystem/v3-RoleClass',
+  code: 'PROV',
+  display: 'healthcare provider',
+};
 const CUSTODIAN: Coding = { system: systems.snomed, code: '159541003', display: 'Record keeping/library clerk' };
 const AUTHORIZER: Coding = { system: systems.snomed, code: '429577009', display: 'Patient Advocate' };
 
@@ -21,7 +26,12 @@ interface Node {
 }
 
 /** Who took part, in the roles that the pattern of IHE BALP gives them; then the organization that asked and the one that holds the record. */
-export function agentsOf(row: AuditRow, pattern: Pattern, fhirBase: string): AuditEventAgent[] {
+export function agentsOf(
+  row: AuditRow,
+  pattern: Pattern,
+  fhirBase: string,
+  names: ReadonlyMap<string, string>,
+): AuditEventAgent[] {
   const server: Node = { who: { display: 'Regional imaging federation hub' }, network: { address: fhirBase, type: '5' } };
   const client: Node = {
     who: row.client_id ? { identifier: { value: row.client_id } } : { display: 'unknown' },
@@ -30,8 +40,8 @@ export function agentsOf(row: AuditRow, pattern: Pattern, fhirBase: string): Aud
   return [
     ...nodes(row, pattern, client, server),
     user(row),
-    ...(row.organization_id ? [organization(row.organization_id)] : []),
-    ...(row.custodian_id ? [agent(CUSTODIAN, { who: { reference: `Organization/${row.custodian_id}` } })] : []),
+    ...(row.organization_id ? [agent(PROVIDER, named(row.organization_id, names))] : []),
+    ...(row.custodian_id ? [agent(CUSTODIAN, named(row.custodian_id, names))] : []),
     ...(pattern === 'disclosure' && isPermitted(row)
       ? [agent(AUTHORIZER, { who: { reference: `Patient/${row.patient_id}` } })]
       : []),
@@ -79,10 +89,7 @@ function who(row: AuditRow): Reference<never> {
     : { identifier, ...display };
 }
 
-const organization = (id: string): AuditEventAgent => ({
-  type: {
-    coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-RoleClass', code: 'PROV', display: 'healthcare provider' }],
-  },
-  who: { reference: `Organization/${id}` },
-  requestor: false,
-});
+function named(id: string, names: ReadonlyMap<string, string>): Node {
+  const name = names.get(id);
+  return { who: { reference: `Organization/${id}`, ...(name ? { display: name } : {}) } };
+}

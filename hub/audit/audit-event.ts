@@ -2,6 +2,7 @@ import type { AuditEvent, Coding } from '@medplum/fhirtypes';
 import { systems } from '../../fhir-profiles/codes.js';
 import { agentsOf } from './agents.js';
 import { entitiesOf } from './entities.js';
+import { inWords } from './in-words.js';
 import { disclosed, type Pattern, patternOf } from './pattern.js';
 import { type AuditRow, auditEventId } from './rows.js';
 import type { AuditEntry } from './vocabulary.js';
@@ -58,6 +59,8 @@ export interface ProjectionOptions {
   fhirBase: string;
   /** Whether the reader may see the search as it was typed (mayReadQuery). */
   showQuery: boolean;
+  /** Names of organizations by id. */
+  names?: ReadonlyMap<string, string>;
 }
 
 /**
@@ -67,10 +70,12 @@ export interface ProjectionOptions {
 export function toAuditEvent(row: AuditRow, options: ProjectionOptions): AuditEvent {
   const pattern = patternOf(row);
   const profile = profileOf(row, pattern);
+  const names = options.names ?? new Map();
   return {
     resourceType: 'AuditEvent',
     id: auditEventId(row),
     ...(profile ? { meta: { profile: [`${BALP}/StructureDefinition/${profile}`] } } : {}),
+    text: inWords(row, names),
     type: typeOf(row, pattern),
     subtype: subtypesOf(row, pattern),
     action: pattern === 'consent' ? 'E' : (row.action as AuditEvent['action']),
@@ -78,7 +83,7 @@ export function toAuditEvent(row: AuditRow, options: ProjectionOptions): AuditEv
     outcome: String(row.outcome) as AuditEvent['outcome'],
     ...(row.detail ? { outcomeDesc: row.detail } : {}),
     ...(row.purpose ? { purposeOfEvent: [{ coding: [{ system: systems.actReason, code: row.purpose }] }] } : {}),
-    agent: agentsOf(row, pattern, options.fhirBase),
+    agent: agentsOf(row, pattern, options.fhirBase, names),
     source: {
       site: new URL(options.fhirBase).host,
       observer: { display: 'Regional imaging federation hub' },

@@ -8,6 +8,7 @@ import type { AuditEntry } from '../audit/vocabulary.js';
 import { findResource } from '../store/resources.js';
 import { toAuditEvent } from '../audit/audit-event.js';
 import { auditView, mayReadQuery } from '../audit/audit-filter.js';
+import { organizationNames } from '../audit/organization-names.js';
 import { type AuditPosition, type AuditRow, auditEventId, parseAuditEventId } from '../audit/rows.js';
 import { openQuery } from '../audit/sealed-query.js';
 import { type AuditCriteria, readAuditEvent, searchAuditEvents } from '../audit/search.js';
@@ -28,7 +29,7 @@ async function read(deps: FhirDeps, request: FhirRequest, id: string): Promise<F
   const row = at && (await deps.db.snapshot(async (tx) => readAuditEvent(tx, await viewFor(deps, tx, request), at)));
   await audited(deps, request, 'read', row ? [row] : []);
   if (!row) throw notFound();
-  return { status: 200, body: JSON.stringify(project(deps, request, row)) };
+  return { status: 200, body: JSON.stringify(project(deps, request, row, await organizationNames(deps.db, [row]))) };
 }
 
 async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
@@ -48,7 +49,8 @@ async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirRespons
     return searchAuditEvents(tx, await viewFor(deps, tx, request), criteria);
   });
   await audited(deps, request, 'search-type', page.rows);
-  return { status: 200, body: bundle(deps, request, used, page, binding) };
+  const names = await organizationNames(deps.db, page.rows);
+  return { status: 200, body: bundle(deps, request, used, { ...page, names }, binding) };
 }
 
 /** @throws Refusal 403 when the caller's role reads no audit at all. */
@@ -117,17 +119,17 @@ async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, sh
   await deps.audit.commit(entries.length > 0 ? entries : [entry]);
 }
 
-function project(deps: FhirDeps, request: FhirRequest, row: AuditRow) {
+function project(deps: FhirDeps, request: FhirRequest, row: AuditRow, names: ReadonlyMap<string, string>) {
   const showQuery = mayReadQuery(request.caller, row);
   const opened = showQuery ? { ...row, query: openQuery(deps.db.protection, row) } : row;
-  return toAuditEvent(opened, { fhirBase: `${deps.config.publicUrl}/fhir`, showQuery });
+  return toAuditEvent(opened, { fhirBase: `${deps.config.publicUrl}/fhir`, showQuery, names });
 }
 
 function bundle(
   deps: FhirDeps,
   request: FhirRequest,
   used: readonly (readonly [string, string])[],
-  page: { rows: AuditRow[]; next?: AuditPosition },
+  page: { rows: AuditRow[]; names: ReadonlyMap<string, string>; next?: AuditPosition },
   binding: string,
 ): string {
   const base = `${deps.config.publicUrl}/fhir/AuditEvent`;
@@ -143,7 +145,7 @@ function bundle(
     });
   const entries = page.rows.map((row) => ({
     fullUrl: `${base}/${auditEventId(row)}`,
-    resource: JSON.stringify(project(deps, request, row)),
+    resource: JSON.stringify(project(deps, request, row, page.names)),
   }));
   return searchset(links, entries, undefined);
 }
