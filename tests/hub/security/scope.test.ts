@@ -11,10 +11,13 @@ beforeAll(async () => {
 });
 afterAll(() => world.hub.stop());
 
+let systems = 0;
+
 /** A system of hospital A whose registration goes no further than `scope`. */
 async function limited(scope: string): Promise<Client> {
   const { publicKey, privateKey } = await generateKeyPair('ES384', { extractable: true });
-  const id = `limited-${scope.replace(/[^A-Za-z]/g, '-')}`;
+  systems += 1;
+  const id = `limited-${systems}`;
   await registerClient(world.hub.db, {
     id,
     organizationId: 'a',
@@ -57,6 +60,30 @@ describe('a token does no more than its scope', () => {
     expect((await reader.post({ resource: `Patient/${world.patientOfA.id}`, action: 'read' }, '/access/explain')).status).toBe(
       403,
     );
+  });
+  it('looks at nothing that it could not search, on the way of a chain or _has', async () => {
+    const reader = await limited('system/ImagingStudy.rs');
+    const before = await refusals();
+    const asked = [
+      'patient.name=x',
+      'patient.identifier=A1',
+      'patient.organization.name=x',
+      'basedon.status=active',
+      '_has:Observation:derived-from:status=final',
+      '_has:Task:focus:owner.name=x',
+    ];
+    for (const query of asked) expect([query, (await reader.get(`/fhir/ImagingStudy?${query}`)).status]).toEqual([query, 403]);
+    expect(await refusals()).toBe(before + asked.length);
+    expect((await reader.get(`/fhir/ImagingStudy?patient=${world.patientOfA.id}&status:not=x`)).status).toBe(200);
+  });
+  it('includes nothing in reverse that it could not search', async () => {
+    const observation = { resourceType: 'Observation', status: 'final', code: { text: 'x' }, subject: world.studyOfA.subject };
+    await world.systems.a.post({ ...observation, derivedFrom: [{ reference: `ImagingStudy/${world.studyOfA.id}` }] });
+    const asked = `/fhir/ImagingStudy?_id=${world.studyOfA.id}&_revinclude=Observation:derived-from`;
+    const found = async (client: Client) => (await client.get(asked)).body.entry.length;
+    expect(await found(await limited('system/ImagingStudy.rs'))).toBe(1);
+    expect(await found(await limited('system/ImagingStudy.rs system/Observation.r'))).toBe(1);
+    expect(await found(await limited('system/ImagingStudy.rs system/Observation.rs'))).toBe(2);
   });
 });
 
