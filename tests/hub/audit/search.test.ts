@@ -239,6 +239,31 @@ describe('the audit, read', () => {
     expect(Buffer.from(query ?? '', 'base64').toString()).toBe('ImagingStudy?patient=p-1,p-9');
   });
 
+  it('shows a retrieval by another organization as a disclosure, one by the custodian as a read, one that was refused as neither', () => {
+    const row = {
+      ...rows[0]!,
+      type: 'rest',
+      subtype: 'retrieve',
+      action: 'R',
+      outcome: 0,
+      patient_id: 'p-1',
+      address: '192.0.2.1',
+    };
+    const projected = (more: Partial<AuditRow>) => {
+      const event = toAuditEvent({ ...row, ...more }, { fhirBase: 'https://hub.example.org/fhir', showQuery: false });
+      return [event.type?.code, event.subtype?.map((s) => s.code)];
+    };
+    const entity = ['ImagingStudy/s-1'];
+    expect(projected({ entity, custodian_id: 'a', organization_id: 'b' })).toEqual(['110106', ['disclose', 'retrieve', 'rest']]);
+    expect(projected({ entity, custodian_id: 'a', organization_id: 'a' })).toEqual(['rest', ['retrieve', 'rest']]);
+    expect(projected({ entity, custodian_id: 'a', organization_id: '' })).toEqual(['rest', ['retrieve', 'rest']]);
+    expect(projected({ entity, custodian_id: 'a', organization_id: 'b', outcome: 4, evidence: null })).toEqual([
+      'rest',
+      ['retrieve', 'rest'],
+    ]);
+    expect(projected({ entity: ['AuditEvent/1-1'], custodian_id: 'a', organization_id: 'b' })[0]).toBe('rest');
+  });
+
   it('keeps a typed search, which may name others, from all but the auditor and the asking organization', () => {
     const asked = { organization_id: 'b' };
     expect(
