@@ -11,6 +11,7 @@ import { sealAll } from '../audit/proof/seal.js';
 import { auditKey } from '../audit/proof/sealer.js';
 import { type Verification, type VerifyOptions, verifyExport } from '../audit/proof/verify-export.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
+import { secretsOf } from '../config.js';
 import type { Database } from '../store/database.js';
 import { withDatabase } from './operate.js';
 
@@ -42,7 +43,7 @@ export async function checkAudit(options: TrustOptions): Promise<void> {
 /** `hub audit head`: seals what is there and prints the newest signed head, for a witness outside. */
 export async function printHead(): Promise<void> {
   const head = await withDatabase(async (db, config) => {
-    await sealAll(db, await auditKey(db, config.secret), { wait: true });
+    await sealAll(db, await auditKey(db, secretsOf(config)), { wait: true });
     return (await db.query<StoredHead>(newestHead))[0];
   });
   if (!head) throw new Error('nothing is sealed yet');
@@ -54,7 +55,7 @@ export async function exportToFile(file: string, options: { from?: string; to?: 
   const [from, to] = [numberOf(options.from), numberOf(options.to)];
   const size = await withDatabase(async (db, config) => {
     await onRecord(db, { subtype: 'audit-export', action: 'R', query: `hub audit export ${from ?? 0} ${to ?? ''}`.trim() });
-    await sealAll(db, await auditKey(db, config.secret), { wait: true });
+    await sealAll(db, await auditKey(db, secretsOf(config)), { wait: true });
     const chunks = await exportAudit(db, { from, to, witnessed: options.witnessed?.map((size) => numberOf(size) ?? 0) });
     return chunks ? writeFile(file, chunks) : 0;
   });
@@ -64,7 +65,7 @@ export async function exportToFile(file: string, options: { from?: string; to?: 
 /** `hub audit archive YYYY-MM --to FOLDER`: moves a month out of the database into a file that proves itself. */
 export async function archive(month: string, options: { to: string }): Promise<void> {
   const { file, rows, sha256 } = await withDatabase(async (db, config) =>
-    archiveMonth(db, await auditKey(db, config.secret), {
+    archiveMonth(db, await auditKey(db, secretsOf(config)), {
       month,
       retention: config.auditRetentionMonths,
       write: async (chunks) => {

@@ -23,7 +23,7 @@ export interface SealOptions {
 export async function sealBatch(
   db: Database,
   key: SigningKey,
-  { limit = 5000, wait = false }: SealOptions = {},
+  { limit = 10_000, wait = false }: SealOptions = {},
 ): Promise<{ rows: number; more: boolean } | undefined> {
   return db.transaction(async (tx) => {
     if (!(await lock(tx, wait))) return undefined;

@@ -288,7 +288,11 @@ async function takeHead(check: Check, jws: string): Promise<void> {
   if (!head) return;
   check.heads++;
   const micros = microsOf(head.timestamp);
-  if (head.tree_size !== check.next)
+  if (head.tree_size > check.next) {
+    faults.gap(check.next, head.tree_size);
+    check.next = head.tree_size;
+    check.tree = undefined;
+  } else if (head.tree_size < check.next)
     faults.add('reordered', `a head of ${head.tree_size} leaves stands after this one`, { leaf: check.next - 1 });
   else compare(check, head, 'the signed head');
   if (check.last.micros !== undefined && micros < check.last.micros)

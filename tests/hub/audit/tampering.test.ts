@@ -386,6 +386,7 @@ describe('the verifier, on a file that', () => {
     const at = lineOf(OLD + 4);
     expect(await found(lines.toSpliced(at, 1))).toEqual({ removed: [OLD + 4] });
     expect(await found(lines.toSpliced(at, 10))).toEqual({ removed: [OLD + 4] });
+    expect(await found(lines.toSpliced(lineOf(OLD + 29), 1))).toEqual({ removed: [OLD + 29] });
     expect(await found(lines.toSpliced(at, 0, lines[at]!))).toEqual({ inserted: [OLD + 4] });
     expect(await found(lines.toSpliced(at, 2, lines[at + 1]!, lines[at]!))).toMatchObject({ reordered: [OLD + 4] });
   });
