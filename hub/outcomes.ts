@@ -39,6 +39,8 @@ export const invalid = (diagnostics: string, expression?: string): Refusal => on
 /** 400: something that this server does not do. */
 export const notSupported = (diagnostics: string, expression?: string): Refusal =>
   one(400, 'not-supported', diagnostics, expression);
+/** 400: a search that the database gave up on; a narrower one may do. */
+export const tooCostly = (): Refusal => one(400, 'too-costly', 'The search takes too long: narrow it.');
 /** 401: no hint why. */
 export const unauthenticated = (): Refusal =>
   new Refusal(401, [{ severity: 'error', code: 'login', diagnostics: 'Authentication is required.' }], {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { asCaller, asRemembered, type FoundAs } from '../access/as-caller.js';
 import type { Caller } from '../access/caller.js';
 import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
-import { invalid, type Issue } from '../outcomes.js';
+import { invalid, type Issue, tooCostly } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { columns, render } from '../store/resources.js';
 import { searchKeys } from '../store/search-keys.js';
@@ -53,7 +53,7 @@ export async function search(deps: FhirDeps, request: FhirRequest): Promise<Fhir
   await refusalsAudited(deps, request, async () => assertReach(request.caller, query));
   const binding = bindingOf(request, query);
   const after = query.cursor === undefined ? undefined : deps.cursors.open(query.cursor, binding);
-  const page = await readPage(deps, request.caller, query, after);
+  const page = await withinLimits(query, () => readPage(deps, request.caller, query, after));
   await deps.audit.commit(searchEntries(request, { type, ...page }));
   return { status: 200, body: bundleOf(deps, query, page, binding) };
 }
@@ -62,6 +62,22 @@ export async function search(deps: FhirDeps, request: FhirRequest): Promise<Fhir
 function assertReach(caller: Caller, query: SearchQuery): void {
   for (const type of query.conditions.flatMap(typesOn)) assertScope(caller, type, 's');
 }
+
+/** PostgreSQL's query_canceled, by the time limit of a statement. */
+const CANCELLED = '57014';
+
+/** What follows references or has no index may be too much for the time limit: that is the search's fault, not an outage. @throws Refusal 400 */
+async function withinLimits<T>({ conditions, includes }: SearchQuery, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const isHeavy = includes.length > 0 || conditions.some((c) => HEAVY.has(c.kind));
+    if (isHeavy && (error as { code?: string }).code === CANCELLED) throw tooCostly();
+    throw error;
+  }
+}
+
+const HEAVY: ReadonlySet<string> = new Set(['chain', 'has', 'any', 'not', 'missing']);
 
 /** A cursor serves only the same caller, purpose and search. */
 function bindingOf(request: FhirRequest, query: SearchQuery): string {

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Database, Queryable } from '../../../hub/store/database.js';
 import { sql } from '../../../hub/store/sql.js';
 import { referenceToken } from '../../../hub/store/reference-token.sql.js';
 import { tokenKey } from '../../../hub/store/search-keys.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
+import { testDatabase } from '../../support/test-database.js';
 import { type Client, clientOf, made, series } from '../security/world.js';
 
 const ASSIGNER = 'urn:oid:1.2.826.0.1.3680043.10.1451.23';
@@ -181,6 +183,37 @@ describe('what records refer to, and what refers to them', () => {
       [expect.objectContaining({ severity: 'warning', code: 'too-costly' })],
     ]);
     expect(await found('Organization?_id=parent-3&_include:iterate=Organization:partof', 'outcome')).toEqual([]);
+  });
+});
+
+describe('a search that takes the database too long', () => {
+  /** Every statement takes longer than it may. */
+  const slow = (db: Database): Database => {
+    const on = (tx: Queryable): Queryable => ({
+      query: (statement) => tx.query(sql`select slow.* from (${statement}) slow, (select pg_sleep(1)) pause`),
+    });
+    const snapshot: Database['snapshot'] = (work) =>
+      db.snapshot(async (tx) => {
+        await tx.query(sql`set local statement_timeout = 20`);
+        return work(on(tx));
+      });
+    return { ...db, query: (statement) => snapshot((tx) => tx.query(statement)), snapshot };
+  };
+  it('is refused where it follows references, and is an outage where it does not', async () => {
+    const database = await testDatabase();
+    const usual = await startHub({ database });
+    const asked = clientOf(usual, await usual.system('commission', 'hub-administrator'));
+    await asked.get('/fhir/Organization');
+    const { query, snapshot } = database.db;
+    Object.assign(database.db, slow({ ...database.db }));
+    const answers = [await asked.get('/fhir/Organization?partof.name=x'), await asked.get('/fhir/Organization?name=x')];
+    Object.assign(database.db, { query, snapshot });
+    await usual.stop();
+    await database.close();
+    expect(answers.map(({ status, body }) => [status, body.issue[0].code])).toEqual([
+      [400, 'too-costly'],
+      [503, 'transient'],
+    ]);
   });
 });
 
