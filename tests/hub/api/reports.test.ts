@@ -7,6 +7,7 @@ import { registerReports } from '../../../hub/api/reports.js';
 import { type AuditWriter, openAudit } from '../../../hub/audit/record.js';
 import { raw, sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
+import { openQuery } from '../../../hub/audit/sealed-query.js';
 import { as, officer, reportsForTheCommission, serverForCallers } from './stand-in.js';
 
 describe('GET /reports', () => {
@@ -33,12 +34,15 @@ describe('GET /reports', () => {
   });
 
   const get = (path: string, caller = officer) => supertest(server.listener).get(path).set('authorization', as(caller));
-  const lastEntry = async () =>
-    (
-      await database.db.query(
-        sql`select agent, outcome, subtype, query, rule from audit_event where subtype = 'report' order by id desc limit 1`,
-      )
-    )[0];
+  const lastEntry = async () => {
+    type Entry = { agent: string; outcome: number; subtype: string; query: string; rule: string; request_id: string };
+    const [row] = await database.db.query<Entry>(
+      sql`select agent, outcome, subtype, query, rule, request_id from audit_event where subtype = 'report' order by id desc limit 1`,
+    );
+    if (!row) return undefined;
+    const { request_id: _, ...entry } = { ...row, query: openQuery(database.db.protection, row) };
+    return entry;
+  };
   const november = '/reports/cross-hospital-access?from=2025-11&until=2025-12';
 
   it('lists the reports with titles in both languages', async () => {
