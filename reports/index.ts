@@ -1,4 +1,6 @@
 import { crossHospitalAccess } from './cross-hospital-access.js';
+import { deidentifiedStudies } from './deidentified-studies.js';
+import { exceptionalAccess } from './exceptional-access.js';
 import { exchangeVolume } from './exchange-volume.js';
 import type { Report } from './report.js';
 
@@ -14,4 +16,4 @@ export {
 } from './report.js';
 
 /** Every report, in the order in which they are listed. */
-export const reports: readonly Report[] = [exchangeVolume, crossHospitalAccess];
+export const reports: readonly Report[] = [exchangeVolume, crossHospitalAccess, exceptionalAccess, deidentifiedStudies];

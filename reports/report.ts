@@ -30,7 +30,7 @@ export type Period = z.infer<typeof period>;
 export const MOST_MONTHS = 36;
 
 /**
- * One figure of the region. Only aggregates leave a report: no patient, no person, no record, no day.
+ * One figure of the region. Only aggregates leave a report, or rows that enough persons share: no patient, no person, no record, no day.
  * `statement` takes `$1` and `$2`, the bounds of the period (half-open), and `$3`, the region's offset from UTC, which months follow.
  */
 export interface Report {
@@ -40,19 +40,29 @@ export interface Report {
   description: Bilingual;
   columns: readonly Column[];
   statement: string;
+  /** The statement takes `$4` too: the fewest persons who must share the values of a row. */
+  groupsPersons?: true;
 }
 
 /**
  * Runs a report.
  * @param utcOffset offset of the region, e.g. `+08:00`.
+ * @param smallestGroup fewest persons behind a row of a report about persons.
  * @throws RangeError when the period is empty or longer than 36 months.
  */
-export async function runReport(report: Report, query: ReportQuery, parameters: Period, utcOffset: string): Promise<Row[]> {
+export async function runReport(
+  report: Report,
+  query: ReportQuery,
+  parameters: Period,
+  utcOffset: string,
+  smallestGroup: number,
+): Promise<Row[]> {
   const months = monthNumber(parameters.until) - monthNumber(parameters.from);
   if (months < 1 || months > MOST_MONTHS)
     throw new RangeError(`The period must be 1 to ${MOST_MONTHS} months; until is not counted.`);
   const start = (month: string): string => `${month}-01T00:00:00${utcOffset}`;
-  return query(report.statement, [start(parameters.from), start(parameters.until), utcOffset]);
+  const values = [start(parameters.from), start(parameters.until), utcOffset];
+  return query(report.statement, report.groupsPersons ? [...values, smallestGroup] : values);
 }
 
 const monthNumber = (month: string): number => Number(month.slice(0, 4)) * 12 + Number(month.slice(5));

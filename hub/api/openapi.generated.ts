@@ -1093,7 +1093,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The figures. Only aggregates; no patient, person, record or day. */
+            /** @description The figures. Only aggregates, or rows that enough persons share; no patient, person, record or day. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -18,7 +18,7 @@ export interface ReportDeps {
   db: Database;
   access: Access;
   audit: Audit;
-  config: Pick<Config, 'utcOffset'>;
+  config: Pick<Config, 'utcOffset' | 'smallestGroup'>;
 }
 
 const STATEMENT_TIMEOUT = '20s';
@@ -70,6 +70,7 @@ async function run(deps: ReportDeps, tx: Queryable, report: Report, parameters: 
     (text, values) => tx.query(new ReportStatement(text, values)),
     parameters,
     deps.config.utcOffset,
+    deps.config.smallestGroup,
   ).catch((error) => {
     throw error instanceof RangeError ? invalid(error.message, 'until') : error;
   });

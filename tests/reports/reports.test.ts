@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { crossHospitalAccess } from '../../reports/cross-hospital-access.js';
+import { exceptionalAccess } from '../../reports/exceptional-access.js';
 import { exchangeVolume } from '../../reports/exchange-volume.js';
 import { type Period, period, type Report, type Row, reports, runReport } from '../../reports/index.js';
 import { type TestDatabase, testDatabase } from '../support/test-database.js';
@@ -20,7 +21,7 @@ describe('the reports', () => {
   afterAll(() => database.close());
 
   const run = (report: Report, parameters: Period): Promise<Row[]> =>
-    runReport(report, async (text, values) => (await database.db.pool.query(text, [...values])).rows, parameters, OFFSET);
+    runReport(report, async (text, values) => (await database.db.pool.query(text, [...values])).rows, parameters, OFFSET, 5);
 
   it.each([
     { from: '2025-09', until: '2025-12' },
@@ -61,6 +62,15 @@ describe('the reports', () => {
       for (const secret of ['patient-', 'Practitioner', 'study-', '1.2.3', 'query']) expect(text).not.toContain(secret);
     },
   );
+
+  it('count break-glass and what its reviews found', async () => {
+    const counts = { opened: 1, confirmed: 0, justified: 0, not_justified: 0, owed: 0, overdue: 0 };
+    const of = { kind: 'break-glass', organization: 'hospital-a', name: '医院 hospital-a', month: '2025-10' };
+    expect(await run(exceptionalAccess, { from: '2025-10', until: '2025-11' })).toEqual([
+      { ...of, reason: 'other', ...counts, overdue: 1 },
+      { ...of, reason: 'unconscious', ...counts, opened: 2, justified: 1, not_justified: 1 },
+    ]);
+  });
 
   it('refuse an empty period, one that is too long, and what is no month', async () => {
     for (const parameters of [

@@ -115,6 +115,15 @@ export async function seed(db: Database, world: World): Promise<void> {
       await tx.query(sql`insert into imaging_instance (custodian_id, sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, first_seen)
         values (${i.custodian}, ${i.uid}, ${i.study}, ${i.series}, '1.2.840', ${i.at})`);
     }
+    for (const [i, reason, finding] of [
+      [1, 'unconscious', 'justified'],
+      [2, 'unconscious', 'not-justified'],
+      [3, 'other', null],
+    ] as const) {
+      const [by, at] = finding ? ['Account/auditor', '2025-10-03'] : [null, null];
+      await tx.query(sql`insert into exceptional_access (id, kind, agent, agent_name, organization_id, reason, statement, opened_at, valid_from, valid_until, review_due, finding, reviewed_by, reviewed_at)
+        values (${`x${i}`}, 'break-glass', 'Practitioner/wang', '', 'hospital-a', ${reason}, 'query', '2025-09-30T16:00:00Z', '2025-09-30T16:00:00Z', '2025-10-01', '2025-10-04', ${finding}, ${by}, ${at})`);
+    }
     for (const a of world.accesses) {
       await tx.query(sql`insert into audit_event (recorded, type, subtype, action, outcome, agent, organization_id, purpose, patient_id, entity, custodian_id, basis, request_id)
         values (${a.at}, 'rest', ${a.subtype}, 'R', ${a.outcome}, ${a.agent}, ${a.recipient}, ${a.purpose}, ${`patient-${a.study}`},

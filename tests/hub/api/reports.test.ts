@@ -18,7 +18,12 @@ describe('GET /reports', () => {
     database = await testDatabase();
     audit = await openAudit(database.db, database.url);
     server = serverForCallers();
-    registerReports(server, { db: database.db, access: reportsForTheCommission, audit, config: { utcOffset: '+08:00' } });
+    registerReports(server, {
+      db: database.db,
+      access: reportsForTheCommission,
+      audit,
+      config: { utcOffset: '+08:00', smallestGroup: 5 },
+    });
     await server.initialize();
     await database.db.query(
       sql`insert into organization (id, kind, name) values ('a', 'hospital', '=cmd|"/C calc",A'), ('b', 'hospital', '二院')`,
@@ -47,7 +52,12 @@ describe('GET /reports', () => {
 
   it('lists the reports with titles in both languages', async () => {
     const answer = await get('/reports').expect(200);
-    expect(answer.body.reports.map((r: { name: string }) => r.name)).toEqual(['exchange-volume', 'cross-hospital-access']);
+    expect(answer.body.reports.map((r: { name: string }) => r.name)).toEqual([
+      'exchange-volume',
+      'cross-hospital-access',
+      'exceptional-access',
+      'deidentified-studies',
+    ]);
     expect(answer.body.reports[0].title.zh).toBe('影像交换量');
   });
 
