@@ -26,6 +26,12 @@ const statements: readonly { name: string; help: string; labels: readonly string
     statement: sql`select custodian_id as hospital, reason, count(*)::int as value from quarantine where state = 'held' group by custodian_id, reason`,
   },
   {
+    name: 'hub_break_glass_reviews',
+    help: 'Break-glass sessions that wait for a review.',
+    labels: ['state'],
+    statement: sql`select case when review_due <= now() then 'overdue' else 'owed' end as state, count(*)::int as value from exceptional_access where reviewed_at is null and kind = 'break-glass' group by 1`,
+  },
+  {
     name: 'hub_outbox_pending',
     help: 'Events that are not delivered yet.',
     labels: [],

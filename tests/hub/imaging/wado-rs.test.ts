@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import supertest from 'supertest';
 import { type Connector, SourceError, type StudyDescription } from '../../../connectors/connector.js';
 import type { Caller } from '../../../hub/access/caller.js';
+import { breakTheGlass } from '../../../hub/access/exceptional/break-the-glass.js';
 import { retrieveSeries } from '../../../hub/imaging/retrieve.js';
 import { raw, sql } from '../../../hub/store/sql.js';
 import { as } from '../api/stand-in.js';
@@ -284,6 +285,38 @@ describe('A source', () => {
     await new Promise((resolve) => world.server.listener.close(resolve));
     restore();
     for (let i = 0; i < 5; i++) await get(STUDY).expect(200);
+  });
+});
+
+describe('Retrieval by break-glass', () => {
+  const config = {
+    breakGlassMinutes: 60,
+    breakGlassReviewHours: 72,
+    breakGlassPerDay: 3,
+    freshAuthentication: 300,
+    clockLeeway: 30,
+  };
+  it('gives the pixels of the patient of the session, with the session on record, until it ends', async () => {
+    const doctor = { ...caller('c', 'physician'), authenticatedAt: Math.floor(Date.now() / 1000) };
+    const opening = { caller: doctor, patientIds: [patientId], reason: 'unconscious', statement: 'Brought in unconscious.' };
+    const context = { requestId: 'r', address: '' };
+    const session = await world.db.transaction((tx) =>
+      breakTheGlass(tx, world.audit, config, opening, 'break-glass-begun', context),
+    );
+    const under: Caller = { ...doctor, purposeOfUse: 'BTG', exceptionalAccess: (session as { id: string }).id };
+    await get(STUDY, doctor).expect(404);
+    const answer = await binary(STUDY, under).expect(200);
+    expect(partsOf(answer.headers['content-type']!, answer.body)).toHaveLength(4);
+    const [entry] = await world.db.query(sql`select basis, purpose, evidence from audit_event order by id desc limit 1`);
+    expect(entry).toMatchObject({
+      basis: 'break-glass',
+      purpose: 'BTG',
+      evidence: [{ kind: 'break-glass', id: under.exceptionalAccess }],
+    });
+    await get(STUDY, { ...under, id: 'Practitioner/another' }).expect(404);
+    await get(STUDY, { ...under, purposeOfUse: 'TREAT' }).expect(404);
+    await world.db.query(sql`update exceptional_access set ended_at = now()`);
+    await get(STUDY, under).expect(404);
   });
 });
 
