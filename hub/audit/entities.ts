@@ -18,7 +18,7 @@ export function entitiesOf(row: AuditRow, pattern: Pattern, showQuery: boolean):
     ...patient,
     ...row.entity.map((reference, i) => record(row, reference, pattern, i === 0 && showQuery)),
     ...(isAsked(row, pattern) ? [query(row.query ?? '', showQuery)] : []),
-    ...(row.rule ? [decision(row)] : []),
+    ...(row.rule || row.basis ? [decision(row)] : []),
     {
       what: { identifier: { value: row.request_id } },
       type: { system: 'https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType', code: 'XrequestId' },

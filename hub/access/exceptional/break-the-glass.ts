@@ -4,6 +4,7 @@ import { forbidden, Refusal } from '../../outcomes.js';
 import type { Queryable } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import type { Caller, RequestContext } from '../caller.js';
+import type { Decision } from '../decision.js';
 import type { ExceptionalAccess } from './exceptional-access.js';
 import { entriesOf, refusedEntries } from './entries.js';
 import { tellOfAccess } from './notices.js';
@@ -27,7 +28,7 @@ export async function breakTheGlass(
   audit: Audit,
   config: BreakGlassConfig,
   opening: Opening,
-  rule: string,
+  decision: Decision,
   context: RequestContext,
 ): Promise<ExceptionalAccess | Obstacle> {
   const { caller } = opening;
@@ -45,7 +46,7 @@ export async function breakTheGlass(
     validUntil: sql`now() + make_interval(mins => ${config.breakGlassMinutes})`,
     reviewDue: sql`now() + make_interval(hours => ${config.breakGlassReviewHours})`,
   });
-  await audit.append(tx, entriesOf(access, caller, context, { subtype: 'break-glass', rule }));
+  await audit.append(tx, entriesOf(access, caller, context, { subtype: 'break-glass', decision }));
   await tellOfAccess(tx, access, 'break-glass.opened');
   return access;
 }

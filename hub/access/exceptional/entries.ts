@@ -2,7 +2,8 @@ import type { AuditEntry } from '../../audit/vocabulary.js';
 import type { Queryable } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import type { Caller, RequestContext } from '../caller.js';
-import { agentOf } from '../write-request.js';
+import type { Decision } from '../decision.js';
+import { agentOf, decidedBy } from '../write-request.js';
 import type { ExceptionalAccess } from './exceptional-access.js';
 import type { Opening } from './open-access.js';
 
@@ -11,19 +12,21 @@ export function entriesOf(
   access: ExceptionalAccess,
   caller: Caller,
   context: RequestContext,
-  step: { subtype: string; rule: string; detail?: string },
+  step: { subtype: string; decision?: Decision; detail?: string },
 ): AuditEntry[] {
   const base = {
     ...agentOf(caller, context),
-    // what is done under a session is done for break-glass, whatever the token says by which it is begun or ended
-    ...(access.kind === 'break-glass' && access.agent === caller.id ? { purpose: 'BTG' } : {}),
+    ...decidedBy(...(step.decision ? [step.decision] : [])),
+    // what is done under a session is done for break-glass, whatever the token says by which it is begun or ended; of another purpose than
+    // the one that was decided on, the decision is not made again
+    ...(isOwnSession(access, caller) ? { purpose: 'BTG', policyEpoch: undefined, decidedOn: undefined } : {}),
     type: 'access',
+    subtype: step.subtype,
     action: 'E',
     outcome: 0,
     basis: access.kind,
     evidence: evidenceOf(access),
-    detail: access.reason,
-    ...step,
+    detail: step.detail ?? access.reason,
   } satisfies AuditEntry;
   if (access.patients.length === 0) return [base];
   return access.patients.map((p) => ({
@@ -33,6 +36,9 @@ export function entriesOf(
     entity: [`Patient/${p.patient_id}`],
   }));
 }
+
+const isOwnSession = (access: ExceptionalAccess, caller: Caller): boolean =>
+  access.kind === 'break-glass' && access.agent === caller.id;
 
 const evidenceOf = (access: ExceptionalAccess) => [
   { kind: access.kind, id: access.id },

@@ -3,6 +3,7 @@ import { conflict, forbidden } from '../../outcomes.js';
 import type { Queryable } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import type { Caller, RequestContext } from '../caller.js';
+import type { Decision } from '../decision.js';
 import { entriesOf } from './entries.js';
 import { type ExceptionalAccess, lockAccess } from './exceptional-access.js';
 import { tellOfAccess } from './notices.js';
@@ -16,7 +17,7 @@ export async function openCase(
   tx: Queryable,
   audit: Audit,
   opening: Opening & { caseNumber: string },
-  rule: string,
+  decision: Decision,
   context: RequestContext,
 ): Promise<ExceptionalAccess> {
   const access = await insertAccess(tx, opening, {
@@ -26,7 +27,7 @@ export async function openCase(
     validUntil: sql`now() + make_interval(days => ${DAYS_TO_CONFIRM})`,
     reviewDue: sql`null`,
   });
-  await audit.append(tx, entriesOf(access, opening.caller, context, { subtype: 'oversight-case', rule }));
+  await audit.append(tx, entriesOf(access, opening.caller, context, { subtype: 'oversight-case', decision }));
   return access;
 }
 

@@ -23,7 +23,7 @@ export async function openSession(deps: ExceptionalAccessDeps, request: Request,
   const { patient, ...why } = asked(breakGlass, request.payload);
   const session = await deps.db.transaction(async (tx) => {
     const opening = { caller, ...why, patientIds: await namedIn(tx, patient) };
-    return breakTheGlass(tx, deps.audit, deps.config, opening, decision.rule, context);
+    return breakTheGlass(tx, deps.audit, deps.config, opening, decision, context);
   });
   if (typeof session === 'string') throw refusalOf(session, deps.config);
   const open = await findOpenAccess(deps.db, session.id);
@@ -54,7 +54,7 @@ export async function openOversightCase(
   const { patient, ground: reason, ...more } = asked(oversightCase, request.payload);
   const access = await deps.db.transaction(async (tx) => {
     const opening = { caller, reason, ...more, patientIds: await namedIn(tx, patient) };
-    return openCase(tx, deps.audit, opening, decision.rule, context);
+    return openCase(tx, deps.audit, opening, decision, context);
   });
   return h.response(toItem(access, caller)).code(201).header('cache-control', 'no-store');
 }

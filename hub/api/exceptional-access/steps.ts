@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { callerOfRequest } from '../../access/authentication/bearer-scheme.js';
 import { requestContext } from '../../access/authentication/request-context.js';
 import type { Caller } from '../../access/caller.js';
+import type { Decision } from '../../access/decision.js';
 import { endAccess, mayEnd } from '../../access/exceptional/end-access.js';
 import { entriesOf } from '../../access/exceptional/entries.js';
 import { type ExceptionalAccess, FINDINGS, lockAccess, type OpenedPatient } from '../../access/exceptional/exceptional-access.js';
@@ -20,14 +21,14 @@ type Item = components['schemas']['ExceptionalAccess'];
 
 /** By whatever token the person has, the one of the session too. */
 export function end(deps: ExceptionalAccessDeps, request: Request): Promise<Item> {
-  return step(deps, request, { name: 'end', rule: 'ended', isHis: mayEnd, take: endAccess });
+  return step(deps, request, { name: 'end', isHis: mayEnd, take: endAccess });
 }
 
 export async function confirm(deps: ExceptionalAccessDeps, request: Request): Promise<Item> {
   const { decision } = await authorized(deps, request, 'oversee', 'Patient');
   return step(deps, request, {
     name: 'confirm',
-    rule: decision.rule,
+    decision,
     isHis: (access, caller) => access.kind === 'oversight' && access.organization_id === caller.organizationId,
     take: (tx, access, caller) => confirmCase(tx, access, caller, deps.config.oversightCaseDays),
   });
@@ -45,7 +46,7 @@ export async function review(deps: ExceptionalAccessDeps, request: Request): Pro
   const result = asked(finding, request.payload);
   return step(deps, request, {
     name: 'review',
-    rule: decision.rule,
+    decision,
     detail: result.finding,
     isHis: () => true,
     take: (tx, access, caller) => reviewSession(tx, access, caller, result),
@@ -57,7 +58,7 @@ export async function flag(deps: ExceptionalAccessDeps, request: Request): Promi
   const { comment } = asked(z.strictObject({ comment: text(5, 500) }), request.payload);
   return step(deps, request, {
     name: 'flag',
-    rule: decision.rule,
+    decision,
     isHis: (access, caller) => heldBy(access, caller.organizationId).length > 0,
     take: (tx, access, caller) => flagAccess(tx, access, caller, comment),
     patients: (access, caller) => heldBy(access, caller.organizationId),
@@ -66,7 +67,8 @@ export async function flag(deps: ExceptionalAccessDeps, request: Request): Promi
 
 interface Step {
   name: string;
-  rule: string;
+  /** What let the caller take it; an access is ended by whoever it is. */
+  decision?: Decision;
   detail?: string;
   /** Whether the access is one that the caller may take the step on; another is answered like none. */
   isHis: (access: ExceptionalAccess, caller: Caller) => boolean;
@@ -79,7 +81,7 @@ interface Step {
 async function step(
   deps: ExceptionalAccessDeps,
   request: Request,
-  { name, rule, detail, isHis, take, patients }: Step,
+  { name, decision, detail, isHis, take, patients }: Step,
 ): Promise<Item> {
   const caller = callerOfRequest(request);
   const context = requestContext(request, deps.config);
@@ -91,7 +93,7 @@ async function step(
       const next = await take(tx, current, caller);
       const subtype = `${current.kind}-${name}`;
       const about = { ...next, patients: (patients ?? ((a) => a.patients))(next, caller) };
-      await deps.audit.append(tx, entriesOf(about, caller, context, { subtype, rule, detail: detail ?? next.reason }));
+      await deps.audit.append(tx, entriesOf(about, caller, context, { subtype, decision, detail }));
       return next;
     });
     return toItem(access, caller);

@@ -8,7 +8,7 @@ import { columns } from '../../../hub/store/resources.js';
 import { join, raw, sql } from '../../../hub/store/sql.js';
 import { consentSays as oracleOfConsent } from './consent-oracle.js';
 import { oracle } from './oracle.js';
-import { askers, callerOf, consentAskers, SETTINGS, type World } from './world.js';
+import { type Asker, askers, callerOf, consentAskers, SETTINGS, type World } from './world.js';
 import { idOf } from './world-database.js';
 
 export const actions: readonly Action[] = ['know', 'read', 'retrieve', 'score', 'disclose', 'write'];
@@ -42,10 +42,15 @@ const countedWays = (access: RequestAccess, types: readonly string[]) =>
   )} end`;
 
 /** Asks the oracle, casbin and the SQL about every record of a world that stands in the database. */
-export async function compare(tx: Queryable, access: Access, world: World): Promise<Comparison> {
+export async function compare(
+  tx: Queryable,
+  access: Access,
+  world: World,
+  asking: readonly Asker[] = askers,
+): Promise<Comparison> {
   const result: Comparison = { asked: 0, allowed: 0, differences: [] };
   const types = [...new Set(world.records.map((record) => record.type))];
-  for (const asker of askers) {
+  for (const asker of asking) {
     const request = await access.forCaller(tx, callerOf(asker, world));
     const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${request.evidence} from resource r`);
     const bySql = await tx.query<Record<string, boolean | string | number>>(sql`

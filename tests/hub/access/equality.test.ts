@@ -6,7 +6,7 @@ import type { Queryable } from '../../../hub/store/database.js';
 import { Sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { type Comparison, compare, compareConsents } from './agreement.js';
-import { consentWorlds, SETTINGS, type World, worlds } from './world.js';
+import { askers, consentWorlds, SETTINGS, type World, worlds } from './world.js';
 import { inForce } from './oracle.js';
 import { agreementsOf, inWorld, openInstant } from './world-database.js';
 
@@ -74,16 +74,6 @@ describe('the policy in its two forms', () => {
     ['a linked Patient counts as own', /and g\.own limit/, 'limit'],
     ['denies are left out', 'not ', 'null is null or '],
     ['other members of a consortium count without membership', 'other.consortium_id = k.id and', ''],
-    ['a session is valid at its last instant', 'now() < x.valid_until', 'now() <= x.valid_until'],
-    ['a session begins after its first instant', 'x.valid_from <= now()', 'x.valid_from < now()'],
-    ['an unconfirmed case opens', 'x.valid_from <= now()', '(x.valid_from is null or x.valid_from <= now())'],
-    ['a session outlives its end', 'and x.ended_at is null', ''],
-    ['another person’s session opens', 'x.agent =', "'' <>"],
-    ['a session goes with its person to another hospital', 'x.organization_id =', "'' <>"],
-    ['a session opens everybody', 'where o.access_id = x.id and (', 'where ('],
-    ['a Patient that is no longer linked stays open', '(o.named or exists', '(true or exists'],
-    ['only the named Patient is opened', '(o.named or exists', '(o.named and exists'],
-    ['a link with a Patient that was not named opens', 'and n.named and', 'and'],
     [
       'a guardian is one at the last instant of the period',
       'now() < g.valid_until\n    and (g.kind',
@@ -139,6 +129,20 @@ describe('the policy in its two forms', () => {
     ['a consent that names break-glass does not decide on it', '(c.btg or ', '(false or '],
   ];
 
+  /** Of what a token's exceptional access opens: only those who name one can tell. */
+  const mutantsOfSessions: typeof mutants = [
+    ['a session is valid at its last instant', 'now() < x.valid_until', 'now() <= x.valid_until'],
+    ['a session begins after its first instant', 'x.valid_from <= now()', 'x.valid_from < now()'],
+    ['an unconfirmed case opens', 'x.valid_from <= now()', '(x.valid_from is null or x.valid_from <= now())'],
+    ['a session outlives its end', 'and x.ended_at is null', ''],
+    ['another person’s session opens', 'x.agent =', "'' <>"],
+    ['a session goes with its person to another hospital', 'x.organization_id =', "'' <>"],
+    ['a session opens everybody', 'where o.access_id = x.id and (', 'where ('],
+    ['a Patient that is no longer linked stays open', '(o.named or exists', '(true or exists'],
+    ['only the named Patient is opened', '(o.named or exists', '(o.named and exists'],
+    ['a link with a Patient that was not named opens', 'and n.named and', 'and'],
+  ];
+
   /** What is in force by signatures is SQL too: these go wrong before any caller asks. */
   const mutantsOfAgreements: typeof mutants = [
     ['anybody’s signature counts', '.organization_id = ', ".organization_id <> '' and '' <> "],
@@ -189,6 +193,16 @@ describe('the policy in its two forms', () => {
       mistaken.push({ name, compare: (world: World) => compare(mutatedBy(instant.tx, from, to), access, world) });
     }
     expect(await survivors(worlds, 400, mistaken)).toEqual([]);
+  }, 400_000);
+
+  it('opens nothing the same to a token that names a session with any of these mistakes in its SQL', async () => {
+    const naming = askers.filter((asker) => asker.session !== undefined);
+    const mistaken = [];
+    for (const [name, from, to] of mutantsOfSessions) {
+      const access = await createAccess(SETTINGS);
+      mistaken.push({ name, compare: (world: World) => compare(mutatedBy(instant.tx, from, to), access, world, naming) });
+    }
+    expect(await survivors(worlds, 200, mistaken)).toEqual([]);
   }, 400_000);
 
   it('reads no consent the same with any of these mistakes in its SQL', async () => {

@@ -300,9 +300,8 @@ describe('Retrieval by break-glass', () => {
     const doctor = { ...caller('c', 'physician'), authenticatedAt: Math.floor(Date.now() / 1000) };
     const opening = { caller: doctor, patientIds: [patientId], reason: 'unconscious', statement: 'Brought in unconscious.' };
     const context = { requestId: 'r', address: '' };
-    const session = await world.db.transaction((tx) =>
-      breakTheGlass(tx, world.audit, config, opening, 'break-glass-begun', context),
-    );
+    const decision = { allowed: true, mayKnow: true, rule: 'break-glass-begun', evidence: [] };
+    const session = await world.db.transaction((tx) => breakTheGlass(tx, world.audit, config, opening, decision, context));
     const under: Caller = { ...doctor, purposeOfUse: 'BTG', exceptionalAccess: (session as { id: string }).id };
     await get(STUDY, doctor).expect(404);
     const answer = await binary(STUDY, under).expect(200);
