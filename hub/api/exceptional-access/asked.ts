@@ -6,6 +6,7 @@ import { requestContext } from '../../access/authentication/request-context.js';
 import type { Action, Caller, RequestContext } from '../../access/caller.js';
 import type { Access, Decision } from '../../access/decision.js';
 import type { BreakGlassConfig } from '../../access/exceptional/break-the-glass.js';
+import type { Majority } from '../../access/policy/guardianships.sql.js';
 import { agentOf } from '../../access/write-request.js';
 import type { Audit } from '../../audit/vocabulary.js';
 import type { Config } from '../../config.js';
@@ -16,7 +17,7 @@ export interface ExceptionalAccessDeps {
   db: Database;
   access: Access;
   audit: Audit;
-  config: Pick<Config, 'trustedProxy' | 'maxPage' | 'oversightCaseDays'> & BreakGlassConfig;
+  config: Pick<Config, 'trustedProxy' | 'maxPage' | 'oversightCaseDays'> & BreakGlassConfig & Majority;
   issueToken: IssueAccessToken;
 }
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { callerOfRequest } from '../../access/authentication/bearer-scheme.js';
 import { requestContext } from '../../access/authentication/request-context.js';
 import { KINDS, REVIEWS, reviewSql, selectAccesses, STATES, stateSql } from '../../access/exceptional/exceptional-access.js';
+import { wardsOf } from '../../access/policy/guardianships.sql.js';
 import { visibleTo } from '../../access/exceptional/view.js';
 import { agentOf } from '../../access/write-request.js';
 import { clusterOf } from '../../identity/cluster.js';
@@ -19,7 +20,9 @@ export async function list(
   const caller = callerOfRequest(request);
   const { _count: count, ...filter } = asked(query(deps.config.maxPage), request.query);
   const { rows, patientIds } = await deps.db.snapshot(async (tx) => {
-    const patientIds = caller.patientId === undefined ? [] : await clusterOf(tx, caller.patientId);
+    const wards = await wardsOf(tx, caller, deps.config);
+    const own = caller.patientId === undefined ? [] : await clusterOf(tx, caller.patientId);
+    const patientIds = [...own, ...wards.map((ward) => ward.patient)];
     const where = and([visibleTo(caller, patientIds), ...conditions(filter)]);
     return { patientIds, rows: await selectAccesses(tx, where, count + 1) };
   });
