@@ -110,8 +110,11 @@ async function inTransaction<T>(
   begin: string,
   work: (tx: Queryable) => Promise<T>,
 ): Promise<T> {
-  const client = await pool.connect();
   let broken: Error | undefined;
+  const lost = (error: Error): void => {
+    broken = error;
+  };
+  const client = await checkOut(pool, lost);
   try {
     await client.query(begin);
     const result = await work({ query: (statement) => run(client, protection, statement) });
@@ -123,8 +126,23 @@ async function inTransaction<T>(
     });
     throw error;
   } finally {
+    if (!broken) client.off('error', lost);
     client.release(broken);
   }
+}
+
+/**
+ * The pool listens to a connection while it is idle, a query while it runs: one that is lost between two statements would end the process. The
+ * listener is there before the pool lets go, not a moment later: the message may lie in the very bytes that the pool is reading.
+ */
+function checkOut(pool: pg.Pool, lost: (error: Error) => void): Promise<pg.PoolClient> {
+  return new Promise((resolve, reject) => {
+    pool.connect((error, client) => {
+      if (error || !client) return reject(error ?? new Error('no connection'));
+      client.on('error', lost);
+      resolve(client);
+    });
+  });
 }
 
 async function retried<T>(attempt: () => Promise<T>, left = 4): Promise<T> {

@@ -1,18 +1,21 @@
 import { type Example, type PolicyTexts, readPolicyTexts } from '../../../policies/policy-texts.js';
 
-/** The program's policy without this rule and what is said of it: a hospital's system no longer reads its own records for operations. */
-export function withoutOperations(program: PolicyTexts = readPolicyTexts()): PolicyTexts {
-  const given = program.examples.filter((example) => example.rule === 'own-operations');
+/** The program's policy without one rule that allows, and without the examples that it decides. */
+export function withoutRule(id: string, program: PolicyTexts = readPolicyTexts()): PolicyTexts {
+  const given = program.examples.filter((example) => example.rule === id);
   return {
     ...program,
     rules: program.rules
       .split('\n')
-      .filter((line) => !line.startsWith('p, own-operations,'))
+      .filter((line) => !line.startsWith(`p, ${id},`))
       .join('\n'),
     examples: program.examples.filter((example) => !given.includes(example)),
-    superseded: Object.fromEntries(given.map(({ name }) => [name, 'operations are done without the records'])),
+    superseded: Object.fromEntries(given.map(({ name }) => [name, 'the region does without it'])),
   };
 }
+
+/** A hospital's system no longer reads its own records for operations. */
+export const withoutOperations = (): PolicyTexts => withoutRule('own-operations');
 
 /** As a proposal's body. */
 export const asProposal = ({ rules, examples, superseded }: PolicyTexts, note = 'a change for the test') => ({
