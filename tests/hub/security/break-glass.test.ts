@@ -98,6 +98,28 @@ describe('a patient who is a stranger here', () => {
     ]);
   });
 
+  it('is opened against a general opt-out, which names no emergency; one that names it decides', async () => {
+    const patient = await world.patient('a', 'A7', { birthDate: '1971-01-01' });
+    const study = await world.study('a', patient);
+    const optOut = {
+      resourceType: 'Consent',
+      status: 'active',
+      scope: { coding: [{ system: systems.consentScope, code: 'patient-privacy' }] },
+      category: [{ coding: [{ system: systems.loinc, code: '59284-0' }] }],
+      patient: { reference: `Patient/${patient.id}` },
+      dateTime: '2026-01-01',
+      policy: [{ uri: 'https://federation-hub.example/policies/opt-out' }],
+      provision: { type: 'deny' },
+    };
+    expect((await world.systems.a.post(optOut)).status).toBe(201);
+    const { under } = await breakGlass(await freshPhysician(), reference(patient.id));
+    expect((await under.get(`/fhir/ImagingStudy/${study.id}`)).status).toBe(200);
+    const named = { ...optOut, provision: { type: 'deny', purpose: [{ system: systems.actReason, code: 'BTG' }] } };
+    expect((await world.systems.a.post(named)).status).toBe(201);
+    const refused = await under.get(`/fhir/ImagingStudy/${study.id}`);
+    expect([refused.status, refused.body.issue[0].details.coding[0].code]).toEqual([403, 'consent']);
+  });
+
   it('is answered for like one who is not here at all', async () => {
     const one = await breakGlass(await freshPhysician(), reference(world.otherOfA.id));
     const none = await breakGlass(await freshPhysician(), reference('nobody'));
