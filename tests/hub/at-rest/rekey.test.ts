@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pino from 'pino';
 import { systems } from '../../../fhir-profiles/codes.js';
 import { withCheckDigit } from '../../../hub/identity/national-identifier.js';
+import { openSettings, type StoredSettings } from '../../../hub/ingest/credentials.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
 import { type Database, openDatabase } from '../../../hub/store/database.js';
 import { createProtection } from '../../../hub/store/protection.js';
@@ -97,11 +98,11 @@ describe('a change of the secret', () => {
     const patient = made(await before.a.post(lei('a', 'A-1')));
     const second = await before.a.put({ ...patient, active: true });
     expect(second.status).toBe(200);
-    await before.hub.db.transaction((tx) =>
-      addSource(tx as never, { id: 'a.pacs', organizationId: 'a', kind: 'folder', settings: { root: '/nowhere' } }).catch(
-        () => undefined,
-      ),
-    );
+    const settings = {
+      baseUrl: 'https://pacs.invalid/dicom-web',
+      auth: { kind: 'basic', username: 'hub', password: 'pass-word' },
+    };
+    await addSource(before.hub.db, { id: 'a.pacs', organizationId: 'a', kind: 'dicomweb', settings }, OLD);
     expect(await find(before.a, wanted)).toEqual([patient.id]);
     await stop();
 
@@ -130,6 +131,8 @@ describe('a change of the secret', () => {
     const after = await hubOf(NEW);
     expect(await find(after.a, wanted)).toEqual([patient.id]);
     expect(await find(after.a, `identifier=${INSURANCE}`)).toEqual([patient.id]);
+    const [source] = await after.hub.db.query<StoredSettings & { id: string }>(sql`select id, settings, secrets from connector`);
+    expect(openSettings([NEW], 'a.pacs', source!)).toMatchObject(settings);
     const { body: history } = await after.a.get(`/fhir/Patient/${patient.id}/_history`);
     expect(history.entry.map((e: { resource: object }) => e.resource)).toMatchObject([lei('a', 'A-1'), lei('a', 'A-1')]);
     expect((await after.a.post(lei('a', 'A-2'))).status).toBe(409);
