@@ -1,6 +1,6 @@
 import type { Server } from '@hapi/hapi';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { backlog } from '../audit/proof/seal.sql.js';
+import { unsealedRows } from '../audit/proof/seal.js';
 import type { AuditWriter } from '../audit/record.js';
 import type { Database, Queryable } from '../store/database.js';
 import { type Sql, sql } from '../store/sql.js';
@@ -37,7 +37,6 @@ const statements: readonly { name: string; help: string; labels: readonly string
     labels: [],
     statement: sql`select count(*)::int as value from outbox where delivered is null`,
   },
-  { name: 'hub_audit_unsealed_rows', help: 'Rows of the audit that are not in the tree yet.', labels: [], statement: backlog },
   {
     name: 'hub_audit_tree_size',
     help: 'Rows of the audit that the last signed tree head covers.',
@@ -75,6 +74,15 @@ export function createMetrics(server: Server, deps: { db: Database; audit: Audit
       const { totalCount, idleCount, waitingCount } = deps.db.pool;
       for (const [state, value] of Object.entries({ busy: totalCount - idleCount, idle: idleCount, waiting: waitingCount }))
         this.set({ state }, value);
+    },
+  });
+  new Gauge({
+    name: 'hub_audit_unsealed_rows',
+    help: 'Rows of the audit that are not in the tree yet; counted up to 100,000.',
+    registers,
+    async collect() {
+      this.reset();
+      for (const { value } of await unsealedRows(deps.db).catch(() => [])) this.set(value);
     },
   });
   for (const gauge of statements) {

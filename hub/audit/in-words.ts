@@ -64,6 +64,7 @@ const DEEDS: Table = {
   create: ['record', '新建'],
   update: ['change', '修改'],
   explain: ['ask who may see', '询问谁可以查看'],
+  'audit-inclusion': ['check the audit of', '核验审计记录'],
   'break-glass': ['begin an emergency session', '开启紧急访问'],
 };
 

@@ -18,7 +18,7 @@ export function costOfRequest({ method, path, query }: { method: string; path: s
   const [, face = '', type = '', id] = path.split('/');
   if (face === 'fhir') return costOfInteraction(method, [type, ...(id === undefined ? [] : [id])], query);
   if (face === 'dicomweb') return COSTS.retrieve;
-  const isExport = (face === 'reports' && type !== '') || face === 'audit';
+  const isExport = (face === 'reports' && type !== '') || (face === 'audit' && type === 'export');
   return isExport ? COSTS.export : method === 'GET' ? COSTS.search : COSTS.write;
 }
 

@@ -52,11 +52,14 @@ export const unsealedRows = ({ base, watermark }: SealState, limit: number): Sql
   where a.xact >= ${watermark}::bigint and a.xact > ${base}::bigint and ${isUnsealed}
   order by a.xact, a.id limit ${limit}`;
 
-/** How many rows wait to be sealed. */
-export const backlog = raw(`
-  select count(*)::int as value from audit_seal s, audit_event a
-  where (a.xact >= s.watermark and a.xact > s.base or s.sweeping and coalesce(a.xact, 0) <= s.base)
-    and not exists (select from audit_leaf l where l.recorded = a.recorded and l.event_id = a.id)`);
+/** How many rows wait to be sealed, at most 100,000: the watermark as a value, so that the planner knows how few they are. */
+export const countUnsealed = ({ base, watermark, sweeping, sweptRecorded, sweptId }: SealState): Sql => sql`
+  select count(*)::int as value from (
+    select from audit_event a where ${
+      sweeping
+        ? sql`(a.recorded, a.id) > (${sweptRecorded}::timestamptz, ${sweptId}::bigint)`
+        : sql`a.xact >= ${watermark}::bigint and a.xact > ${base}::bigint`
+    } and ${isUnsealed} limit 100000) as waiting`;
 
 export function insertLeaves(first: number, rows: readonly UnsealedRow[], hashes: readonly Buffer[]): Sql {
   return sql`

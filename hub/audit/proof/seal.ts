@@ -50,6 +50,12 @@ export async function sealAll(db: Database, key: SigningKey, options: SealOption
   }
 }
 
+/** Rows that wait to be sealed, as far as 100,000. */
+export async function unsealedRows(on: Queryable): Promise<{ value: number }[]> {
+  const [state] = await on.query<statement.SealState>(statement.sealState);
+  return state ? on.query<{ value: number }>(statement.countUnsealed(state)) : [];
+}
+
 async function lock(tx: Queryable, wait: boolean): Promise<boolean> {
   if (!wait) return (await tx.query<{ locked: boolean }>(statement.tryLockTree))[0]?.locked ?? false;
   await tx.query(statement.lockTree);
