@@ -16,6 +16,7 @@ import { registerExplain } from './api/explain.js';
 import { registerHealth } from './api/health.js';
 import { registerIdentityLinks } from './api/identity-links.js';
 import { registerPolicy } from './api/policy.js';
+import { registerNotices } from './api/notices.js';
 import { registerQuarantine } from './api/quarantine.js';
 import { registerReports } from './api/reports.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
@@ -112,6 +113,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerExceptionalAccess(server, { db, access, audit, config, issueToken });
   await registerAgreements(server, { db, access, audit, config });
   registerPolicy(server, { db, access, audit, config });
+  registerNotices(server, { db, access, audit, config });
   registerQuarantine(server, { db, access, audit, config, sources });
   registerIdentityLinks(server, { db, access, audit, config });
   registerAuditProof(server, { db, access, audit, config, sealer });

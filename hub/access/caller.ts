@@ -34,6 +34,7 @@ export const ACTIONS = [
   'oversee',
   'review',
   'flag',
+  'be-told',
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 

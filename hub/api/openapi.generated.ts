@@ -341,6 +341,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/notices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the caller's organization is to be told of and has not acknowledged yet, oldest first: steps of referrals, break-glass and oversight of its patients. A notice names records and holds none of their content. */
+        get: operations["listNotices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/notices/{id}/acknowledgement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The organization has taken note; the notice is not listed again. Safe to repeat. */
+        post: operations["acknowledgeNotice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/quarantine": {
         parameters: {
             query?: never;
@@ -917,6 +951,19 @@ export interface components {
             firstSeen: string;
             /** Format: date-time */
             lastSeen: string;
+        };
+        Notices: {
+            notices: {
+                id: string;
+                /** @description Such as `referral.accept` or `break-glass.opened`. */
+                topic: string;
+                /** Format: date-time */
+                created: string;
+                /** @description References and codes. */
+                about: {
+                    [key: string]: unknown;
+                };
+            }[];
         };
         QuarantinePage: {
             items: components["schemas"]["QuarantineItem"][];
@@ -1574,6 +1621,50 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["PolicyReplay"];
                 };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    listNotices: {
+        parameters: {
+            query?: {
+                _count?: components["parameters"]["Count"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The oldest notices. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notices"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    acknowledgeNotice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Taken note of. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Refusal"];
         };

@@ -40,6 +40,13 @@ export function undelivered(on: Queryable, organizationId: string, limit = 100):
     from outbox where delivered is null and organization_id = ${organizationId} order by id limit ${limit}`);
 }
 
+/** The organization has taken note of its event: it counts as delivered. @returns false where there is no such event of this organization. */
+export async function acknowledge(on: Queryable, organizationId: string, id: number): Promise<boolean> {
+  const rows = await on.query(sql`
+    update outbox set delivered = coalesce(delivered, now()) where id = ${id} and organization_id = ${organizationId} returning id`);
+  return rows.length > 0;
+}
+
 /** Delivery at least once: an event is leased for a minute, tried, and tried again later with doubled waits up to an hour. */
 export function createOutbox(db: Queryable): Outbox {
   const listeners = new Map<string, Listener>();

@@ -19,6 +19,7 @@ const OBJECT_OF_ACTION: Readonly<Partial<Record<Action, string>>> = {
   report: 'MeasureReport',
   link: 'Patient',
   administer: 'Endpoint',
+  'be-told': 'Communication',
 };
 
 /** What would change a denial, for a person. */

@@ -32,7 +32,9 @@ export const DIRECTORY = [
   'Device',
 ] as const;
 
-/** Kinds of record that policy decides on: FHIR resource types; a report of figures goes by the name of MeasureReport, and the policy itself is one. */
+/**
+ * Kinds of record that policy decides on: FHIR resource types; a report of figures goes by the name of MeasureReport, a notice by
+ * that of Communication, and the policy itself is one. */
 export const OBJECTS = [
   'Patient',
   'RelatedPerson',
@@ -46,6 +48,7 @@ export const OBJECTS = [
   ...DIRECTORY,
   'AuditEvent',
   'MeasureReport',
+  'Communication',
   'AccessPolicy',
 ] as const;
 

@@ -98,6 +98,29 @@ describe('a patient who is a stranger here', () => {
     ]);
   });
 
+  it('is fetched as a notice by each custodian, until that one has taken note', async () => {
+    const { id } = await breakGlass(await freshPhysician(), nationalNumber);
+    const administrator = await world.person('administrator-a');
+    const pending = async (by: Client) =>
+      (
+        (await by.get('/notices?_count=200')).body.notices as {
+          id: string;
+          topic: string;
+          about: { access?: string; patient?: string[] };
+        }[]
+      ).filter(({ about }) => about.access === id);
+    const [notice, ...more] = await pending(administrator);
+    expect([notice?.topic, notice?.about.patient, more]).toEqual(['break-glass.opened', [`Patient/${world.patientOfA.id}`], []]);
+    expect((await pending(world.systems.b))[0]?.about.patient).toEqual([`Patient/${world.patientOfB.id}`]);
+    const path = `/notices/${notice?.id}/acknowledgement`;
+    expect((await world.systems.b.post({}, path)).status).toBe(404);
+    for (let again = 0; again < 2; again += 1) expect((await administrator.post({}, path)).status).toBe(204);
+    expect(await pending(administrator)).toEqual([]);
+    expect(await pending(world.systems.b)).toHaveLength(1);
+    expect((await physician.get('/notices')).status).toBe(403);
+    expect((await administrator.get('/notices?_count=0')).status).toBe(400);
+  });
+
   it('is opened against a general opt-out, which names no emergency; one that names it decides', async () => {
     const patient = await world.patient('a', 'A7', { birthDate: '1971-01-01' });
     const study = await world.study('a', patient);
