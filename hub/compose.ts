@@ -74,7 +74,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   setRegionOffset(config.utcOffset);
   const audit = await openAudit(db, databaseUrl, { onFailure: (err) => log.error({ err }, 'audit not written') });
   const sealer = await startSealer(db, config, log);
-  const shipped = await takeShippedPolicy(db, (tx, entries) => audit.append(tx, entries));
+  const shipped = await takeShippedPolicy(db, (tx, entries) => audit.append(tx, entries), config.demo);
   if (!shipped.inForce)
     log.warn({ epoch: shipped.epoch }, 'the policy in force is not the one that came with the program (hub policy diff)');
   const access = await createAccess(config, { onFailure: (err) => log.error({ err }, 'a decision failed and was a denial') });

@@ -1,0 +1,111 @@
+import type { Request, ResponseToolkit, Server } from '@hapi/hapi';
+import { z } from 'zod';
+import { examplesOf, type PolicyTexts, readPolicyTexts, supersededOf } from '../../policies/policy-texts.js';
+import { type Epoch, readEpoch } from '../access/policy/epochs.sql.js';
+import { diffOf } from '../access/policy/policy-diff.js';
+import { openProposal, type ProposalRow, propose, publishProposal, withdrawProposal } from '../access/policy/proposals.js';
+import { soundPolicy } from '../access/policy/sound-policy.js';
+import { invalid, notFound } from '../outcomes.js';
+import type { Queryable } from '../store/database.js';
+import type { components } from './openapi.generated.js';
+import { authorized, checked, entryOf, type PolicyDeps, toEpoch, toProposal, traced } from './policy-exchange.js';
+
+type Schemas = components['schemas'];
+
+/** `/access/policy/proposals`: one person proposes, another publishes. */
+export function registerPolicyProposals(server: Server, deps: PolicyDeps): void {
+  server.route([
+    { method: 'POST', path: '/access/policy/proposals', handler: (request, h) => enter(deps, request, h) },
+    { method: 'GET', path: '/access/policy/proposals/{id}', handler: (request) => proposal(deps, request) },
+    { method: 'POST', path: '/access/policy/proposals/{id}/publish', handler: (request) => publish(deps, request) },
+    { method: 'POST', path: '/access/policy/proposals/{id}/withdraw', handler: (request) => withdraw(deps, request) },
+  ]);
+}
+
+const proposed = z.strictObject({
+  note: z.string().trim().min(5).max(500),
+  restores: z.int().min(1).max(2_147_483_647).optional(),
+  rules: z.string().optional(),
+  examples: z.record(z.string(), z.unknown()).optional(),
+  superseded: z.record(z.string(), z.unknown()).optional(),
+});
+
+async function enter(deps: PolicyDeps, request: Request, h: ResponseToolkit) {
+  const { caller, decision } = await authorized(deps, request, 'propose', 'keeper');
+  return traced(deps, request, caller, 'propose', [], async () => {
+    const asked = checked(proposed, request.payload);
+    const texts = await textsOf(deps, asked);
+    await soundPolicy(texts);
+    const row = await deps.db.transaction(async (tx) => {
+      const entered = await propose(tx, { texts, note: asked.note, restores: asked.restores, by: caller.id });
+      const entity = [`PolicyProposal/${entered.id}`];
+      await deps.audit.append(tx, [entryOf(deps, request, caller, 'propose', { decision, entity, detail: asked.note })]);
+      return entered;
+    });
+    return h.response(await withDiff(deps.db, row, texts)).code(201);
+  });
+}
+
+/** What is proposed: a policy given whole, or an earlier one. */
+async function textsOf({ db }: PolicyDeps, asked: z.infer<typeof proposed>): Promise<PolicyTexts> {
+  const { restores, rules, examples, superseded } = asked;
+  if (restores !== undefined) {
+    if (rules !== undefined || examples || superseded) throw invalid('An earlier epoch is brought back whole.', 'restores');
+    const earlier = await readEpoch(db, restores);
+    if (!earlier) throw invalid(`There is no epoch ${restores}.`, 'restores');
+    return earlier.texts;
+  }
+  if (rules === undefined || !examples)
+    throw invalid('A policy has rules and examples.', rules === undefined ? 'rules' : 'examples');
+  return { model: readPolicyTexts().model, rules, examples: examplesOf(examples), superseded: supersededOf(superseded ?? {}) };
+}
+
+async function proposal(deps: PolicyDeps, request: Request): Promise<Schemas['PolicyProposalWhole']> {
+  const { caller, decision } = await authorized(deps, request, 'read', 'either');
+  const id = idOf(request);
+  return traced(deps, request, caller, 'read', [`PolicyProposal/${id}`], async () => {
+    const { row, texts } = await deps.db.transaction((tx) => openProposal(tx, id));
+    await deps.audit.commit([entryOf(deps, request, caller, 'read', { decision, entity: [`PolicyProposal/${id}`] })]);
+    return withDiff(deps.db, row, texts);
+  });
+}
+
+async function withDiff(on: Queryable, row: ProposalRow, texts: PolicyTexts): Promise<Schemas['PolicyProposalWhole']> {
+  const base: Epoch | undefined = await readEpoch(on, row.base);
+  return { ...toProposal(row), ...(base ? diffOf(base.texts, texts) : { added: [], removed: [] }) };
+}
+
+async function publish(deps: PolicyDeps, request: Request): Promise<Schemas['PolicyEpoch']> {
+  const { caller, decision } = await authorized(deps, request, 'publish', 'keeper');
+  const id = idOf(request);
+  return traced(deps, request, caller, 'publish', [`PolicyProposal/${id}`], () =>
+    deps.db.transaction(async (tx) => {
+      const row = await publishProposal(tx, id, caller);
+      const entity = [`PolicyEpoch/${row.number}`, `PolicyProposal/${id}`];
+      await deps.audit.append(tx, [
+        entryOf(deps, request, caller, 'publish', { decision, entity, action: 'C', detail: row.note }),
+      ]);
+      return toEpoch(row);
+    }),
+  );
+}
+
+async function withdraw(deps: PolicyDeps, request: Request): Promise<Schemas['PolicyProposal']> {
+  const { caller, decision } = await authorized(deps, request, 'withdraw', 'keeper');
+  const id = idOf(request);
+  return traced(deps, request, caller, 'withdraw', [`PolicyProposal/${id}`], () =>
+    deps.db.transaction(async (tx) => {
+      const row = await withdrawProposal(tx, id, caller);
+      await deps.audit.append(tx, [
+        entryOf(deps, request, caller, 'withdraw', { decision, entity: [`PolicyProposal/${id}`], action: 'U' }),
+      ]);
+      return toProposal(row);
+    }),
+  );
+}
+
+function idOf(request: Request): string {
+  const id = String(request.params.id);
+  if (!/^[A-Za-z0-9-]{1,64}$/.test(id)) throw notFound();
+  return id;
+}
