@@ -16,6 +16,7 @@ import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { forbidden, invalid, notFound, tooMany } from '../outcomes.js';
 import type { Database } from '../store/database.js';
+import { asked, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
 
 type Schemas = components['schemas'];
@@ -51,10 +52,13 @@ async function keys({ db }: AuditProofDeps, h: ResponseToolkit) {
 
 async function heads(deps: AuditProofDeps, request: Request): Promise<Schemas['TreeHeadPage']> {
   const entry = await authorize(deps, request, 'audit-tree-heads');
-  const { _count: count, _cursor: before } = asked(request, {
-    _count: z.coerce.number().int().min(1).max(deps.config.maxPage).default(50),
-    _cursor: leaf.default(Number.MAX_SAFE_INTEGER),
-  });
+  const { _count: count, _cursor: before } = asked(
+    z.strictObject({
+      _count: pageSize(deps.config.maxPage),
+      _cursor: leaf.default(Number.MAX_SAFE_INTEGER),
+    }),
+    request.query,
+  );
   const found = await deps.db.query<StoredHead>(headsBefore(before, count + 1));
   await deps.audit.commit([entry]);
   const items = found.slice(0, count).map(toHead);
@@ -71,7 +75,7 @@ async function latest(deps: AuditProofDeps, request: Request): Promise<Schemas['
 
 async function inclusion(deps: AuditProofDeps, request: Request): Promise<Schemas['InclusionProof']> {
   const entry = await authorize(deps, request, 'audit-inclusion');
-  const { event } = asked(request, { event: z.string().max(32) });
+  const { event } = asked(z.strictObject({ event: z.string().max(32) }), request.query);
   const at = parseAuditEventId(event);
   const proof = at && ((await proveInclusion(deps.db, at)) ?? (await deps.sealer.seal().then(() => proveInclusion(deps.db, at))));
   const { patient_id, custodian_id } = (proof?.row ?? {}) as { patient_id?: string; custodian_id?: string };
@@ -84,7 +88,7 @@ async function inclusion(deps: AuditProofDeps, request: Request): Promise<Schema
 
 async function consistency(deps: AuditProofDeps, request: Request): Promise<Schemas['ConsistencyProof']> {
   const entry = await authorize(deps, request, 'audit-consistency');
-  const sizes = asked(request, { from: leaf, to: leaf.optional() });
+  const sizes = asked(z.strictObject({ from: leaf, to: leaf.optional() }), request.query);
   const newest = (await latestHead(deps.db))?.size ?? 0;
   await deps.audit.commit([entry]);
   const { from, to = newest } = sizes;
@@ -96,7 +100,7 @@ async function consistency(deps: AuditProofDeps, request: Request): Promise<Sche
 /** The request itself is sealed before, so that the export shows it. */
 async function stream(deps: AuditProofDeps, exports: { running: number }, request: Request, h: ResponseToolkit) {
   const entry = await authorize(deps, request, 'audit-export');
-  const wanted = asked(request, { from: leafOrDate, to: leafOrDate, witnessed: leaf.optional() });
+  const wanted = asked(z.strictObject({ from: leafOrDate, to: leafOrDate, witnessed: leaf.optional() }), request.query);
   const range = await leavesWanted(deps.db, wanted);
   if (exports.running >= MOST_EXPORTS) throw tooMany('Too many exports of the audit are running.');
   exports.running++;
@@ -158,14 +162,6 @@ const leafOrDate = z
   .string()
   .regex(/^(\d{1,15}|\d{4}-(0[1-9]|1[0-2])(-\d\d)?)$/, 'is a number of leaves, a month or a day')
   .optional();
-
-/** @throws Refusal 400 that names the parameter. */
-function asked<Shape extends z.ZodRawShape>(request: Request, shape: Shape): z.infer<z.ZodObject<Shape>> {
-  const result = z.strictObject(shape).safeParse(request.query);
-  if (result.success) return result.data as z.infer<z.ZodObject<Shape>>;
-  const [issue] = result.error.issues;
-  throw invalid(issue?.message ?? 'invalid', issue?.path.join('.') || undefined);
-}
 
 /** Leaves as they are; of dates the fewest leaves in a row that hold all that was recorded then. */
 async function leavesWanted(

@@ -4,6 +4,7 @@ import { type Caller, PURPOSES, ROLES } from '../access/caller.js';
 import { type Hypothesis, REMOVABLE } from '../access/policy/hypothesis.js';
 import { invalid } from '../outcomes.js';
 import type { ResourceRow } from '../store/resources.js';
+import { asked } from './asked.js';
 
 const id = z.string().regex(/^[A-Za-z0-9\-.]{1,64}$/);
 const codes = z.array(z.string().max(64)).min(1).max(50).optional();
@@ -40,11 +41,7 @@ const question = z.strictObject({
 export type ExplainQuestion = z.infer<typeof question>;
 
 /** @throws Refusal 400 that names the element. */
-export function readQuestion(payload: unknown): ExplainQuestion {
-  const asked = question.safeParse(payload);
-  if (asked.success) return asked.data;
-  throw invalid(asked.error.issues[0]?.message ?? 'not a question', asked.error.issues[0]?.path.join('.') || undefined);
-}
+export const readQuestion = (payload: unknown): ExplainQuestion => asked(question, payload);
 
 /** Asked about oneself as one is, for another purpose perhaps, and without assumptions. */
 export const isAboutSelf = (caller: Caller, { subject, whatIf }: ExplainQuestion): boolean =>

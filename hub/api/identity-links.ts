@@ -10,9 +10,10 @@ import type { Config } from '../config.js';
 import { decideLink, STEPS, type Step } from '../identity/decide-link.js';
 import type { HumanName } from '../identity/person-name.js';
 import { LINK_STATES, type LinkRow, listLinks, matchedOf, sidesOf } from '../identity/list-links.js';
-import { forbidden, invalid, notFound, Refusal } from '../outcomes.js';
+import { forbidden, notFound, Refusal } from '../outcomes.js';
 import { createGrantReevaluation } from '../referral/overdue.js';
 import type { Database, Queryable } from '../store/database.js';
+import { asked, ID, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
 
 type Link = components['schemas']['Link'];
@@ -36,11 +37,9 @@ export function registerIdentityLinks(server: Server, deps: IdentityLinkDeps): v
   ]);
 }
 
-const ID = z.string().regex(/^[A-Za-z0-9-]{1,64}$/);
-
 async function list(deps: IdentityLinkDeps, request: Request): Promise<LinkPage> {
   const caller = callerOfRequest(request);
-  const { state, _count: count, _cursor: after } = asked(request, deps.config.maxPage);
+  const { state, _count: count, _cursor: after } = asked(query(deps.config.maxPage), request.query);
   const { decision, rows } = await deps.db.snapshot(async (tx) => ({
     decision: await authorize(deps, tx, request, caller),
     rows: await listLinks(tx, { organizationId: caller.organizationId, state, after, count: count + 1 }),
@@ -82,18 +81,12 @@ async function authorize(deps: IdentityLinkDeps, tx: Queryable, request: Request
   throw forbidden('Links are for the identity stewards of hospitals.');
 }
 
-/** @throws Refusal 400 that names the parameter. */
-function asked(request: Request, maxPage: number) {
-  const query = z.strictObject({
+const query = (maxPage: number) =>
+  z.strictObject({
     state: z.enum(LINK_STATES).optional(),
-    _count: z.coerce.number().int().min(1).max(maxPage).default(Math.min(50, maxPage)),
+    _count: pageSize(maxPage),
     _cursor: ID.optional(),
   });
-  const result = query.safeParse(request.query);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw invalid(issue?.message ?? 'invalid', issue?.path.join('.') || undefined);
-}
 
 function toLink(row: LinkRow, organizationId: string): Link {
   const { own, other, content } = sidesOf(row, organizationId);

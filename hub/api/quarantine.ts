@@ -11,8 +11,9 @@ import { listQuarantine, type QuarantineRow, setQuarantineState } from '../inges
 import { retryQuarantined } from '../ingest/retry-quarantined.js';
 import type { Sources } from '../ingest/watch-sources.js';
 import type { IngestDeps } from '../ingest/submit-study.js';
-import { forbidden, invalid, notFound, Refusal } from '../outcomes.js';
+import { forbidden, notFound, Refusal } from '../outcomes.js';
 import type { Database } from '../store/database.js';
+import { asked, idOf, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
 
 type Item = components['schemas']['QuarantineItem'];
@@ -35,11 +36,9 @@ export function registerQuarantine(server: Server, deps: QuarantineDeps): void {
   ]);
 }
 
-const ID = z.string().regex(/^[A-Za-z0-9-]{1,64}$/);
-
 async function list(deps: QuarantineDeps, request: Request): Promise<Page> {
   const { caller, decision } = await authorize(deps, request, 'quarantine-list');
-  const { state, reason, _count: count, _cursor } = asked(request, deps.config.maxPage);
+  const { state, reason, _count: count, _cursor } = asked(query(deps.config.maxPage), request.query);
   const after = _cursor === undefined ? undefined : positionOf(_cursor);
   const rows = await listQuarantine(deps.db, { custodianId: caller.organizationId, state, reason, after, count: count + 1 });
   const shown = rows.slice(0, count);
@@ -72,11 +71,10 @@ async function change(
   step: (caller: Caller, id: string) => Promise<QuarantineRow | undefined>,
 ): Promise<Item> {
   const { caller, decision } = await authorize(deps, request, subtype);
-  const id = ID.safeParse(request.params['id']);
-  if (!id.success) throw notFound();
-  const entry = { ...entryOf(deps, request, subtype, decision), entity: [`Quarantine/${id.data}`] };
+  const id = idOf(request);
+  const entry = { ...entryOf(deps, request, subtype, decision), entity: [`Quarantine/${id}`] };
   try {
-    const row = await step(caller, id.data);
+    const row = await step(caller, id);
     if (!row) throw notFound();
     await deps.audit.commit([{ ...entry, detail: `${row.reason}: ${row.state}` }]);
     return toItem(row);
@@ -102,25 +100,19 @@ async function authorize(
   throw forbidden('The quarantine is for the administrators of hospitals.');
 }
 
-/** @throws Refusal 400 that names the parameter. */
-function asked(request: Request, maxPage: number) {
-  const query = z.strictObject({
+const query = (maxPage: number) =>
+  z.strictObject({
     state: z.enum(['held', 'resolved', 'discarded']).optional(),
     reason: z
       .string()
       .regex(/^[a-z-]{1,64}$/)
       .optional(),
-    _count: z.coerce.number().int().min(1).max(maxPage).default(Math.min(50, maxPage)),
+    _count: pageSize(maxPage),
     _cursor: z
       .string()
       .regex(/^\d{1,14}\.[A-Za-z0-9-]{1,64}$/)
       .optional(),
   });
-  const result = query.safeParse(request.query);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw invalid(issue?.message ?? 'invalid', issue?.path.join('.') || undefined);
-}
 
 /** The cursor is the last item's place. It opens nothing: whose items are shown is the caller's organization. */
 function positionOf(cursor: string): { first_seen: Date; id: string } {

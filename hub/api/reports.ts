@@ -8,6 +8,7 @@ import type { Config } from '../config.js';
 import { forbidden, invalid, notFound, unprocessable } from '../outcomes.js';
 import type { Database, Queryable } from '../store/database.js';
 import { raw, Sql } from '../store/sql.js';
+import { asked } from './asked.js';
 import { toCsv } from './csv.js';
 import type { components } from './openapi.generated.js';
 
@@ -39,7 +40,7 @@ async function list(deps: ReportDeps, request: Request): Promise<ReportList> {
 
 async function answer(deps: ReportDeps, request: Request, h: ResponseToolkit) {
   const report = reports.find((r) => r.name === request.params.name);
-  const { parameters, csv } = asked(request, deps.config.utcOffset);
+  const { parameters, csv } = askedFor(request, deps.config.utcOffset);
   const result = await deps.db.snapshot(async (tx) => {
     const decision = await authorize(deps, tx, request);
     if (!report) throw notFound();
@@ -98,16 +99,12 @@ function describe({ name, title, description, columns }: Report): ReportList['re
 }
 
 /** @throws Refusal 400 that names the parameter. */
-function asked(request: Request, utcOffset: string): { parameters: Period; csv: boolean } {
+function askedFor(request: Request, utcOffset: string): { parameters: Period; csv: boolean } {
   const { format, ...rest } = request.query as Record<string, unknown>;
   if (format !== undefined && format !== 'json' && format !== 'csv') throw invalid("format is 'json' or 'csv'.", 'format');
-  const result = period.safeParse({ ...lastTwelveMonths(utcOffset), ...rest });
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    throw invalid(issue?.message ?? 'invalid', issue?.path.join('.') || undefined);
-  }
+  const parameters = asked(period, { ...lastTwelveMonths(utcOffset), ...rest });
   const csv = format ? format === 'csv' : /^text\/csv\b/i.test(String(request.headers.accept ?? ''));
-  return { parameters: result.data, csv };
+  return { parameters, csv };
 }
 
 /** The current month, where the region is, and the eleven before it. */

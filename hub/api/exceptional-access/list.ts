@@ -8,8 +8,9 @@ import { visibleTo } from '../../access/exceptional/view.js';
 import { agentOf } from '../../access/write-request.js';
 import { clusterOf } from '../../identity/cluster.js';
 import { and, type Sql, sql } from '../../store/sql.js';
+import { asked, ID, pageSize } from '../asked.js';
 import type { components } from '../openapi.generated.js';
-import { asked, type ExceptionalAccessDeps } from './asked.js';
+import type { ExceptionalAccessDeps } from './authorized.js';
 import { toItem } from './item.js';
 
 /** `GET /access/exceptional`: newest first; the reviewers' queue is `review=owed` and `review=overdue`. Looking is on record. */
@@ -48,11 +49,8 @@ const query = (maxPage: number) =>
     state: z.enum(STATES).optional(),
     review: z.enum(REVIEWS).optional(),
     flagged: z.enum(['true', 'false']).optional(),
-    _count: z.coerce.number().int().min(1).max(maxPage).default(Math.min(50, maxPage)),
-    _cursor: z
-      .string()
-      .regex(/^[A-Za-z0-9-]{1,64}$/)
-      .optional(),
+    _count: pageSize(maxPage),
+    _cursor: ID.optional(),
   });
 
 /** The cursor is the last item's id. It opens nothing: what is shown is what the caller may see. */

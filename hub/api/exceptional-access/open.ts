@@ -9,11 +9,22 @@ import { findByIdentifier } from '../../identity/find-by-identifier.js';
 import { notFound } from '../../outcomes.js';
 import type { Queryable } from '../../store/database.js';
 import type { components } from '../openapi.generated.js';
-import { asked, authorized, type ExceptionalAccessDeps, idOf, namedPatient, text } from './asked.js';
+import { asked, idOf, text } from '../asked.js';
+import { authorized, type ExceptionalAccessDeps } from './authorized.js';
 import { toItem } from './item.js';
 
 type Session = components['schemas']['BreakGlassSession'];
 type Token = components['schemas']['AccessTokenResponse'];
+
+const namedPatient = z
+  .strictObject({
+    reference: z
+      .string()
+      .regex(/^Patient\/[A-Za-z0-9\-.]{1,64}$/)
+      .optional(),
+    identifier: z.strictObject({ system: text(1, 200), value: text(1, 256) }).optional(),
+  })
+  .refine((p) => (p.reference === undefined) !== (p.identifier === undefined), 'reference or identifier, one of the two');
 
 const breakGlass = z.strictObject({ patient: namedPatient, reason: z.enum(BREAK_GLASS_REASONS), statement: text(5, 500) });
 

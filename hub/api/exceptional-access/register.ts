@@ -1,5 +1,5 @@
 import type { Server } from '@hapi/hapi';
-import type { ExceptionalAccessDeps } from './asked.js';
+import type { ExceptionalAccessDeps } from './authorized.js';
 import { list } from './list.js';
 import { anotherToken, openOversightCase, openSession } from './open.js';
 import { confirm, end, flag, review } from './steps.js';

@@ -14,7 +14,8 @@ import { agentOf } from '../../access/write-request.js';
 import { notFound, Refusal } from '../../outcomes.js';
 import type { Queryable } from '../../store/database.js';
 import type { components } from '../openapi.generated.js';
-import { asked, authorized, type ExceptionalAccessDeps, idOf, text } from './asked.js';
+import { asked, idOf, text } from '../asked.js';
+import { authorized, type ExceptionalAccessDeps } from './authorized.js';
 import { toItem } from './item.js';
 
 type Item = components['schemas']['ExceptionalAccess'];
