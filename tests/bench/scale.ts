@@ -1,16 +1,17 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { createAccess } from '../../hub/access/policy/create-access.js';
+import { takeShippedPolicy } from '../../hub/access/policy/shipped-policy.js';
 import type { Caller } from '../../hub/access/caller.js';
 import { loadConfig } from '../../hub/config.js';
 import { createCursorSigner } from '../../hub/fhir/cursor.js';
 import type { FhirDeps, FhirRequest } from '../../hub/fhir/exchange.js';
 import { search } from '../../hub/fhir/search.js';
 import { type Database, openDatabase, type Queryable } from '../../hub/store/database.js';
-import { createProtection } from '../../hub/store/protection.js';
 import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/embedded.js';
 import { sql } from '../../hub/store/sql.js';
 import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
+import { TEST_SECRET, testProtection } from '../support/test-database.js';
 import { httpClient, measure } from './load.js';
 import { fillProvince, HOLDERS, hospitalId } from './province.js';
 
@@ -55,10 +56,8 @@ async function inProvince<T>(
   mkdirSync('.data', { recursive: true });
   if (!keep) await removeEmbeddedPostgres(dataDir).catch(() => undefined);
   const postgres = await startEmbeddedPostgres({ dataDir });
-  const db = await openDatabase(postgres.url, {
-    protection: createProtection({ secret: 'a secret for the bench' }),
-    poolSize: 16,
-  });
+  const db = await openDatabase(postgres.url, { protection: testProtection(), poolSize: 16 });
+  await takeShippedPolicy(db, async () => undefined);
   try {
     if ((await db.query(sql`select from resource limit 1`)).length === 0) {
       const province = { studies, consents: Math.round(studies * 0.03), grants: Math.round(studies * 0.005) };
@@ -110,7 +109,7 @@ type Figures = Map<string, Times>;
 
 /** The hub's own search, on one connection, with the time of its statements taken and the audit left out. */
 async function sqlTimes(db: Database, askers: readonly Asker[]): Promise<Figures> {
-  const config = loadConfig({}, { secret: 'secret-of-the-bench-only' });
+  const config = loadConfig({}, { secret: TEST_SECRET });
   let spent = 0;
   const timed = (on: Queryable): Queryable => ({
     query: async (statement) => {
