@@ -1,6 +1,7 @@
 import type { Request, ResponseToolkit, Server } from '@hapi/hapi';
 import { type Period, period, type Report, reports, runReport } from '../../reports/index.js';
-import type { Caller, RequestContext } from '../access/caller.js';
+import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
+import { requestContext } from '../access/authentication/request-context.js';
 import type { Access, Decision } from '../access/decision.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
@@ -19,7 +20,7 @@ export interface ReportDeps {
   db: Database;
   access: Access;
   audit: Audit;
-  config: Pick<Config, 'utcOffset' | 'smallestGroup'>;
+  config: Pick<Config, 'utcOffset' | 'smallestGroup' | 'trustedProxy'>;
 }
 
 const STATEMENT_TIMEOUT = '20s';
@@ -46,7 +47,7 @@ async function answer(deps: ReportDeps, request: Request, h: ResponseToolkit) {
     if (!report) throw notFound();
     return { decision, body: await run(deps, tx, report, parameters) };
   });
-  await deps.audit.commit([entryOf(request, 0, result.decision)]);
+  await deps.audit.commit([entryOf(deps, request, 0, result.decision)]);
   const response = csv ? h.response(csvOf(result.body, request)).type('text/csv; charset=utf-8') : h.response(result.body);
   if (csv)
     response.header(
@@ -58,9 +59,9 @@ async function answer(deps: ReportDeps, request: Request, h: ResponseToolkit) {
 
 /** @throws Refusal 403 for all but the health commission; the attempt is on record by then. */
 async function authorize(deps: ReportDeps, tx: Queryable, request: Request): Promise<Decision> {
-  const decision = (await deps.access.forCaller(tx, callerOf(request))).decideGeneral('report');
+  const decision = (await deps.access.forCaller(tx, callerOfRequest(request))).decideGeneral('report');
   if (decision.allowed) return decision;
-  await deps.audit.commit([entryOf(request, 4, decision)]);
+  await deps.audit.commit([entryOf(deps, request, 4, decision)]);
   throw forbidden('Reports are for the health commission.');
 }
 
@@ -124,12 +125,9 @@ function csvOf(result: ReportResult, request: Request): string {
   );
 }
 
-const callerOf = (request: Request): Caller => request.auth.credentials.caller as Caller;
-
-function entryOf(request: Request, outcome: 0 | 4, decision: Decision): AuditEntry {
-  const context: RequestContext = { requestId: request.info.id, address: request.info.remoteAddress };
+function entryOf(deps: ReportDeps, request: Request, outcome: 0 | 4, decision: Decision): AuditEntry {
   return {
-    ...agentOf(callerOf(request), context),
+    ...agentOf(callerOfRequest(request), requestContext(request, deps.config)),
     type: 'export',
     subtype: 'report',
     action: 'R',

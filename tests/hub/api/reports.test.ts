@@ -22,7 +22,7 @@ describe('GET /reports', () => {
       db: database.db,
       access: reportsForTheCommission,
       audit,
-      config: { utcOffset: '+08:00', smallestGroup: 5 },
+      config: { utcOffset: '+08:00', smallestGroup: 5, trustedProxy: true },
     });
     await server.initialize();
     await database.db.query(
@@ -59,6 +59,12 @@ describe('GET /reports', () => {
       'deidentified-studies',
     ]);
     expect(answer.body.reports[0].title.zh).toBe('影像交换量');
+  });
+
+  it('records the address that the trusted proxy saw', async () => {
+    await get(november).set('x-forwarded-for', '192.0.2.7').expect(200);
+    const [row] = await database.db.query(sql`select address from audit_event where subtype = 'report' order by id desc limit 1`);
+    expect(row).toEqual({ address: '192.0.2.7' });
   });
 
   it('answers JSON, by months of the region, with the run on record', async () => {
