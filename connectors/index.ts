@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { isNetwork } from './address-policy.js';
 import type { Connector } from './connector.js';
 import { fhirOffset } from './dicom/date-time.js';
 import { createDicomwebConnector } from './dicomweb/dicomweb-connector.js';
@@ -50,9 +49,6 @@ export const connectorSettings = {
 export type ConnectorKind = keyof typeof connectorSettings;
 
 export const connectorKinds = Object.keys(connectorSettings) as ConnectorKind[];
-
-/** Allowed private networks, for the schema of whoever configures the outbound. */
-export const networkInCidr = z.string().refine(isNetwork, 'must be an address or a network in CIDR notation');
 
 /**
  * The connector of a hospital's record.

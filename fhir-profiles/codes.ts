@@ -83,7 +83,6 @@ export const modalitySearchParameter = own('SearchParameter', 'imagingstudy-moda
 
 /** Task.code.coding.code in `systems.taskKind`. */
 export const taskKinds = ['scoring-request', 'consultation-request', 'release-request'] as const;
-export type TaskKind = (typeof taskKinds)[number];
 
 /** Task.businessStatus.coding.code in `systems.businessStatus`. */
 export const businessStatuses = [
@@ -154,21 +153,3 @@ export const parentRelationships = ['PRN', 'FTH', 'MTH', 'NPRN', 'NFTH', 'NMTH',
 
 /** RelatedPerson.relationship of appointed guardians: HL7 v3 RoleClass, and the guardian ad litem of RoleCode. */
 export const guardianRelationships = ['http://terminology.hl7.org/CodeSystem/v3-RoleClass|GUARD', `${RELATIONSHIP}|GUADLTM`];
-
-/** AuditEvent.type: `rest` in systems.auditEventType; the others are DICOM codes of PS3.16 CID 400. */
-export const auditEventTypes = {
-  rest: { system: systems.auditEventType, code: 'rest', display: 'RESTful Operation' },
-  applicationActivity: { system: systems.dicomTerminology, code: '110100', display: 'Application Activity' },
-  export: { system: systems.dicomTerminology, code: '110106', display: 'Export' },
-  import: { system: systems.dicomTerminology, code: '110107', display: 'Import' },
-  query: { system: systems.dicomTerminology, code: '110112', display: 'Query' },
-  securityAlert: { system: systems.dicomTerminology, code: '110113', display: 'Security Alert' },
-  userAuthentication: { system: systems.dicomTerminology, code: '110114', display: 'User Authentication' },
-} as const;
-
-/** AuditEvent.agent.type: DICOM PS3.16 CID 402. */
-export const auditAgentTypes = {
-  source: { system: systems.dicomTerminology, code: '110153', display: 'Source Role ID' },
-  destination: { system: systems.dicomTerminology, code: '110152', display: 'Destination Role ID' },
-  application: { system: systems.dicomTerminology, code: '110150', display: 'Application' },
-} as const;

@@ -66,6 +66,13 @@ export interface Caller {
   exceptionalAccess?: string;
 }
 
+/** An auditor at his work. */
+export const isAuditor = (caller: Caller): boolean => caller.role === 'auditor' && caller.purposeOfUse === 'HCOMPL';
+
+/** A hospital's administrator at his work. */
+export const isHospitalAdministrator = (caller: Caller): boolean =>
+  caller.role === 'hospital-administrator' && caller.purposeOfUse === 'HOPERAT' && caller.organizationId !== '';
+
 /** Where a request came from, for the audit. */
 export interface RequestContext {
   requestId: string;

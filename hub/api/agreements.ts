@@ -5,7 +5,7 @@ import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
 import { loadSigningKey, SIGNING_ALGORITHM, type SigningKey } from '../access/authentication/signing-key.js';
-import type { Caller } from '../access/caller.js';
+import { type Caller, isAuditor } from '../access/caller.js';
 import type { Access } from '../access/decision.js';
 import { findRow } from '../access/find-row.js';
 import { signatoriesOf } from '../access/policy/agreement-terms.js';
@@ -99,7 +99,7 @@ const maySign: May = async ({ access }, tx, caller, id) => {
 /** Who has signed is for the parties, the hub's administrators and auditors; that there is an agreement anybody may know. */
 const mayRead: May = async ({ access }, tx, caller, id) => {
   if (!scopeAllows(caller.scope, 'OrganizationAffiliation', 'r')) return false;
-  if (caller.role === 'auditor' && caller.purposeOfUse === 'HCOMPL') return true;
+  if (isAuditor(caller)) return true;
   const policy = await access.forCaller(tx, caller);
   const row = await findRow(tx, policy, 'OrganizationAffiliation', id);
   return row !== undefined && (policy.decide('sign', row).allowed || policy.decide('write', row).allowed);

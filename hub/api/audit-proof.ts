@@ -6,7 +6,7 @@ import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
 import type { Access } from '../access/decision.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
-import { readsAll } from '../audit/audit-filter.js';
+import { isAuditor } from '../access/caller.js';
 import { exportAudit, publicKeys } from '../audit/proof/export.js';
 import { headsBefore, leavesOfTime, type StoredHead } from '../audit/proof/export.sql.js';
 import { latestHead, proveConsistency, proveInclusion } from '../audit/proof/proofs.js';
@@ -149,8 +149,8 @@ async function authorize(deps: AuditProofDeps, request: Request, subtype: string
     query: request.path + request.url.search,
     ...decidedBy(decision),
   };
-  if (decision.allowed && readsAll(caller) && scopeAllows(caller.scope, 'AuditEvent', 'r')) return entry;
-  await deps.audit.commit([{ ...entry, outcome: 4, detail: decision.allowed && readsAll(caller) ? 'scope' : 'role' }]);
+  if (decision.allowed && isAuditor(caller) && scopeAllows(caller.scope, 'AuditEvent', 'r')) return entry;
+  await deps.audit.commit([{ ...entry, outcome: 4, detail: decision.allowed && isAuditor(caller) ? 'scope' : 'role' }]);
   throw forbidden('The proof of the audit is for auditors.');
 }
 

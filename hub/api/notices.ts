@@ -6,9 +6,10 @@ import type { Access, Decision } from '../access/decision.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { forbidden, invalid, notFound } from '../outcomes.js';
+import { forbidden, notFound } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { acknowledge, type StoredEvent, undelivered } from '../store/outbox.js';
+import { asked, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
 
 type Notices = components['schemas']['Notices'];
@@ -30,7 +31,7 @@ export function registerNotices(server: Server, deps: NoticesDeps): void {
 
 async function list(deps: NoticesDeps, request: Request): Promise<Notices> {
   const { organizationId, entry } = await authorize(deps, request, 'notices');
-  const count = countOf(request, deps.config.maxPage);
+  const { _count: count } = asked(z.strictObject({ _count: pageSize(deps.config.maxPage) }), request.query);
   const events = await undelivered(deps.db, organizationId, count);
   await deps.audit.commit([{ ...entry, action: 'R', entity: events.map((event) => `Notice/${event.id}`).slice(0, 100) }]);
   return { notices: events.map(toNotice) };
@@ -78,12 +79,4 @@ async function authorize(
   if (decision.allowed && caller.organizationId !== '') return { organizationId: caller.organizationId, entry };
   await deps.audit.commit([{ ...entry, outcome: 4, detail: 'role' }]);
   throw forbidden('Notices are for those who act for an organization.');
-}
-
-/** @throws Refusal 400 that names the parameter. */
-function countOf(request: Request, maxPage: number): number {
-  const query = z.strictObject({ _count: z.coerce.number().int().min(1).max(maxPage).default(Math.min(50, maxPage)) });
-  const result = query.safeParse(request.query);
-  if (result.success) return result.data._count;
-  throw invalid(result.error.issues[0]?.message ?? 'invalid', result.error.issues[0]?.path.join('.') || undefined);
 }

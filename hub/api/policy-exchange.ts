@@ -1,5 +1,4 @@
 import type { Request } from '@hapi/hapi';
-import type { z } from 'zod';
 import { PolicyError } from '../../policies/policy-error.js';
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
@@ -10,7 +9,7 @@ import type { ProposalRow } from '../access/policy/proposals.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { forbidden, invalid, Refusal, unprocessable } from '../outcomes.js';
+import { forbidden, Refusal, unprocessable } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import type { components } from './openapi.generated.js';
 
@@ -92,14 +91,6 @@ export function entryOf(
     ...(decision ? decidedBy(decision) : {}),
     ...more,
   };
-}
-
-/** @throws Refusal 400 that names the element */
-export function checked<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw invalid(issue?.message ?? 'invalid', issue?.path.join('.') || undefined);
 }
 
 export const toEpoch = (row: EpochRow): Schemas['PolicyEpoch'] => ({

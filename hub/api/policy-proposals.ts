@@ -5,10 +5,11 @@ import { type Epoch, readEpoch } from '../access/policy/epochs.sql.js';
 import { diffOf } from '../access/policy/policy-diff.js';
 import { openProposal, type ProposalRow, propose, publishProposal, withdrawProposal } from '../access/policy/proposals.js';
 import { soundPolicy } from '../access/policy/sound-policy.js';
-import { invalid, notFound } from '../outcomes.js';
+import { invalid } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
+import { asked, idOf } from './asked.js';
 import type { components } from './openapi.generated.js';
-import { authorized, checked, entryOf, type PolicyDeps, toEpoch, toProposal, traced } from './policy-exchange.js';
+import { authorized, entryOf, type PolicyDeps, toEpoch, toProposal, traced } from './policy-exchange.js';
 
 type Schemas = components['schemas'];
 
@@ -33,13 +34,13 @@ const proposed = z.strictObject({
 async function enter(deps: PolicyDeps, request: Request, h: ResponseToolkit) {
   const { caller, decision } = await authorized(deps, request, 'propose', 'keeper');
   return traced(deps, request, caller, 'propose', [], async () => {
-    const asked = checked(proposed, request.payload);
-    const texts = await textsOf(deps, asked);
+    const given = asked(proposed, request.payload);
+    const texts = await textsOf(deps, given);
     await soundPolicy(texts);
     const row = await deps.db.transaction(async (tx) => {
-      const entered = await propose(tx, { texts, note: asked.note, restores: asked.restores, by: caller.id });
+      const entered = await propose(tx, { texts, note: given.note, restores: given.restores, by: caller.id });
       const entity = [`PolicyProposal/${entered.id}`];
-      await deps.audit.append(tx, [entryOf(deps, request, caller, 'propose', { decision, entity, detail: asked.note })]);
+      await deps.audit.append(tx, [entryOf(deps, request, caller, 'propose', { decision, entity, detail: given.note })]);
       return entered;
     });
     return h.response(await withDiff(deps.db, row, texts)).code(201);
@@ -47,8 +48,8 @@ async function enter(deps: PolicyDeps, request: Request, h: ResponseToolkit) {
 }
 
 /** What is proposed: a policy given whole, or an earlier one. */
-async function textsOf({ db }: PolicyDeps, asked: z.infer<typeof proposed>): Promise<PolicyTexts> {
-  const { restores, rules, examples, superseded } = asked;
+async function textsOf({ db }: PolicyDeps, given: z.infer<typeof proposed>): Promise<PolicyTexts> {
+  const { restores, rules, examples, superseded } = given;
   if (restores !== undefined) {
     if (rules !== undefined || examples || superseded) throw invalid('An earlier epoch is brought back whole.', 'restores');
     const earlier = await readEpoch(db, restores);
@@ -102,10 +103,4 @@ async function withdraw(deps: PolicyDeps, request: Request): Promise<Schemas['Po
       return toProposal(row);
     }),
   );
-}
-
-function idOf(request: Request): string {
-  const id = String(request.params.id);
-  if (!/^[A-Za-z0-9-]{1,64}$/.test(id)) throw notFound();
-  return id;
 }

@@ -8,8 +8,9 @@ import { everything } from '../audit/audit-filter.js';
 import { parseAuditEventId } from '../audit/rows.js';
 import { readAuditEvent } from '../audit/search.js';
 import { notFound } from '../outcomes.js';
+import { asked, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
-import { authorized, checked, entryOf, type PolicyDeps, toEpoch, toProposal, traced } from './policy-exchange.js';
+import { authorized, entryOf, type PolicyDeps, toEpoch, toProposal, traced } from './policy-exchange.js';
 import { registerPolicyProposals } from './policy-proposals.js';
 
 type Schemas = components['schemas'];
@@ -29,12 +30,11 @@ export function registerPolicy(server: Server, deps: PolicyDeps): void {
 
 async function history(deps: PolicyDeps, request: Request): Promise<Schemas['PolicyHistory']> {
   const { caller, decision } = await authorized(deps, request, 'read', 'either');
-  const { maxPage } = deps.config;
-  const asked = z.strictObject({
-    _count: z.coerce.number().int().min(1).max(maxPage).default(Math.min(50, maxPage)),
+  const page = z.strictObject({
+    _count: pageSize(deps.config.maxPage),
     _cursor: z.coerce.number().int().min(1).max(2_147_483_647).optional(),
   });
-  const { _count: count, _cursor: before } = checked(asked, request.query);
+  const { _count: count, _cursor: before } = asked(page, request.query);
   const { rows, proposals } = await deps.db.snapshot(async (tx) => ({
     rows: await listEpochs(tx, { count: count + 1, before }),
     proposals: await listProposals(tx),
@@ -62,7 +62,7 @@ async function epoch(deps: PolicyDeps, request: Request): Promise<Schemas['Polic
 
 async function again(deps: PolicyDeps, request: Request): Promise<Schemas['PolicyReplay']> {
   const { caller, decision } = await authorized(deps, request, 'replay', 'auditor');
-  const { auditEvent } = checked(z.strictObject({ auditEvent: z.string().max(64) }), request.payload);
+  const { auditEvent } = asked(z.strictObject({ auditEvent: z.string().max(64) }), request.payload);
   const at = parseAuditEventId(auditEvent);
   const entity = [`AuditEvent/${auditEvent}`];
   return traced(deps, request, caller, 'replay', entity, async () => {

@@ -1,4 +1,4 @@
-import type { Caller } from '../access/caller.js';
+import { type Caller, isAuditor, isHospitalAdministrator } from '../access/caller.js';
 import { raw, type Sql, sql } from '../store/sql.js';
 import type { AuditRow } from './rows.js';
 
@@ -18,11 +18,11 @@ export const everything: AuditView = { rows: raw('audit_event a'), filter: raw('
  * @param patientIds the caller's own Patient and those of her cross-reference cluster, and those of her wards; only looked at for a patient.
  */
 export function auditView(caller: Caller, patientIds: readonly string[]): AuditView {
-  if (readsAll(caller)) return everything;
+  if (isAuditor(caller)) return everything;
   if (caller.role === 'patient' && caller.purposeOfUse === 'PATRQT') {
     return { ...everything, filter: sql`a.patient_id = any(${patientIds.filter(Boolean)}::text[])` };
   }
-  if (caller.role === 'hospital-administrator' && caller.purposeOfUse === 'HOPERAT' && caller.organizationId) {
+  if (isHospitalAdministrator(caller)) {
     const organization = caller.organizationId;
     return {
       rows: asToldTo(organization),
@@ -47,8 +47,5 @@ function asToldTo(organizationId: string): Sql {
 
 /** A search as it was typed may name other patients: only auditors and the asking organization's own administrator see it. */
 export function mayReadQuery(caller: Caller, row: Pick<AuditRow, 'organization_id'>): boolean {
-  return readsAll(caller) || (caller.role === 'hospital-administrator' && row.organization_id === caller.organizationId);
+  return isAuditor(caller) || (caller.role === 'hospital-administrator' && row.organization_id === caller.organizationId);
 }
-
-/** An auditor at his work. */
-export const readsAll = (caller: Caller): boolean => caller.role === 'auditor' && caller.purposeOfUse === 'HCOMPL';

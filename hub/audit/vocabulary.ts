@@ -37,6 +37,9 @@ export interface AuditEntry {
   address?: string;
 }
 
+/** Who acts when the hub's operator does something by command. */
+export const COMMAND_LINE = { agent: 'Device/hub', agentName: 'command line', requestId: 'command-line' } as const;
+
 /** Writes entries. If it can't, the request fails and nothing is shown. */
 export interface Audit {
   /** Inside a transaction: committed with the change, or not at all. */

@@ -1,6 +1,6 @@
 import { bindAccount } from '../access/authentication/accounts.js';
 import { insertEntries } from '../audit/insert-entries.sql.js';
-import type { AuditEntry } from '../audit/vocabulary.js';
+import { type AuditEntry, COMMAND_LINE } from '../audit/vocabulary.js';
 import type { Database } from '../store/database.js';
 import { AccountEntity } from '../store/entities.js';
 import { sql } from '../store/sql.js';
@@ -92,10 +92,8 @@ function entry(subtype: string, action: AuditEntry['action'], id: string, patien
     subtype,
     action,
     outcome: 0,
-    agent: 'Device/hub',
-    agentName: 'command line',
+    ...COMMAND_LINE,
     entity: [`Account/${id}`],
     patientId,
-    requestId: 'command-line',
   };
 }

@@ -10,7 +10,7 @@ import { newestHead, type StoredHead } from '../audit/proof/export.sql.js';
 import { sealAll } from '../audit/proof/seal.js';
 import { auditKey } from '../audit/proof/sealer.js';
 import { type Verification, type VerifyOptions, verifyExport } from '../audit/proof/verify-export.js';
-import type { AuditEntry } from '../audit/vocabulary.js';
+import { type AuditEntry, COMMAND_LINE } from '../audit/vocabulary.js';
 import { secretsOf } from '../config.js';
 import type { Database } from '../store/database.js';
 import { withDatabase } from './operate.js';
@@ -92,8 +92,9 @@ async function writeFile(file: string, chunks: AsyncIterable<string>): Promise<n
 }
 
 async function onRecord(db: Database, what: Pick<AuditEntry, 'subtype' | 'action' | 'query'>): Promise<void> {
-  const agent = { agent: 'Device/hub', agentName: 'command line', requestId: 'command-line' };
-  await db.transaction(async (tx) => void (await tx.query(insertEntries([{ type: 'export', outcome: 0, ...agent, ...what }]))));
+  await db.transaction(
+    async (tx) => void (await tx.query(insertEntries([{ type: 'export', outcome: 0, ...COMMAND_LINE, ...what }]))),
+  );
 }
 
 function numberOf(text: string | undefined): number | undefined {

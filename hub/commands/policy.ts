@@ -11,7 +11,7 @@ import { everything } from '../audit/audit-filter.js';
 import { insertEntries } from '../audit/insert-entries.sql.js';
 import { parseAuditEventId } from '../audit/rows.js';
 import { readAuditEvent } from '../audit/search.js';
-import type { AuditEntry } from '../audit/vocabulary.js';
+import { type AuditEntry, COMMAND_LINE } from '../audit/vocabulary.js';
 import { loadConfig } from '../config.js';
 import type { Database, Queryable } from '../store/database.js';
 import { table, withDatabase } from './operate.js';
@@ -151,12 +151,15 @@ async function inForce(db: Database) {
 }
 
 const audit = (tx: Queryable, subtype: string, entity: string, detail: string): Promise<unknown> =>
-  tx.query(insertEntries([{ ...ENTRY, subtype, entity: [entity], detail, agentName: `command line (${userInfo().username})` }]));
+  tx.query(
+    insertEntries([
+      { ...ENTRY, subtype, entity: [entity], detail, agentName: `${COMMAND_LINE.agentName} (${userInfo().username})` },
+    ]),
+  );
 
 const ENTRY = {
   type: 'policy',
   action: 'E',
   outcome: 0,
-  agent: 'Device/hub',
-  requestId: 'command-line',
+  ...COMMAND_LINE,
 } as const satisfies Partial<AuditEntry>;

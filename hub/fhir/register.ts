@@ -1,8 +1,7 @@
 import type { ReqRefDefaults, Request, ResponseToolkit, Server } from '@hapi/hapi';
-import { chargeRequest } from '../access/authentication/bearer-scheme.js';
+import { callerOfRequest, chargeRequest } from '../access/authentication/bearer-scheme.js';
 import { costOfBundle, costOfForm } from '../access/authentication/request-cost.js';
 import { requestContext } from '../access/authentication/request-context.js';
-import type { Caller } from '../access/caller.js';
 import { invalid } from '../outcomes.js';
 import { submitBundle } from './bundle-request.js';
 import { capabilityStatement } from './capability-statement.js';
@@ -72,7 +71,7 @@ function requestOf({ config }: FhirDeps, request: Request, path: string[]): Fhir
     ifNoneExist: header('if-none-exist'),
     ifNoneMatch: header('if-none-match'),
     strict: /handling=strict/.test(header('prefer') ?? ''),
-    caller: request.auth.credentials.caller as Caller,
+    caller: callerOfRequest(request),
     context: requestContext(request, config),
   };
 }

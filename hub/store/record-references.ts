@@ -1,6 +1,4 @@
-import { type FhirResource, localReference } from './search-keys.js';
-
-const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]);
+import { type FhirResource, list, localReference } from './search-keys.js';
 
 /** Instances of a study are many and refer to nothing. */
 const WITHOUT_REFERENCES = new Set(['instance', 'contained', 'text']);

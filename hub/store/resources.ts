@@ -94,19 +94,7 @@ export async function updateResource(
   write: Write & { resource: { id: string } },
   expected?: number,
 ): Promise<ResourceRow> {
-  return replace(tx, prepare(write), false, expected);
-}
-
-/** Marks a resource as deleted: it stays in the history, a read answers 410. */
-export async function deleteResource(tx: Queryable, current: ResourceRow): Promise<ResourceRow> {
-  const gone = {
-    ...prepare({ resource: { resourceType: current.type, id: current.id }, custodianId: current.custodian_id }),
-    patient_id: current.patient_id,
-  };
-  return replace(tx, { ...gone, parties: current.parties, labels: current.labels }, true, current.version);
-}
-
-async function replace(tx: Queryable, next: Prepared, deleted: boolean, expected?: number): Promise<ResourceRow> {
+  const next = prepare(write);
   const [row] = await tx.query<ResourceRow>(sql`
     with old as (
       select * from resource where type = ${next.type} and id = ${next.id} and (${expected ?? null}::integer is null or version = ${expected ?? null}) for update
@@ -115,7 +103,7 @@ async function replace(tx: Queryable, next: Prepared, deleted: boolean, expected
       select type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, date_until, labels, parties, refers, authors, meta, content from old
     )
     update resource as r set
-      patient_id = ${next.patient_id}, custodian_id = ${next.custodian_id}, version = old.version + 1, deleted = ${deleted},
+      patient_id = ${next.patient_id}, custodian_id = ${next.custodian_id}, version = old.version + 1, deleted = false,
       last_updated = greatest(date_trunc('milliseconds', now()), old.last_updated), modality = ${next.modality}, body_site = ${next.body_site},
       date_from = ${next.date_from}, date_until = ${next.date_until}, labels = ${next.labels}, parties = ${next.parties}, refers = ${next.refers}, authors = ${next.authors}, tokens = ${keyed((p) => storedTokens(p, next.tokens))},
       meta = ${next.meta}, content = ${keyed((p) => storedContent(next, p))}

@@ -51,7 +51,9 @@ export interface SearchKey {
   values: (resource: Json) => unknown[];
 }
 
-const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]);
+/** The values of an element, whether or not it repeats. */
+export const list = (value: unknown): unknown[] =>
+  Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
 
 /** A path of elements, e.g. `series.bodySite`; `telecom[system=phone]` is those of a list with this system. */
 export function stepsOf(path: string): { element: string; system?: string }[] {

@@ -1,4 +1,4 @@
-import { PURPOSES, type Purpose, ROLES, type Role } from '../caller.js';
+import type { Purpose, Role } from '../caller.js';
 
 /**
  * The purposes of use that a token may carry for a role; the first is meant where none is asked for. Break-glass (BTG) is nobody's:
@@ -14,9 +14,6 @@ export const PURPOSES_OF_ROLE: Readonly<Record<Role, readonly [Purpose, ...Purpo
   'hospital-system': ['TREAT', 'HOPERAT'],
   'hub-administrator': ['HOPERAT'],
 };
-
-export const isRole = (value: unknown): value is Role => ROLES.includes(value as Role);
-export const isPurpose = (value: unknown): value is Purpose => PURPOSES.includes(value as Purpose);
 
 /**
  * The purpose asked for, or the role's usual one; undefined when the role may not act for it.

@@ -1,11 +1,7 @@
 import { or, raw, type Sql, sql } from '../../store/sql.js';
-import type { Caller } from '../caller.js';
+import { type Caller, isAuditor, isHospitalAdministrator } from '../caller.js';
 import type { ExceptionalAccess, OpenedPatient } from './exceptional-access.js';
 import { heldBy } from './flag-access.js';
-
-const reviewsAll = (caller: Caller): boolean => caller.role === 'auditor' && caller.purposeOfUse === 'HCOMPL';
-const administers = (caller: Caller): boolean =>
-  caller.role === 'hospital-administrator' && caller.purposeOfUse === 'HOPERAT' && caller.organizationId !== '';
 
 /**
  * Which accesses (alias `x`) a caller sees: an auditor all; an officer the commission's cases; a hospital's administrator those of its people and
@@ -13,14 +9,16 @@ const administers = (caller: Caller): boolean =>
  * @param patientIds the caller's own Patient and those linked with it; only looked at for a patient.
  */
 export function visibleTo(caller: Caller, patientIds: readonly string[]): Sql {
-  if (reviewsAll(caller)) return raw('true');
+  if (isAuditor(caller)) return raw('true');
   const organization = caller.organizationId;
   const about = (which: Sql): Sql => sql`exists (select from exceptional_access_patient p where p.access_id = x.id and ${which})`;
   if (caller.role === 'patient') return about(sql`p.patient_id = any(${patientIds.filter(Boolean)}::text[])`);
   return or([
     sql`(x.agent = ${caller.id} and x.organization_id = ${organization})`,
     ...(caller.role === 'commission-officer' ? [sql`(x.kind = 'oversight' and x.organization_id = ${organization})`] : []),
-    ...(administers(caller) ? [sql`x.organization_id = ${organization}`, about(sql`p.custodian_id = ${organization}`)] : []),
+    ...(isHospitalAdministrator(caller)
+      ? [sql`x.organization_id = ${organization}`, about(sql`p.custodian_id = ${organization}`)]
+      : []),
   ]);
 }
 
@@ -30,8 +28,8 @@ export function visibleTo(caller: Caller, patientIds: readonly string[]): Sql {
  */
 export function patientsFor(access: ExceptionalAccess, caller: Caller, patientIds: readonly string[]): OpenedPatient[] {
   if (access.agent === caller.id) return [];
-  if (reviewsAll(caller)) return access.patients;
+  if (isAuditor(caller)) return access.patients;
   if (caller.role === 'patient') return access.patients.filter((p) => patientIds.includes(p.patient_id));
-  if (administers(caller)) return heldBy(access, caller.organizationId);
+  if (isHospitalAdministrator(caller)) return heldBy(access, caller.organizationId);
   return access.kind === 'oversight' && caller.role === 'commission-officer' ? access.patients.filter((p) => p.named) : [];
 }

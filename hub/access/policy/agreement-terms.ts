@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type AffiliationKind, systems } from '../../../fhir-profiles/codes.js';
+import { canonical } from '../../store/canonical-json.js';
 import type { Queryable } from '../../store/database.js';
 import { dateRange } from '../../store/fhir-date.js';
 import { type Concept, codeIn, idOf } from '../../store/fhir-elements.js';
@@ -26,17 +27,6 @@ export interface AgreementTerms {
 
 /** SHA-256, hexadecimal, of the terms as canonical JSON (RFC 8785): what a signature is about. */
 export const digestOf = (terms: AgreementTerms): string => createHash('sha256').update(canonical(terms)).digest('hex');
-
-/** Texts, whole numbers, lists and objects only: names in order, no spaces. */
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const members = Object.entries(value).filter(([, member]) => member !== undefined);
-  return `{${members
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`)
-    .join()}}`;
-}
 
 /** Whose signatures put it in force: both sides of an agreement; the member, whose records a membership opens. */
 export const signatoriesOf = ({ kind, organization, participant }: AgreementTerms): string[] =>

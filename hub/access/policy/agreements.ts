@@ -1,6 +1,7 @@
 import type { Audit, AuditEntry } from '../../audit/vocabulary.js';
 import { conflict, forbidden, notFound } from '../../outcomes.js';
 import type { Queryable } from '../../store/database.js';
+import { databaseNow } from '../../store/now.js';
 import { columns, newId, type ResourceRow, toResource } from '../../store/resources.js';
 import { sql } from '../../store/sql.js';
 import type { Caller, RequestContext } from '../caller.js';
@@ -111,8 +112,7 @@ export async function signAgreement(
   if (open.some((s) => s.organization_id === organization)) return;
   const account = by.caller.accountId ?? by.caller.id;
   if (open.some((s) => s.account === account)) throw conflict('You have signed for the other side.', 'signature');
-  const [at] = await tx.query<{ now: Date }>(sql`select date_trunc('milliseconds', now()) as now`);
-  const signing: Signing = { id: newId(), signedAt: at!.now, organization, version: row.version, terms, digest };
+  const signing: Signing = { id: newId(), signedAt: await databaseNow(tx), organization, version: row.version, terms, digest };
   await tx.query(sql`
     insert into agreement_signature (id, agreement_id, organization_id, signer, account, signer_name, digest, signed_at, jws)
     values (${signing.id}, ${id}, ${organization}, ${by.caller.id}, ${account}, ${by.caller.name}, ${digest}, ${signing.signedAt}, ${await deps.seal(by.caller, signing)})`);

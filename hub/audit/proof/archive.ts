@@ -4,6 +4,7 @@ import type { SigningKey } from '../../access/authentication/signing-key.js';
 import type { Database, Queryable } from '../../store/database.js';
 import { raw, type Sql, sql } from '../../store/sql.js';
 import { insertEntries } from '../insert-entries.sql.js';
+import { COMMAND_LINE } from '../vocabulary.js';
 import { exportAudit } from './export.js';
 import { leavesOfTime } from './export.sql.js';
 import { sealAll } from './seal.js';
@@ -122,8 +123,6 @@ const entryOf = (detail: string) => ({
   subtype: 'audit-archive',
   action: 'D' as const,
   outcome: 0 as const,
-  agent: 'Device/hub',
-  agentName: 'command line',
-  requestId: 'command-line',
+  ...COMMAND_LINE,
   detail,
 });

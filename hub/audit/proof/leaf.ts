@@ -1,3 +1,4 @@
+import { canonical } from '../../store/canonical-json.js';
 import { leafHash } from './merkle.js';
 
 /**
@@ -7,22 +8,5 @@ import { leafHash } from './merkle.js';
  */
 export const leafOfRow = (row: Readonly<Record<string, unknown>>): Buffer => leafHash(canonicalRow(row));
 
-export function canonicalRow(row: Readonly<Record<string, unknown>>): string {
-  return object(
-    Object.keys(row).filter((name) => row[name] !== null && row[name] !== false),
-    row,
-  );
-}
-
-/** JSON Canonicalization Scheme (RFC 8785): names sorted by UTF-16 code units, no white space, numbers and strings as ECMAScript writes them. */
-export function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  return object(Object.keys(value), value as Record<string, unknown>);
-}
-
-const object = (names: string[], of: Readonly<Record<string, unknown>>): string =>
-  `{${names
-    .sort()
-    .map((name) => `${JSON.stringify(name)}:${canonical(of[name])}`)
-    .join(',')}}`;
+export const canonicalRow = (row: Readonly<Record<string, unknown>>): string =>
+  canonical(Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null && value !== false)));

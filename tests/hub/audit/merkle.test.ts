@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { canonical, canonicalRow } from '../../../hub/audit/proof/leaf.js';
+import { canonicalRow } from '../../../hub/audit/proof/leaf.js';
+import { canonical } from '../../../hub/store/canonical-json.js';
 import {
   consistencyPath,
   Frontier,
