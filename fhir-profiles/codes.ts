@@ -61,6 +61,8 @@ export const extensions = {
   custodian: own('StructureDefinition', 'custodian'),
   completeness: own('StructureDefinition', 'completeness'),
   sharingScope: own('StructureDefinition', 'sharing-scope'),
+  /** On an ImagingStudy as it is shown: some of its series are not. */
+  withheldParts: own('StructureDefinition', 'withheld-parts'),
   patientAssigner: own('StructureDefinition', 'patient-assigner'),
   /** How a name is written: `SYL` is the phonetic component group of a DICOM Person Name. */
   nameRepresentation: 'http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation',

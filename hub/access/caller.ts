@@ -22,6 +22,7 @@ export const ACTIONS = [
   'know',
   'read',
   'retrieve',
+  'read-part',
   'write',
   'score',
   'disclose',

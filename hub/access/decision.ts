@@ -11,6 +11,7 @@ export type Basis =
   | 'own'
   | 'consortium'
   | 'agreement'
+  | 'agreement-part'
   | 'grant'
   | 'patient'
   | 'break-glass'
@@ -67,12 +68,24 @@ export interface RequestAccess {
   filter(action: Action, type?: string): Sql;
   /** `filter` for one type as alternatives of which at most one is true for a row, the ones that need the least first: their counts add up. */
   ways(action: Action, type: string): Sql[];
+  /** What of studies is opened in part; undefined where nothing is, which is the rule. */
+  readonly part?: PartialAccess | undefined;
   /** One json column expression named `evidence`, e.g. `(...) as evidence`: what `decide` needs to know about the row. */
   readonly evidence: Sql;
   /** The same decision by casbin, with reasons. Fails closed on anything unexpected. */
   decide(action: Action, row: RowWithEvidence): Decision;
   /** Decision on an action that needs no row (create a Patient, read the audit, run a report). */
   decideGeneral(action: Action, resourceType?: string): Decision;
+}
+
+/** Studies of which the caller may see some series, read and retrieved, and not the whole. */
+export interface PartialAccess {
+  /** Condition on `r`, a study: not read as a whole, but in part. */
+  readonly filter: Sql;
+  /** Condition on `r`: one of the series that are shown meets `test`, a condition on `s`, the series as json. Holds beside `filter` only. */
+  someSeries(test: Sql): Sql;
+  /** Which of its series are shown, and why; undefined where none is. */
+  of(row: RowWithEvidence): { decision: Decision; isShown: (series: { uid?: string }) => boolean } | undefined;
 }
 
 /** The policy, loaded and self-tested. */

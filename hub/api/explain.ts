@@ -2,8 +2,8 @@ import type { Request, Server } from '@hapi/hapi';
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
 import { requestContext } from '../access/authentication/request-context.js';
-import type { Caller } from '../access/caller.js';
-import type { Access, Decision } from '../access/decision.js';
+import type { Action, Caller } from '../access/caller.js';
+import type { Access, Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { findRow } from '../access/find-row.js';
 import { signaturesBehind } from '../access/policy/agreements.js';
 import { agentOf } from '../access/write-request.js';
@@ -38,7 +38,7 @@ async function explain(deps: ExplainDeps, request: Request): Promise<Explanation
   const asked = readQuestion(request.payload);
   const refusal = refusalOf(caller, asked);
   const asif = refusal ? caller : subjectOf(caller, asked);
-  const { row, decision, signatures } = refusal ? {} : await decide(deps, caller, asif, asked);
+  const { row, decision, part, signatures } = refusal ? {} : await decide(deps, caller, asif, asked);
   await deps.audit.commit([
     {
       ...agentOf(caller, requestContext(request, deps.config)),
@@ -58,6 +58,7 @@ async function explain(deps: ExplainDeps, request: Request): Promise<Explanation
   return {
     ...explanation(decision, seesAll(caller, row)),
     ...(asif === caller ? {} : { subject: described(asif) }),
+    ...(part ? { part } : {}),
     ...(signatures?.length ? { signatures } : {}),
   };
 }
@@ -66,6 +67,8 @@ interface Answer {
   row?: ResourceRow;
   /** Absent when whoever asks may not know of the record, or not ask this about it. */
   decision?: Decision;
+  /** Allowed for some series of the study. */
+  part?: true;
   /** Who put in force what the decision rests on, for those who see evidence. */
   signatures?: Explanation['signatures'];
 }
@@ -78,25 +81,42 @@ async function decide(deps: ExplainDeps, caller: Caller, asif: Caller, asked: Ex
     const row = await findRow(tx, own, type, id);
     if (!row || !(asksAboutAll(caller) || own.decide('know', row).allowed)) return { row };
     if (isAboutSelf(caller, asked) && asif.purposeOfUse === caller.purposeOfUse)
-      return signed(tx, caller, row, own.decide(asked.action, row));
+      return signed(tx, caller, row, decidedBy(own, asked.action, row));
     if (!isAboutSelf(caller, asked) && !seesAll(caller, row)) return { row };
     const hypothesis = hypothesisOf(asked, row);
     const other = await deps.access.forCaller(tx, asif);
     const decider = hypothesis ? await deps.access.whatIf(tx, asif, hypothesis) : other;
     const otherRow = await findRow(tx, other, type, id);
-    return otherRow ? signed(tx, caller, row, decider.decide(asked.action, otherRow)) : { row };
+    return otherRow ? signed(tx, caller, row, decidedBy(decider, asked.action, otherRow)) : { row };
   });
 }
 
-async function signed(tx: Queryable, caller: Caller, row: ResourceRow, decision: Decision): Promise<Answer> {
-  const rows = seesAll(caller, row) ? await signaturesBehind(tx, decision.evidence, row.custodian_id) : [];
+/** What may not be read as a whole may be open in part. */
+function decidedBy(
+  access: Pick<RequestAccess, 'decide'>,
+  action: Action,
+  row: RowWithEvidence,
+): Pick<Answer, 'decision' | 'part'> {
+  const decision = access.decide(action, row);
+  if (decision.allowed || (action !== 'read' && action !== 'retrieve')) return { decision };
+  const part = access.decide('read-part', row);
+  return part.allowed ? { decision: part, part: true } : { decision };
+}
+
+async function signed(
+  tx: Queryable,
+  caller: Caller,
+  row: ResourceRow,
+  { decision, part }: Pick<Answer, 'decision' | 'part'>,
+): Promise<Answer> {
+  const rows = seesAll(caller, row) ? await signaturesBehind(tx, decision?.evidence ?? [], row.custodian_id) : [];
   const signatures = rows.map((s) => ({
     agreement: s.agreement_id,
     organization: s.organization_id,
     signer: s.signer,
     signedAt: s.signed_at.toISOString(),
   }));
-  return { row, decision, signatures };
+  return { row, decision, part, signatures };
 }
 
 /** The token must reach the kind of record; about others only those may ask who oversee access or whose record it may be. */

@@ -686,6 +686,11 @@ export interface components {
             rule?: string;
             basis?: string;
             evidence?: components["schemas"]["Evidence"][];
+            /**
+             * @description Allowed in part, for some series of the study.
+             * @enum {boolean}
+             */
+            part?: true;
             signatures?: components["schemas"]["SignatureBehind"][];
             /** @enum {string} */
             reason?: "no-basis" | "consent" | "purpose" | "label" | "suspended" | "quarantine";
@@ -794,6 +799,11 @@ export interface components {
             bodySite: string[] | null;
             purpose: string[] | null;
             notOlderThanDays: number | null;
+            /**
+             * @description Each series of a study is looked at by itself; absent
+             * @enum {boolean}
+             */
+            bySeries?: true;
         };
         AgreementTerms: {
             /** @description Id of the OrganizationAffiliation. */

@@ -15,6 +15,7 @@ import {
   type ConnectorFor,
   discard,
   locate,
+  locateInPart,
   open,
   type Retrieval,
   type Unretrievable,
@@ -112,7 +113,8 @@ async function firstRetrievable(
 ): Promise<Choice> {
   let first: Choice = { seen: studies[0], found: undefined };
   for (const seen of studies.filter(({ decision }) => decision.allowed)) {
-    const found = await locate(tx, { ...scope, custodianId: seen.row.custodian_id });
+    const of = { ...scope, custodianId: seen.row.custodian_id };
+    const found = seen.series ? await locateInPart(tx, of, seen.series) : await locate(tx, of);
     if (typeof found !== 'string') return { seen, found };
     if (first.found === undefined) first = { seen, found };
   }
@@ -122,6 +124,8 @@ async function firstRetrievable(
 function unretrievable(why: Unretrievable): Refusal {
   if (why === 'several-sources')
     return notSupported('The study lies in several archives of its custodian: retrieve it series by series, or by instance.');
+  if (why === 'in-part')
+    return notSupported('Some series of the study are opened to you: retrieve it series by series, or by instance.');
   if (why === 'unknown') return notFound();
   if (why === 'quarantined')
     return forbidden('The archive holds objects of this study that are in quarantine: retrieve it by instance.', {

@@ -1,6 +1,7 @@
 import { scopeAllows } from '../access/authentication/scopes.js';
 import type { Caller } from '../access/caller.js';
-import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
+import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
+import { type Shown, shown, visible } from '../access/shown.js';
 import type { Queryable } from '../store/database.js';
 import { columns, toResource } from '../store/resources.js';
 import { type SearchKey, tokenKey } from '../store/search-keys.js';
@@ -8,11 +9,8 @@ import { and, join, or, raw, type Sql, sql } from '../store/sql.js';
 import type { Include } from './search-includes.js';
 import { isType, typeLiteral } from './types.js';
 
-/** A row that the caller may read, with the decision that says so. */
-export interface Judged {
-  row: RowWithEvidence;
-  decision: Decision;
-}
+/** What the caller sees of a row, with the decision that says so. */
+export type Judged = Shown;
 
 const MAX_INCLUDED = 1000;
 /** How often `:iterate` goes on from what was included. */
@@ -47,7 +45,7 @@ export async function includedWith(
 }
 
 export const judged = (access: RequestAccess, rows: readonly RowWithEvidence[]): Judged[] =>
-  rows.map((row) => ({ row, decision: access.decide('read', row) })).filter(({ decision }) => decision.allowed);
+  rows.flatMap((row) => shown(access, row) ?? []);
 
 /** What one round finds beyond what is known, a part for each type. */
 function roundStatement(
@@ -75,7 +73,7 @@ function roundStatement(
       raw('not r.deleted'),
       or(conditions),
       sql`not r.id = any(${idsOf(type)}::text[])`,
-      access.filter('read', type),
+      visible(access, type),
     ])}`,
   );
   if (parts.length === 0) return undefined;

@@ -1,6 +1,7 @@
 import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { asCaller, asRemembered } from '../access/as-caller.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
+import { shown } from '../access/shown.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import { gone, invalid, notFound, type Refusal } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
@@ -99,7 +100,7 @@ const currentStatement = (access: RequestAccess, type: string, id: string): Sql 
   sql`select ${columns}, ${access.evidence} from resource r where r.type = ${typeLiteral(type)} and r.id = ${id}`;
 
 function decided(access: RequestAccess, rows: readonly RowWithEvidence[]): NonNullable<Seen>[] {
-  return rows.map((row) => ({ row, decision: access.decide('read', row) }));
+  return rows.map((row) => shown(access, row) ?? { row, decision: access.decide('read', row) });
 }
 
 async function versions(

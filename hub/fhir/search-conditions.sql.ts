@@ -20,7 +20,7 @@ interface Selection {
 export const selectionSql = ({ type, conditions }: Selection, access: RequestAccess): Sql =>
   and([raw('not r.deleted'), ...conditions.map((c) => conditionSql(type, c, access))]);
 
-function conditionSql(type: string, c: Condition, access: RequestAccess): Sql {
+export function conditionSql(type: string, c: Condition, access: RequestAccess): Sql {
   switch (c.kind) {
     case 'id':
       return oneOf(raw('r.id'), c.ids);

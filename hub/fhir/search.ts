@@ -6,7 +6,7 @@ import { invalid, type Issue, tooCostly } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { columns, render } from '../store/resources.js';
 import { searchKeys } from '../store/search-keys.js';
-import { and, raw, type Sql, sql } from '../store/sql.js';
+import { and, or, raw, type Sql, sql } from '../store/sql.js';
 import { refusalsAudited } from './audit-refusal.js';
 import { type BundleEntry, type Link, searchset } from './bundle.js';
 import type { Position } from './cursor.js';
@@ -16,6 +16,7 @@ import { type Counted, searchEntries } from './search-audit.js';
 import { typesOn } from './search-conditions.js';
 import { conditionsSql, selectionSql } from './search-conditions.sql.js';
 import { type Ignored, type SearchQuery, parseSearch } from './search-query.js';
+import { inPart } from './part-conditions.sql.js';
 import { countStatement, pageStatement } from './search-statement.sql.js';
 import { assertScope } from './submission.js';
 import { subset, type View } from './subset.js';
@@ -111,8 +112,9 @@ async function readPage(
   });
 }
 
+/** What is read as a whole by all of its content, and what is shown in part by that part alone. */
 const readable = (access: RequestAccess, query: SearchQuery): Sql =>
-  and([conditionsSql(query, access), access.filter('read', query.type)]);
+  or([and([conditionsSql(query, access), access.filter('read', query.type)]), ...inPart(access, query)]);
 
 /** The page, and on the first one what is withheld. */
 function foundStatement(access: RequestAccess, query: SearchQuery, after: Position | undefined): Sql {
@@ -142,7 +144,9 @@ function pageOf({ access, rows }: FoundAs<FoundRow>, query: SearchQuery): Page {
 }
 
 async function totalOf(tx: Queryable, access: RequestAccess, query: SearchQuery): Promise<number | undefined> {
-  const statement = countStatement(query.type, selectionSql(query, access), access.ways('read', query.type), TOTAL_CAP);
+  const selection = selectionSql(query, access);
+  const ways = access.ways('read', query.type).map((way) => and([selection, way]));
+  const statement = countStatement(query.type, [...ways, ...inPart(access, query)], TOTAL_CAP);
   const [row] = await tx.query<{ total: number }>(statement);
   return row && row.total <= TOTAL_CAP ? row.total : undefined;
 }

@@ -1,5 +1,6 @@
 import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { forbiddenIssue } from '../access/denial.js';
+import { shown, visible } from '../access/shown.js';
 import type { Issue } from '../outcomes.js';
 import { columns } from '../store/resources.js';
 import { and, type Sql, sql } from '../store/sql.js';
@@ -20,7 +21,7 @@ export function withheldStatement(access: RequestAccess, search: SearchQuery): S
   const naming = search.conditions.filter((c) => NAMING.has(c.kind));
   const namesPatient = naming.some((c) => c.kind !== 'id');
   if (search.type !== 'ImagingStudy' || !namesPatient) return undefined;
-  const [know, read] = [access.filter('know', search.type), access.filter('read', search.type)];
+  const [know, read] = [access.filter('know', search.type), visible(access, search.type)];
   return sql`
     select ${columns}, ${access.evidence}, '' as sort_value, row_number() over (order by r.id) as place from resource r
     where ${and([conditionsSql({ ...search, conditions: naming }, access), know, sql`not ${read}`])}
@@ -36,6 +37,7 @@ export interface Withheld {
 
 export function withheldOf(access: RequestAccess, rows: readonly RowWithEvidence[]): Withheld[] {
   return rows
+    .filter((row) => !shown(access, row))
     .map((row) => ({ row, decision: access.decide('read', row) }))
     .filter(({ decision }) => !decision.allowed && decision.mayKnow)
     .map(({ row, decision }) => ({ row, decision, issue: forbiddenIssue(row, decision) }));

@@ -21,9 +21,9 @@ export interface Retrieval {
 
 /**
  * Why there is nothing to retrieve: no such object, only described and not retrievable, spread over several archives, or the archive would send
- * objects along that are in quarantine.
+ * objects along that are in quarantine; or only some series of the study are opened, and an archive that is asked for the study would send all.
  */
-export type Unretrievable = 'unknown' | 'not-retrievable' | 'several-sources' | 'quarantined';
+export type Unretrievable = 'unknown' | 'not-retrievable' | 'several-sources' | 'quarantined' | 'in-part';
 
 export type ConnectorFor = (connectorId: string) => Connector | undefined;
 
@@ -55,6 +55,13 @@ export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval |
     connectorId: first.connectorId,
     request: { ...scope, instances: instances.map(({ connectorId: _connector, ...instance }) => instance) },
   };
+}
+
+/** The same of a study of which only these series are opened: to ask for another one is to ask for what is not there. */
+export async function locateInPart(tx: Queryable, wanted: Wanted, series: readonly string[]): Promise<Retrieval | Unretrievable> {
+  const { seriesInstanceUid = series.length === 1 ? series[0] : undefined } = wanted;
+  if (seriesInstanceUid === undefined) return 'in-part';
+  return series.includes(seriesInstanceUid) ? locate(tx, { ...wanted, seriesInstanceUid }) : 'unknown';
 }
 
 /** A PACS answers for a whole study or series by itself, and would send what contradicts the index (another patient's, say) along with it. */

@@ -13,7 +13,7 @@ export interface IndexedStudy {
   endpoints: readonly string[];
 }
 
-const OURS: readonly string[] = [extensions.custodian, extensions.completeness];
+const OURS: readonly string[] = [extensions.custodian, extensions.completeness, extensions.withheldParts];
 
 /**
  * The ImagingStudy of what is indexed. What images say is computed from the rows; every other element is that of `base`: the version

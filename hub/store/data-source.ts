@@ -5,6 +5,7 @@ import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-ac
 import { AuditTree1763856002000 } from './migrations/0002-audit-tree.js';
 import { Agreements1763856007000 } from './migrations/0007-agreements.js';
 import { Guardians1763856007001 } from './migrations/0007b-guardians.js';
+import { PartsOfStudies1763856007002 } from './migrations/0007c-parts-of-studies.js';
 import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
 import { PolicyEpochs1763856005000 } from './migrations/0005-policy-epochs.js';
 import { ConsentProvisions1763856003000 } from './migrations/0003-consent-provisions.js';
@@ -22,6 +23,7 @@ export function createDataSource(url: string): DataSource {
       ExceptionalAccess1763856004000,
       Agreements1763856007000,
       Guardians1763856007001,
+      PartsOfStudies1763856007002,
       StudiesByCustodian1763856008000,
       PolicyEpochs1763856005000,
     ],

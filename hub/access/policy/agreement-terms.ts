@@ -53,7 +53,9 @@ export async function termsOf(
     until,
     scope: limitsOf(affiliation),
   };
-  return kind === 'consortium-membership' ? { ...terms, charter: await charterOf(tx, organization) } : terms;
+  if (kind === 'sharing-agreement') return terms;
+  if (terms.scope.bySeries) throw refused('A membership shares whole studies.', 'OrganizationAffiliation.extension');
+  return { ...terms, charter: await charterOf(tx, organization) };
 }
 
 const KINDS_OF_PARTIES: Readonly<Record<AffiliationKind, { organization: string; participant: string }>> = {

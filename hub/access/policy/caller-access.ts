@@ -1,8 +1,18 @@
 import type { Action, Caller } from '../caller.js';
 import { PURPOSES, type Purpose } from '../caller.js';
-import type { Basis, Decision, DenialReason, Evidence, Grounds, RequestAccess, RowWithEvidence } from '../decision.js';
+import type {
+  Basis,
+  Decision,
+  DenialReason,
+  Evidence,
+  Grounds,
+  RequestAccess,
+  RowWithEvidence,
+  PartialAccess,
+} from '../decision.js';
 import { or, type Sql } from '../../store/sql.js';
 import type { CallerFacts } from './caller-facts.sql.js';
+import { partTerm } from './conditions.js';
 import type { Facts, PolicySet, Question, Verdict } from './policy-set.js';
 import { rowEvidence, seenOf } from './row-evidence.sql.js';
 import { all, always, any, kindIn, not, type Seen, type Term, waysUnless } from './terms.js';
@@ -12,6 +22,10 @@ type Terms = Readonly<Record<Condition, Term>>;
 
 /** Actions that open content: who may do one of these may know of the record. */
 const OPENING: Action = 'read';
+
+/** Sees the series of a study that an agreement opens. */
+const PART: Action = 'read-part';
+const STUDY = 'ImagingStudy';
 
 /** What an action that needs no record is about, when its caller does not say. */
 const OBJECT_OF_ACTION: Readonly<Partial<Record<Action, string>>> = {
@@ -71,6 +85,7 @@ class FactsOfRow implements Facts {
 /** The policy for one caller at one instant (see `RequestAccess`). */
 export class CallerAccess implements RequestAccess {
   readonly evidence: Sql;
+  readonly part: PartialAccess | undefined;
   private readonly terms: Terms;
   private readonly filters = new Map<string, Sql>();
   /** The conditions as they would be under a session for the patient of whatever record is looked at. */
@@ -87,6 +102,7 @@ export class CallerAccess implements RequestAccess {
   ) {
     this.evidence = rowEvidence(caller.organizationId);
     this.terms = termsFor(OBJECTS);
+    this.part = this.partial();
   }
 
   filter(action: Action, type?: string): Sql {
@@ -94,9 +110,29 @@ export class CallerAccess implements RequestAccess {
     const known = this.filters.get(key);
     if (known) return known;
     const term = type === undefined ? this.termOfAll(action) : this.termOf(action, [type]);
-    const filter = action === 'know' ? or([term.sql, this.filter(OPENING, type)]) : term.sql;
+    const filter = action === 'know' ? or([term.sql, this.filter(OPENING, type), ...this.knownByPart(type)]) : term.sql;
     this.filters.set(key, filter);
     return filter;
+  }
+
+  /** Of what is shown in part it is known that it exists. */
+  private knownByPart(type?: string): Sql[] {
+    return this.part && (type ?? STUDY) === STUDY
+      ? [all(kindIn([STUDY], type ? [type] : OBJECTS), this.termOf(PART, [STUDY])).sql]
+      : [];
+  }
+
+  private partial(): PartialAccess | undefined {
+    const term = partTerm(this.caller, this.facts);
+    if (!term || this.policy.outcomes(this.question(PART, STUDY)).allow.length === 0) return undefined;
+    return {
+      filter: all(this.termOf(PART, [STUDY]), not(this.termOf(OPENING, [STUDY]))).sql,
+      someSeries: term.someSeries,
+      of: (row) => {
+        const decision = this.decide(PART, row);
+        return decision.allowed ? { decision, isShown: term.within(seenOf(row)) } : undefined;
+      },
+    };
   }
 
   ways(action: Action, type: string): Sql[] {
@@ -148,8 +184,10 @@ export class CallerAccess implements RequestAccess {
     const question = this.question(action, object);
     const verdict = this.policy.decide(question, facts);
     const reading = action === OPENING ? verdict : this.policy.decide(this.question(OPENING, object), facts);
-    const effective = action === 'know' && !verdict.allowed ? reading : verdict;
-    const mayKnow = effective.allowed || reading.allowed || this.policy.decide(this.question('know', object), facts).allowed;
+    const inPart = this.part ? this.policy.decide(this.question(PART, object), facts) : reading;
+    const opening = reading.allowed ? reading : inPart;
+    const effective = action === 'know' && !verdict.allowed ? opening : verdict;
+    const mayKnow = effective.allowed || opening.allowed || this.policy.decide(this.question('know', object), facts).allowed;
     const outcome = this.outcome(effective, question);
     if (!outcome.allowed && mayKnow && this.wouldBreakGlassHelp(question, seen)) outcome.wouldChange?.push(BREAK_THE_GLASS);
     return {

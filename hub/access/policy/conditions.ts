@@ -3,6 +3,7 @@ import type { Caller } from '../caller.js';
 import type { CallerFacts } from './caller-facts.sql.js';
 import { type ConsentCaller, confidential, consentSays } from './consent-terms.js';
 import { RESTRICTED, VERY_RESTRICTED } from './labels.js';
+import { coveredInPart, type PartTerm } from './part-terms.js';
 import {
   aboutOpened,
   aboutOwnPatientOf,
@@ -55,6 +56,7 @@ export function conditionsFor(caller: Caller, facts: CallerFacts, config: Policy
     own,
     consortium: consortium(caller, facts),
     agreement: agreement(caller, facts),
+    'agreement-part': partTerm(caller, facts) ?? never,
     grant: granted(facts.grants, among),
     patient,
     party: partyTo(organization),
@@ -119,6 +121,13 @@ function opened(kind: 'break-glass' | 'oversight', { opened: access }: CallerFac
   const number = access.caseNumber === null ? [] : [{ kind: 'case', id: access.caseNumber }];
   return aboutOpened(access.patients, [{ kind, id: access.id }, ...number]);
 }
+
+/** Some series of a study is covered by an agreement that looks at each by itself. */
+export const partTerm = ({ purposeOfUse }: Pick<Caller, 'purposeOfUse'>, facts: CallerFacts): PartTerm | undefined =>
+  coveredInPart(
+    facts.agreements.filter((a) => a.bySeries),
+    purposeOfUse,
+  );
 
 /** The caller's organization is suspended (or unknown), or the custodian's is. */
 function suspended(caller: Caller, facts: CallerFacts): Term {

@@ -5,6 +5,7 @@ import { createResources, type ResourceRow, toResource, updateResource } from '.
 import type { FhirResource } from '../../store/search-keys.js';
 import { sql } from '../../store/sql.js';
 import type { ResourceWriter, WriteRequest } from '../write-request.js';
+import { refused } from '../write-rules.js';
 import { type AgreementDeps, settleAgreement, settleMemberships } from './agreements.js';
 import { extensionOf, limitsOf } from './sharing-scope.js';
 
@@ -45,6 +46,7 @@ export const organizationWriter = (deps: AgreementDeps): ResourceWriter =>
       on conflict (id) do update set kind = excluded.kind, name = excluded.name, assigner_system = excluded.assigner_system, active = excluded.active`);
     await tx.query(sql`delete from consortium_charter where consortium_id = ${organization.id}`);
     const scope = limitsOf(organization);
+    if (scope.bySeries) throw refused('A charter shares whole studies.', 'Organization.extension');
     if (kind !== 'consortium') return;
     await tx.query(sql`
       insert into consortium_charter (consortium_id, modality, body_site, purpose, not_older_than_days)

@@ -20,11 +20,13 @@ export interface Limits {
   bodySite: string[] | null;
   purpose: string[] | null;
   notOlderThanDays: number | null;
+  /** Each series of a study is looked at by itself; absent: a study is covered only when everything in it is. */
+  bySeries?: true;
 }
 
 const UNLIMITED: Limits = { modality: null, bodySite: null, purpose: null, notOlderThanDays: null };
 
-const KNOWN = ['modality', 'bodySite', 'purpose', 'notOlderThan'];
+const KNOWN = ['modality', 'bodySite', 'purpose', 'notOlderThan', 'granularity'];
 
 /** UCUM: a year is 365.25 days, a month a twelfth of it. */
 const DAYS: Readonly<Record<string, number>> = { d: 1, mo: 365.25 / 12, a: 365.25 };
@@ -49,7 +51,16 @@ export function limitsOf(resource: FhirResource): Limits {
     bodySite: codes('bodySite'),
     purpose: codes('purpose'),
     notOlderThanDays: age ? daysOf(age, at) : null,
+    ...(granularityOf(limits, at) === 'series' ? { bySeries: true } : {}),
   };
+}
+
+function granularityOf(limits: readonly Extension[], at: string): 'study' | 'series' {
+  const given = limits.filter((limit) => limit.url === 'granularity').map((limit) => limit.valueCode);
+  const [granularity = 'study'] = given;
+  if (given.length > 1 || (granularity !== 'study' && granularity !== 'series'))
+    throw refused('The granularity is study or series.', at);
+  return granularity;
 }
 
 function daysOf({ valueDuration: age }: Extension, at: string): number {

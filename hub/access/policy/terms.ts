@@ -246,7 +246,7 @@ function within(column: 'modality' | 'body_site', limit: string[] | null): Term 
 }
 
 /** Days are 24 hours, so that no time zone of a session matters. */
-function notOlderThan(days: number | null): Term {
+export function notOlderThan(days: number | null): Term {
   if (days === null) return always;
   return {
     sql: sql`(r.date_from is not null and r.date_from >= now() - make_interval(hours => ${24 * days}))`,

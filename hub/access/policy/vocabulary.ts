@@ -7,6 +7,7 @@ export const CONDITIONS = [
   'own',
   'consortium',
   'agreement',
+  'agreement-part',
   'grant',
   'patient',
   'party',
@@ -68,6 +69,6 @@ export const vocabulary: Vocabulary = {
   bases: CONDITIONS,
   mandatoryDenies: {
     bases: ['suspended', 'consent', 'opt-in', 'label'],
-    actions: ['read', 'retrieve', 'write', 'score', 'disclose', 'sign'],
+    actions: ['read', 'retrieve', 'write', 'score', 'disclose', 'sign', 'read-part'],
   },
 };

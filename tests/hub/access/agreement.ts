@@ -7,11 +7,11 @@ import type { Queryable } from '../../../hub/store/database.js';
 import { columns } from '../../../hub/store/resources.js';
 import { join, raw, sql } from '../../../hub/store/sql.js';
 import { consentSays as oracleOfConsent } from './consent-oracle.js';
-import { oracle } from './oracle.js';
+import { oracle, shownSeries } from './oracle.js';
 import { type Asker, askers, callerOf, consentAskers, SETTINGS, type World } from './world.js';
-import { idOf } from './world-database.js';
+import { idOf, seriesOf } from './world-database.js';
 
-export const actions: readonly Action[] = ['know', 'read', 'retrieve', 'score', 'disclose', 'write'];
+export const actions: readonly Action[] = ['know', 'read', 'retrieve', 'score', 'disclose', 'write', 'read-part'];
 
 /** What the three say of each caller, action and record: those where they are not of one mind, and how many were asked and allowed. */
 export interface Comparison {
@@ -55,12 +55,23 @@ export async function compare(
     const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${request.evidence} from resource r`);
     const bySql = await tx.query<Record<string, boolean | string | number>>(sql`
       select r.type, r.id, ${request.filter('know')} as know, ${request.filter('read')} as read, ${request.filter('retrieve')} as retrieve,
-        ${request.filter('score')} as score, ${request.filter('disclose')} as disclose, ${request.filter('write')} as write,
+        ${request.filter('score')} as score, ${request.filter('disclose')} as disclose, ${request.filter('write')} as write, ${request.filter('read-part')} as "read-part",
+        ${request.part?.filter ?? raw('false')} as in_part, ${request.part?.someSeries(raw("s->>'uid' = '0'")) ?? raw('false')} as shows_first,
         ${byType(request, 'know', types)} as know_of_type, ${byType(request, 'read', types)} as read_of_type, ${countedWays(request, types)} as read_ways from resource r`);
     for (const record of world.records) {
       const isRecord = (row: { type?: unknown; id?: unknown }) => row.type === record.type && row.id === idOf(world, record);
       const row = rows.find(isRecord)!;
       const selected = bySql.find(isRecord)!;
+      const expectedSeries = shownSeries(world, asker, record);
+      const part = request.part?.of(row);
+      const uids = part ? record.series.flatMap((s, i) => (part.isShown(seriesOf(s, i)) ? [i] : [])) : [];
+      const isPart = expectedSeries.length > 0 && !oracle(world, asker, 'read', record);
+      const inPart = selected['in_part'] === true;
+      const showsFirst = inPart && selected['shows_first'] === true;
+      if (uids.join() !== expectedSeries.join() || inPart !== isPart || showsFirst !== (isPart && expectedSeries.includes(0)))
+        result.differences.push(
+          `${JSON.stringify(asker)} part of ${JSON.stringify(record)}: oracle ${expectedSeries}, casbin ${uids}, sql ${selected['in_part']} ${selected['shows_first']}`,
+        );
       for (const action of actions) {
         const decision = request.decide(action, row);
         const expected = oracle(world, asker, action, record);

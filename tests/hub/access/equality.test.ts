@@ -89,6 +89,10 @@ describe('the policy in its two forms', () => {
     ['an appointed guardian’s part ends with majority', "(g.kind = 'guardian'", "(g.kind = ''"],
     ['guardians of others count', 'g.related_person_id = any(', "g.related_person_id <> all('{}') or '' = any("],
     ['a suspended hospital’s guardians count', 'o.id = g.custodian_id and o.active\n  join', 'o.id = g.custodian_id\n  join'],
+    ['a series that does not say is covered', '::text[]), false)', '::text[]), true)'],
+    ['the modality of a series is compared as its body site', /^'modality'$/, "'bodySite'"],
+    ['series of another custodian are covered', /^\(r\.custodian_id = $/, "('' <> "],
+    ['agreements on whole studies open parts', "'bySeries', a.by_series", "'bySeries', true"],
     ['restricted labels are not looked at', "(r.labels <> '{}' and", '(false and'],
     ['a consent that names no label opens what is restricted', 'and (c.level is not null or c.sensitivity is not null)', ''],
   ];

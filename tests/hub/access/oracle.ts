@@ -4,7 +4,9 @@ import { type Asker, CONSENT_REQUIRED, type Limits, type RecordOf, type Validity
 
 /** Whether an action is allowed, found a second time from the rules as people say them: plain loops, nothing shared with the hub. */
 export function oracle(world: World, asker: Asker, action: Action, record: RecordOf): boolean {
-  if (action === 'know') return knows(world, asker, record) || allowed(world, asker, 'read', record);
+  if (action === 'know')
+    return knows(world, asker, record) || allowed(world, asker, 'read', record) || shownSeries(world, asker, record).length > 0;
+  if (action === 'read-part') return shownSeries(world, asker, record).length > 0;
   return allowed(world, asker, action, record);
 }
 
@@ -132,6 +134,16 @@ function byAgreement(world: World, asker: Asker, record: RecordOf): boolean {
       !world.suspended[a.from] &&
       covers(a.limits, asker, record),
   );
+}
+
+/** Places of the series that an agreement opens which looks at each by itself, whether or not the whole study is open. */
+export function shownSeries(world: World, asker: Asker, record: RecordOf): number[] {
+  const looks = (isClinician(asker) && isCare(asker.purpose)) || (asker.role === 'physician' && asker.purpose === 'HRESCH');
+  if (!looks || record.type !== 'ImagingStudy' || isDenied(world, asker, record)) return [];
+  return record.series.flatMap((series, i) => {
+    const alone = { ...record, modality: [series.modality ?? ''], bodySite: [series.bodySite ?? ''] };
+    return byAgreement({ ...world, agreements: world.agreements.filter((a) => a.bySeries) }, asker, alone) ? [i] : [];
+  });
 }
 
 const isSigned = ({ signatures }: World['agreements'][number]): boolean =>

@@ -107,8 +107,8 @@ async function createAgreements(tx: Queryable, world: World): Promise<void> {
       sql`update consortium_member set (valid_from, valid_until) = (${validityOf(m.valid)}) where affiliation_id = ${terms.agreement}`,
     );
   }
-  for (const [i, { from, to, limits, valid, signatures }] of world.agreements.entries()) {
-    const terms = termsOf(`a${i}`, 'sharing-agreement', `h${from}`, `h${to}`, limits);
+  for (const [i, { from, to, limits, valid, signatures, bySeries }] of world.agreements.entries()) {
+    const terms = termsOf(`a${i}`, 'sharing-agreement', `h${from}`, `h${to}`, limits, bySeries);
     const { flaw } = signatures;
     if (signatures.custodian) await sign(tx, terms, { organization: terms.organization, account: 'x', flaw: 'none' });
     if (signatures.recipient)
@@ -141,8 +141,15 @@ function termsOf(
   organization: string,
   participant: string,
   l: Limits,
+  bySeries = false,
 ): AgreementTerms {
-  const scope = { modality: l.modality, bodySite: l.bodySite, purpose: l.purpose, notOlderThanDays: l.days };
+  const scope = {
+    modality: l.modality,
+    bodySite: l.bodySite,
+    purpose: l.purpose,
+    notOlderThanDays: l.days,
+    ...(bySeries ? { bySeries: true as const } : {}),
+  };
   return { agreement, kind, organization, participant, from: null, until: null, scope };
 }
 
@@ -239,13 +246,19 @@ async function createConsents(tx: Queryable, world: World): Promise<void> {
 
 const labelsOf = (r: RecordOf | undefined): string[] => (r?.labels ?? []).map(({ system, code }) => `${system}|${code}`);
 
+export const seriesOf = ({ modality, bodySite }: RecordOf['series'][number], i: number) => ({
+  uid: String(i),
+  ...(modality ? { modality: { code: modality } } : {}),
+  ...(bodySite ? { bodySite: { code: bodySite } } : {}),
+});
+
 function resourceOf(type: string, id: string, r: RecordOf): Sql {
   const started =
     r.sinceBoundary === null
       ? raw('null::timestamptz')
       : sql`now() - interval '720 hours' + ${r.sinceBoundary} * interval '1 millisecond'`;
   const ended = r.lasts === null ? raw('null::timestamptz') : sql`${started} + ${r.lasts} * interval '1 millisecond'`;
-  return sql`(${type}, ${patientId(r.person, r.hospital)}, ${id}, ${`h${r.custodian}`}, 1, now(), ${r.modality}::text[], ${r.bodySite}::text[], ${started}, ${ended}, ${labelsOf(r)}::text[], ${r.parties.map((h) => `h${h}`)}::text[], ${r.refers}::text[], ${r.authors}::text[], '{}', '{}')`;
+  return sql`(${type}, ${patientId(r.person, r.hospital)}, ${id}, ${`h${r.custodian}`}, 1, now(), ${r.modality}::text[], ${r.bodySite}::text[], ${started}, ${ended}, ${labelsOf(r)}::text[], ${r.parties.map((h) => `h${h}`)}::text[], ${r.refers}::text[], ${r.authors}::text[], '{}', ${JSON.stringify({ series: r.series.map(seriesOf) })})`;
 }
 
 const limitsOf = (l: Limits): Sql => sql`${l.modality}::text[], ${l.bodySite}::text[], ${l.purpose}::text[], ${l.days}::integer`;

@@ -7,7 +7,7 @@ export interface World {
   suspended: boolean[];
   consortia: { active: boolean; charter: Limits }[];
   members: { consortium: number; hospital: number; terms: Limits; valid: Validity; signed: boolean }[];
-  agreements: { from: number; to: number; limits: Limits; valid: Validity; signatures: Signatures }[];
+  agreements: { from: number; to: number; limits: Limits; valid: Validity; signatures: Signatures; bySeries: boolean }[];
   /** At which hospitals a person has a Patient, whether these are linked, and when she is of age: microseconds from now; null: birth date unknown. */
   persons: { at: boolean[]; linked: boolean; majority: number | null }[];
   /** Whom the hospitals have on record as guardians; the login of the asker who is a guardian is bound to some of them. */
@@ -40,8 +40,11 @@ export interface RecordOf {
   /** Hospital of the Patient that it is about. */
   hospital: number;
   custodian: number;
+  /** Codes, '' for a series that does not say. */
   modality: string[];
   bodySite: string[];
+  /** Of a study; null: it does not say. */
+  series: { modality: string | null; bodySite: string | null }[];
   /** Milliseconds after the boundary of 30 days ago; null: undated. */
   sinceBoundary: number | null;
   /** Length in milliseconds; null: open. */
@@ -130,6 +133,10 @@ const record: fc.Arbitrary<RecordOf> = fc
     author: hospital,
     modality: fc.subarray(['CT', 'MR']),
     bodySite: fc.subarray(['CHEST', 'HEAD']),
+    series: fc.array(
+      fc.record({ modality: fc.constantFrom('CT', 'CT', 'MR', null), bodySite: fc.constantFrom('CHEST', 'CHEST', 'HEAD', null) }),
+      { maxLength: 3 },
+    ),
     sinceBoundary: fc.constantFrom(null, -1, 0, 1, 86_400_000),
     lasts: fc.constantFrom(1, 1, 86_400_000, null),
     labels: fc.oneof(
@@ -156,8 +163,15 @@ const record: fc.Arbitrary<RecordOf> = fc
     ...r,
     custodian: r.type === 'DiagnosticReport' || r.type === 'Task' ? author : r.hospital,
     ...(r.type === 'Patient' ? { modality: [], bodySite: [], sinceBoundary: null } : {}),
+    ...(r.type === 'ImagingStudy' ? saidBy(r.series) : { series: [] }),
     ...(r.type === 'Task' || r.type === 'DiagnosticReport' ? {} : { parties: [] }),
   }));
+
+/** What a study's index columns say of its series. */
+const saidBy = (series: RecordOf['series']): Pick<RecordOf, 'modality' | 'bodySite'> => ({
+  modality: [...new Set(series.map((s) => s.modality ?? ''))],
+  bodySite: [...new Set(series.map((s) => s.bodySite ?? ''))],
+});
 
 const session = (kind: Session['kind'], by: fc.Arbitrary<number>): fc.Arbitrary<Session> =>
   fc.record({
@@ -183,7 +197,10 @@ export const worlds: fc.Arbitrary<World> = fc
         maxLength: 7,
       },
     ),
-    agreements: fc.array(fc.record({ from: hospital, to: hospital, limits, valid: validity, signatures }), { maxLength: 5 }),
+    agreements: fc.array(
+      fc.record({ from: hospital, to: hospital, limits, valid: validity, signatures, bySeries: fc.boolean() }),
+      { maxLength: 5 },
+    ),
     persons: fc.array(
       fc.record({
         at: fc.array(fc.boolean(), { minLength: HOSPITALS, maxLength: HOSPITALS }),
@@ -250,7 +267,9 @@ function distinct(records: readonly RecordOf[]): RecordOf[] {
   const isSame = (a: RecordOf, b: RecordOf): boolean =>
     b.type === 'Patient' && a.person === b.person && a.hospital === b.hospital;
   return records.map((r, i) =>
-    r.type === 'Patient' && records.slice(0, i).some((earlier) => isSame(r, earlier)) ? { ...r, type: 'ImagingStudy' } : r,
+    r.type === 'Patient' && records.slice(0, i).some((earlier) => isSame(r, earlier))
+      ? { ...r, type: 'ImagingStudy', series: [] }
+      : r,
   );
 }
 
