@@ -39,7 +39,7 @@ export function coveredInPart(agreements: readonly PartAgreement[], purposeOfUse
   const someSeries = (test: Sql): Sql =>
     or(
       applicable.map(
-        ({ custodian, scope }) => sql`(r.custodian_id = ${custodian} and ${notOlderThan(scope.not_older_than_days).sql}
+        ({ custodian, scope }) => sql`(r.custodian_id in (${custodian}) and ${notOlderThan(scope.not_older_than_days).sql}
           and exists (select from ${SERIES} where ${and([inLimit('modality', scope.modality), inLimit('bodySite', scope.body_site), test])}))`,
       ),
     );

@@ -90,8 +90,8 @@ describe('the policy in its two forms', () => {
     ['guardians of others count', 'g.related_person_id = any(', "g.related_person_id <> all('{}') or '' = any("],
     ['a suspended hospital’s guardians count', 'o.id = g.custodian_id and o.active\n  join', 'o.id = g.custodian_id\n  join'],
     ['a series that does not say is covered', '::text[]), false)', '::text[]), true)'],
-    ['the modality of a series is compared as its body site', /^'modality'$/, "'bodySite'"],
-    ['series of another custodian are covered', /^\(r\.custodian_id = $/, "('' <> "],
+    ['the modality of a series is compared as its body site', "coalesce(s->'modality'", "coalesce(s->'bodySite'"],
+    ['series of another custodian are covered', '(r.custodian_id in (', "('' not in ("],
     ['agreements on whole studies open parts', "'bySeries', a.by_series", "'bySeries', true"],
     ['restricted labels are not looked at', "(r.labels <> '{}' and", '(false and'],
     ['a consent that names no label opens what is restricted', 'and (c.level is not null or c.sensitivity is not null)', ''],
@@ -174,14 +174,15 @@ describe('the policy in its two forms', () => {
   const survivors = async (
     drawn: fc.Arbitrary<World>,
     numRuns: number,
-    mistaken: { name: string; compare: (world: World) => Promise<Comparison> }[],
+    mistaken: { name: string; compare: (tx: Queryable, world: World) => Promise<Comparison> }[],
   ): Promise<string[]> => {
     const living = [...mistaken];
     for (const world of fc.sample(drawn, { numRuns, seed: 20260101 })) {
       if (living.length === 0) break;
       await inWorld(instant.tx, world, async () => {
+        const known = remembering(instant.tx);
         for (const one of [...living]) {
-          const { differences } = await one.compare(world);
+          const { differences } = await one.compare(known, world);
           if (differences.length > 0) living.splice(living.indexOf(one), 1);
         }
       });
@@ -194,7 +195,7 @@ describe('the policy in its two forms', () => {
     for (const [name, from, to] of mutants) {
       // each has a policy of its own: what one has read is nothing for the others
       const access = await createAccess(SETTINGS);
-      mistaken.push({ name, compare: (world: World) => compare(mutatedBy(instant.tx, from, to), access, world) });
+      mistaken.push({ name, compare: (tx: Queryable, world: World) => compare(mutatedBy(tx, from, to), access, world) });
     }
     expect(await survivors(worlds, 400, mistaken)).toEqual([]);
   }, 400_000);
@@ -204,7 +205,7 @@ describe('the policy in its two forms', () => {
     const mistaken = [];
     for (const [name, from, to] of mutantsOfSessions) {
       const access = await createAccess(SETTINGS);
-      mistaken.push({ name, compare: (world: World) => compare(mutatedBy(instant.tx, from, to), access, world, naming) });
+      mistaken.push({ name, compare: (tx: Queryable, world: World) => compare(mutatedBy(tx, from, to), access, world, naming) });
     }
     expect(await survivors(worlds, 200, mistaken)).toEqual([]);
   }, 400_000);
@@ -212,11 +213,24 @@ describe('the policy in its two forms', () => {
   it('reads no consent the same with any of these mistakes in its SQL', async () => {
     const mistaken = consentMutants.map(([name, from, to]) => ({
       name,
-      compare: (world: World) => compareConsents(mutatedBy(instant.tx, from, to), world),
+      compare: (tx: Queryable, world: World) => compareConsents(mutatedBy(tx, from, to), world),
     }));
     expect(await survivors(consentWorlds, 1000, mistaken)).toEqual([]);
   }, 400_000);
 });
+
+/** Each statement once: most of a mutant's are those of the others, and nothing changes between them. */
+function remembering(tx: Queryable): Queryable {
+  const answers = new Map<string, Promise<unknown[]>>();
+  return {
+    query: (statement) => {
+      const key = JSON.stringify(statement.toQuery());
+      const answer = answers.get(key) ?? tx.query(statement);
+      answers.set(key, answer);
+      return answer as Promise<never[]>;
+    },
+  };
+}
 
 /** The same statements with one piece of text exchanged. */
 function mutatedBy(tx: Queryable, from: string | RegExp, to: string): Queryable {

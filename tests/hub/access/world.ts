@@ -104,18 +104,18 @@ const limits = fc.record<Limits>({
 const signatures = fc.record<Signatures>({
   custodian: often,
   recipient: often,
-  flaw: fc.constantFrom(
-    'none',
-    'none',
-    'none',
-    'none',
-    'none',
-    'none',
-    'one-person',
-    'stranger',
-    'other-terms',
-    'taken-back',
-    'closed',
+  flaw: fc.oneof(
+    { weight: 4, arbitrary: fc.constant('none' as const) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        'one-person' as const,
+        'stranger' as const,
+        'other-terms' as const,
+        'taken-back' as const,
+        'closed' as const,
+      ),
+    },
   ),
 });
 
