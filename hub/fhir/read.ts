@@ -1,7 +1,7 @@
 import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { asCaller, asRemembered } from '../access/as-caller.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
-import { shown } from '../access/shown.js';
+import { shown, visible } from '../access/shown.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import { gone, invalid, notFound, type Refusal } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
@@ -59,7 +59,7 @@ export async function history(deps: FhirDeps, request: FhirRequest): Promise<Fhi
   const { current, older } = await deps.db.snapshot(async (tx) => {
     const access = await deps.access.forCaller(tx, request.caller);
     const seen = await decideCurrent(tx, access, type, id);
-    const which = sql`r.version < ${before} and ${access.filter('read', type)}`;
+    const which = sql`r.version < ${before} and ${visible(access, type)}`;
     const rows = seen?.decision.allowed ? await versions(tx, access, type, id, which, count + 1) : [];
     return { current: seen, older: decided(access, rows).filter(({ decision }) => decision.allowed) };
   });
