@@ -24,6 +24,8 @@ export const ACTIONS = [
   'retrieve',
   'read-part',
   'write',
+  'label',
+  'unlabel',
   'score',
   'disclose',
   'administer',

@@ -63,6 +63,8 @@ const DEEDS: Table = {
   'search-type': ['find in a search', '检索'],
   create: ['record', '新建'],
   update: ['change', '修改'],
+  'meta-add': ['label', '标注敏感性'],
+  'meta-delete': ['take a label from', '取消敏感性标注'],
   explain: ['ask who may see', '询问谁可以查看'],
   'audit-inclusion': ['check the audit of', '核验审计记录'],
   'break-glass': ['begin an emergency session', '开启紧急访问'],

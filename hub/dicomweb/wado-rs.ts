@@ -5,12 +5,13 @@ import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
 import type { Caller } from '../access/caller.js';
-import type { Access } from '../access/decision.js';
+import { asCaller, asRemembered } from '../access/as-caller.js';
+import type { Access, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { denied } from '../access/denial.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { findStudy, type JudgedStudy } from '../imaging/find-study.js';
+import { findStudy, judgedStudy, type JudgedStudy } from '../imaging/find-study.js';
 import {
   type ConnectorFor,
   discard,
@@ -21,8 +22,11 @@ import {
   type Unretrievable,
   type Wanted,
 } from '../imaging/retrieve.js';
+import { whileAllowed } from '../imaging/while-allowed.js';
 import { forbidden, notFound, notSupported, Refusal, sourceFailed } from '../outcomes.js';
 import type { Database, Queryable } from '../store/database.js';
+import { columns } from '../store/resources.js';
+import { type Sql, sql } from '../store/sql.js';
 import { createStreamSlots, type StreamSlots } from './streams.js';
 import { type WadoRequest, wadoRequest } from './wado-request.js';
 
@@ -74,18 +78,38 @@ async function retrieve(
     release();
   });
   const released = await authorized(deps, request, caller, wanted);
-  return streamed(h, await opened(deps, released, gone.signal), gone.signal);
+  const reply = await opened(deps, released, gone.signal);
+  const guarded = { ...reply, body: whileAllowed(reply.body, () => isStillAllowed(deps, caller, released), released.at) };
+  return streamed(h, guarded, gone.signal);
 }
 
-/** What was released, and how that stands in the audit. */
+/** What was released, when (`Date.now()`), and how that stands in the audit. */
 interface Released {
   retrieval: Retrieval;
+  studyId: string;
+  at: number;
   entry: AuditEntry;
+}
+
+/** The policy as it stands now, in one statement as long as no fact about the caller changed. Its refusal is on record before the stream ends. */
+async function isStillAllowed(deps: WadoDeps, caller: Caller, { retrieval, studyId, entry }: Released): Promise<boolean> {
+  const current = (access: RequestAccess): Sql =>
+    sql`select ${columns}, ${access.evidence} from resource r where r.type = 'ImagingStudy' and r.id = ${studyId} and not r.deleted`;
+  const { access, rows } =
+    (await asRemembered<RowWithEvidence>(deps.db, deps.access, caller, current)) ??
+    (await deps.db.snapshot((tx) => asCaller<RowWithEvidence>(tx, deps.access, caller, current)));
+  const seen = rows[0] && judgedStudy(access, rows[0]);
+  const isOpen = (series: string): boolean => !seen?.series || seen.series.includes(series);
+  if (seen?.decision.allowed && retrieval.request.instances.every((i) => isOpen(i.seriesInstanceUid))) return true;
+  const why = seen ? (seen.decision.reason ?? 'in-part') : 'not-found';
+  await deps.audit.commit([{ ...entry, ...(seen ? decidedBy(seen.decision) : {}), outcome: 4, detail: `revoked: ${why}` }]);
+  return false;
 }
 
 /** What the caller may retrieve and a source has. @throws Refusal 403 or 404; what was asked is on record by then. */
 async function authorized(deps: WadoDeps, request: Request, caller: Caller, wanted: WadoRequest): Promise<Released> {
   const { custodianId, ...scope } = wanted;
+  const at = Date.now();
   const { seen, found } = await deps.db.snapshot(async (tx) => {
     const access = await deps.access.forCaller(tx, caller);
     const studies = await findStudy(tx, access, caller.organizationId, wanted.studyInstanceUid, custodianId);
@@ -96,7 +120,7 @@ async function authorized(deps: WadoDeps, request: Request, caller: Caller, want
   if (!seen) throw notFound();
   if (!seen.decision.allowed || found === undefined) throw denied(seen.row, seen.decision);
   if (typeof found === 'string') throw unretrievable(found);
-  return { retrieval: found, entry };
+  return { retrieval: found, studyId: seen.row.id, at, entry };
 }
 
 interface Choice {
@@ -150,7 +174,7 @@ async function opened(deps: WadoDeps, { retrieval, entry }: Released, signal: Ab
   }
 }
 
-/** The source's body as it comes. A caller who goes away ends it; a source that breaks off breaks the answer off, so that no half study looks whole. */
+/** The source's body as it comes. A caller who goes away ends it; a source that breaks off, or a revocation, breaks the answer off, so that no half study looks whole. */
 function streamed(h: ResponseToolkit, reply: RetrieveReply, gone: AbortSignal): ResponseObject {
   if (gone.aborted) discard(reply);
   else gone.addEventListener('abort', () => discard(reply), { once: true });

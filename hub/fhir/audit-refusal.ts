@@ -57,6 +57,7 @@ async function auditRefusal(deps: FhirDeps, request: FhirRequest, refusal: Refus
 /** Codes of R4 restful-interaction and audit-event-action. */
 function interactionOf({ method, path }: FhirRequest): Pick<AuditEntry, 'subtype' | 'action'> {
   if (method === 'PUT') return { subtype: 'update', action: 'U' };
+  if (path[2]?.startsWith('$meta-')) return { subtype: path[2].slice(1), action: 'U' };
   if (method === 'POST' && path[1] !== '_search') return { subtype: 'create', action: 'C' };
   return path.length === 1 || path[1] === '_search' ? { subtype: 'search-type', action: 'E' } : { subtype: 'read', action: 'R' };
 }

@@ -54,6 +54,13 @@ function security(config: Config): object {
   };
 }
 
+/** Sensitivity labels are read and set by FHIR's own operations on meta. */
+const META_OPERATIONS = ['meta', 'meta-add', 'meta-delete'].map((name) => ({
+  name,
+  definition: `http://hl7.org/fhir/OperationDefinition/Resource-${name}`,
+}));
+const LABELLED = ['Patient', 'ImagingStudy', 'DiagnosticReport', 'Observation'];
+
 function resourceCapability(type: string): object {
   const writable = (typeRules[type]?.writers.length ?? 0) > 0;
   const versioned = type !== 'AuditEvent';
@@ -72,6 +79,7 @@ function resourceCapability(type: string): object {
       ...(versioned ? [{ code: 'vread' }, { code: 'history-instance' }] : []),
       ...(writable ? [{ code: 'create' }, { code: 'update' }] : []),
     ],
+    ...(LABELLED.includes(type) ? { operation: META_OPERATIONS } : {}),
     versioning: versioned ? 'versioned-update' : 'no-version',
     ...(versioned ? { readHistory: true } : {}),
     ...(writable ? { updateCreate: typeRules[type]?.clientIds === true, conditionalCreate: true, conditionalUpdate: true } : {}),

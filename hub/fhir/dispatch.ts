@@ -2,6 +2,7 @@ import { auditEvents } from './audit-events.js';
 import { methodNotAllowed, notFound } from '../outcomes.js';
 import { integrityAudited, refusalsAudited } from './audit-refusal.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
+import { changeMeta, meta } from './meta.js';
 import { history, read, vread } from './read.js';
 import { isSearchable, search } from './search.js';
 import { assertScope } from './submission.js';
@@ -18,6 +19,8 @@ const interactions: readonly { method: FhirRequest['method']; path: RegExp; scop
   { method: 'GET', path: /^[A-Za-z]+\/[^/]+\/_history$/, scope: 'r', run: history },
   { method: 'GET', path: /^[A-Za-z]+\/[^/]+\/_history\/[^/]+$/, scope: 'r', run: vread },
   { method: 'POST', path: /^[A-Za-z]+$/, scope: 'c', run: create },
+  { method: 'GET', path: /^[A-Za-z]+\/[^/]+\/\$meta$/, scope: 'r', run: meta },
+  { method: 'POST', path: /^[A-Za-z]+\/[^/]+\/\$meta-(add|delete)$/, scope: 'u', run: changeMeta },
   { method: 'PUT', path: /^[A-Za-z]+(\/[^/]+)?$/, scope: 'u', run: update },
 ];
 

@@ -9,6 +9,7 @@ import { keyed, sql } from '../store/sql.js';
 import { denied, deniedInGeneral } from '../access/denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { refusalsAudited } from './audit-refusal.js';
+import { keepingLabels } from './meta.js';
 import { versionResponse } from './read.js';
 import { accessAndReferences, assertReferences, keptReferences } from './references.js';
 import { matchOwn } from './search.js';
@@ -170,7 +171,13 @@ async function replaceOne(
   if (!decision.allowed) throw denied(current, { ...decision, mayKnow: access.decide('know', current).allowed });
   if (current.deleted) throw gone();
   assertVersion(request.ifMatch, current);
-  const write = { caller: request.caller, context: request.context, access, resource, current };
+  const write = {
+    caller: request.caller,
+    context: request.context,
+    access,
+    resource: keepingLabels(current, resource),
+    current,
+  };
   const row = await storing(() => writerOf(deps, resource.resourceType).update(tx, write));
   await deps.audit.append(tx, [{ ...writeEntry(request, row, decision), subtype: 'update', action: 'U' }]);
   return { row, status: 200 };

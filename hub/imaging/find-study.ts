@@ -34,7 +34,8 @@ export async function findStudy(
   return rows.map((row) => judgedStudy(access, row)).sort((x, y) => rank(x) - rank(y));
 }
 
-function judgedStudy(access: RequestAccess, row: RowWithEvidence): JudgedStudy {
+/** What policy says of retrieving a record: all of it, some of its series, or nothing. */
+export function judgedStudy(access: RequestAccess, row: RowWithEvidence): JudgedStudy {
   const decision = access.decide('retrieve', row);
   const part = decision.allowed ? undefined : access.part?.of(row);
   if (!part) return { row, decision };

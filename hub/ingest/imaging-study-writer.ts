@@ -3,6 +3,7 @@ import { nowhere, refused } from '../access/write-rules.js';
 import { conflict } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { idOf } from '../store/fhir-elements.js';
+import { joinedLabels } from '../store/sensitivity-labels.js';
 import { createResources, newId, type ResourceRow, toResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { isAccessionNumber, renderStudy } from './render-study.js';
@@ -133,12 +134,13 @@ async function merge(
 const withLargerCount = (claim: Claim, { claimed_instances }: Claim): Claim =>
   claimed_instances === null ? claim : { ...claim, claimed_instances: Math.max(claim.claimed_instances ?? 0, claimed_instances) };
 
-/** The version before, with what is pushed in its place; identifiers and series are joined. */
+/** The version before, with what is pushed in its place; identifiers, labels and series are joined. */
 function overlaid(before: FhirResource, pushed: FhirResource): FhirResource {
+  const security = joinedLabels(before.meta?.security ?? [], pushed.meta?.security ?? []);
   return {
     ...before,
     ...pushed,
-    meta: { ...before.meta, ...pushed.meta },
+    meta: { ...before.meta, ...pushed.meta, ...(security.length > 0 ? { security } : {}) },
     extension: joined([...(pushed.extension ?? []), ...(before.extension ?? [])], (e) => e.url),
     identifier: joined([...(pushed.identifier ?? []), ...(before.identifier ?? [])], (i) => `${i.system ?? ''}|${i.value ?? ''}`),
     series: joined([...(pushed.series ?? []), ...(before.series ?? [])], (s) => s.uid),

@@ -3,6 +3,7 @@ import type { Queryable } from '../store/database.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
+import { passLabelsOn } from '../store/study-labels.sql.js';
 import { renderStudy } from './render-study.js';
 import { addInstances, addSeries, type Claim, endpointIds, studyRows } from './study-rows.sql.js';
 import type { InstanceFacts, StudyFacts } from './study-facts.js';
@@ -41,7 +42,9 @@ export async function storeStudy(
     return { row, created: true, changed: true };
   }
   if (isDeepStrictEqual(plain(resource), plain(before))) return { row: current, created: false, changed: false };
-  return { row: await updateResource(tx, { resource, custodianId }, current.version), created: false, changed: true };
+  const row = await updateResource(tx, { resource, custodianId }, current.version);
+  if (!isDeepStrictEqual(row.labels, current.labels)) await passLabelsOn(tx, row);
+  return { row, created: false, changed: true };
 }
 
 /** As stored: without version and date, and without properties that JSON drops. */

@@ -10,6 +10,7 @@ import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { idOf, type Reference } from '../store/fhir-elements.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource, type Write } from '../store/resources.js';
+import { labelsOfStudies } from '../store/study-labels.sql.js';
 import { extractKeys, type FhirResource, labelsOf, localReference } from '../store/search-keys.js';
 import { findOpenConsultation } from './grants.js';
 
@@ -124,6 +125,9 @@ async function scopeOf(
       bodySite: [...new Set(rows.flatMap((r) => r.body_site))],
       ...(started ? { started } : {}),
     },
-    labels: rows.flatMap((r) => r.labels),
+    labels: await labelsOfStudies(
+      tx,
+      rows.map((r) => r.id),
+    ),
   };
 }

@@ -6,6 +6,7 @@ import type { Queryable } from '../store/database.js';
 import { createResources, newId, type ResourceRow, toResource, type Write } from '../store/resources.js';
 import { tokenKey } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
+import { labelsOfStudies } from '../store/study-labels.sql.js';
 import { finishJob, type Job } from './queue.sql.js';
 import { resultsOf } from './results.js';
 import { inState, lockTask, moveTask } from './task-state.js';
@@ -33,9 +34,11 @@ export async function publish(
     now,
   });
   const { observations, report, provenance } = results;
+  // labels may have been set while it was scored
+  const labelled = { ...study, labels: await labelsOfStudies(tx, [study.id]) };
   await createResources(
     tx,
-    [...observations, report, provenance].map((resource) => ofStudy(study, job, resource)),
+    [...observations, report, provenance].map((resource) => ofStudy(labelled, job, resource)),
   );
   const output = [{ type: { text: 'report' }, valueReference: { reference: `DiagnosticReport/${report.id}` } }];
   await moveTask(tx, task, { status: 'completed', businessStatus: inState('completed'), output });

@@ -253,12 +253,20 @@ export const consentWorlds: fc.Arbitrary<World> = fc
       agreements: [],
       grants: [],
       persons: [{ at: Array.from({ length: HOSPITALS }, () => true), linked: true, majority: null }],
-      records: distinct(w.records.map((r) => ({ ...r, person: 0 }))),
+      records: distinct(referring(w.records.map((r) => ({ ...r, person: 0 })))),
       consents: w.consents,
       sessions: [],
       guardians: [],
     }),
   );
+
+/** The third refers to the first, so that a consent about what it refers to makes a difference. */
+const referring = (records: readonly RecordOf[]): RecordOf[] =>
+  records.map((r, i) => ({
+    ...r,
+    ...(i === 0 || i === 2 ? { type: 'ImagingStudy' as const, parties: [] } : {}),
+    ...(i === 2 ? { refers: ['ImagingStudy/r0'] } : {}),
+  }));
 
 type Draft = Omit<World, 'grants'> & { grants: (Omit<World['grants'][number], 'custodian'> & { wrongCustodian: boolean })[] };
 

@@ -27,15 +27,15 @@ export async function openArchives(maxStreams = 4) {
     connectors,
     folder,
     /** Writes a small study of two series into an archive of the hospital and indexes it. @returns the FHIR ids. */
-    archive: async (hospital: Hospital, uid: string, patientId = 'P-1') => {
+    archive: async (hospital: Hospital, uid: string, patientId = 'P-1', { slices, rows } = { slices: 3, rows: 16 }) => {
       const root = join(folder, hospital, uid);
       const study = { uid, started: '2025-03-04T10:00' };
       await writeChestCt({
         folder: root,
         patient: { id: patientId, name: 'Wang^XiaoDong' },
         study,
-        slices: 3,
-        rows: 16,
+        slices,
+        rows,
         nodules: 0,
         localizer: true,
       });
