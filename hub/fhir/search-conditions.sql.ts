@@ -1,6 +1,7 @@
 import type { RequestAccess } from '../access/decision.js';
 import { referenceToken } from '../store/reference-token.sql.js';
-import { mayBeProtected, searchedTokens, stepsOf } from '../store/search-keys.js';
+import { stepsOf } from '../store/search-keys.js';
+import { mayBeProtected, searchedTokens } from '../store/tokens.js';
 import { and, keyed, oneOf, or, raw, type Sql, sql } from '../store/sql.js';
 import { instantSql, rangeSql } from './date-conditions.sql.js';
 import { ofPatients, ofPersons } from './patient-conditions.js';

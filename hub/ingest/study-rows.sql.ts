@@ -1,5 +1,5 @@
 import type { Queryable } from '../store/database.js';
-import { tokenKey } from '../store/search-keys.js';
+import { tokenKey } from '../store/tokens.js';
 import { oneOf, raw, type Sql, sql } from '../store/sql.js';
 import type { InstanceFacts, SeriesFacts, StudyAttributes } from './study-facts.js';
 

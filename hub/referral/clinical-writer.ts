@@ -11,7 +11,8 @@ import type { Queryable } from '../store/database.js';
 import { idOf, type Reference } from '../store/fhir-elements.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource, type Write } from '../store/resources.js';
 import { labelsOfStudies } from '../store/study-labels.sql.js';
-import { extractKeys, type FhirResource, labelsOf, localReference } from '../store/search-keys.js';
+import { extractKeys } from '../store/extract-keys.js';
+import { type FhirResource, labelsOf, localReference } from '../store/search-keys.js';
 import { findOpenConsultation } from './grants.js';
 
 /** meta.tag of records that a model made (HL7 v3 ObservationValue `AIAST`, artificial intelligence asserted). */

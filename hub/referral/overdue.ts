@@ -3,7 +3,7 @@ import type { Audit } from '../audit/vocabulary.js';
 import type { Database, Queryable } from '../store/database.js';
 import { databaseNow } from '../store/now.js';
 import { columns, findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
-import { tokenKey } from '../store/search-keys.js';
+import { tokenKey } from '../store/tokens.js';
 import { sql } from '../store/sql.js';
 import { findUnfoundedReleases } from './grants.js';
 import { type Agent, settleGrants, tell } from './referral-writer.js';

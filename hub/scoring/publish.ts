@@ -4,7 +4,7 @@ import type { Scored } from '../../models/score-messages.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Queryable } from '../store/database.js';
 import { createResources, newId, type ResourceRow, toResource, type Write } from '../store/resources.js';
-import { tokenKey } from '../store/search-keys.js';
+import { tokenKey } from '../store/tokens.js';
 import { sql } from '../store/sql.js';
 import { labelsOfStudies } from '../store/study-labels.sql.js';
 import { finishJob, type Job } from './queue.sql.js';

@@ -1,4 +1,4 @@
-import { LONGEST_TOKEN } from './search-keys.js';
+import { LONGEST_TOKEN } from './tokens.js';
 import { raw, type Sql, sql } from './sql.js';
 
 /** The index token of `name=Type/id` for an id that the statement itself finds: what `tokenKey` makes of it, in SQL. */

@@ -3,7 +3,9 @@ import { isProtected, type Protection, type ValueHolder } from './protection.js'
 import { searchedIdentifier, storedForms } from './patient-identifier.js';
 import { columns, type ResourceRow, toResource } from './resources.js';
 import { sealContent } from './sealed-content.js';
-import { extractKeys, type FhirResource, storedTokens } from './search-keys.js';
+import { extractKeys } from './extract-keys.js';
+import type { FhirResource } from './search-keys.js';
+import { storedTokens } from './tokens.js';
 import { raw, type Sql, sql } from './sql.js';
 
 /** A pass over everything that is stored: `seal` when a database first comes to encryption at rest, `rekey` when its secret was changed. */

@@ -3,7 +3,9 @@ import type { Queryable } from './database.js';
 import type { Protection } from './protection.js';
 import { sealContent } from './sealed-content.js';
 import { authorsOf, refersOf } from './record-references.js';
-import { extractKeys, type FhirResource, storedTokens, type Token } from './search-keys.js';
+import { extractKeys } from './extract-keys.js';
+import type { FhirResource } from './search-keys.js';
+import { storedTokens, type Token } from './tokens.js';
 import { keyed, raw, type Sql, sql } from './sql.js';
 
 /** One version of a resource as stored, its sealed values open. `content` and `meta` are JSON text, never parsed on the way out. */

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database, Queryable } from '../../../hub/store/database.js';
 import { sql } from '../../../hub/store/sql.js';
 import { referenceToken } from '../../../hub/store/reference-token.sql.js';
-import { tokenKey } from '../../../hub/store/search-keys.js';
+import { tokenKey } from '../../../hub/store/tokens.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
 import { testDatabase } from '../../support/test-database.js';

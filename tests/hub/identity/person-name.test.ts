@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { humanNames, nameForms, namesCompatible } from '../../../hub/identity/person-name.js';
-import { wordsOf } from '../../../hub/store/search-keys.js';
+import { wordsOf } from '../../../hub/store/extract-keys.js';
 
 const dicom = (name: string) => nameForms(humanNames(name));
 
