@@ -60,7 +60,7 @@ const schema = z.strictObject({
     .string()
     .regex(/^[+-]\d\d:\d\d$/)
     .default('+08:00')
-    .describe('Offset of dates and times in DICOM objects that state none.'),
+    .describe('Offset of dates and times that state none: in DICOM objects, periods of consents and agreements, birthdays.'),
   pollSeconds: z.coerce.number().min(0.1).default(5).describe('Seconds between two looks at a source.'),
   workers: count(1, 0).describe('Scoring workers in this process; 0 leaves scoring to other processes.'),
   scoringTimeout: count(120).describe('Seconds that one scoring job may take.'),
@@ -80,16 +80,6 @@ const schema = z.strictObject({
     'Hours until a break-glass session must be reviewed; an overdue one stops further use.',
   ),
   breakGlassPerDay: count(10).describe('Break-glass sessions that one physician may open in 24 hours.'),
-  oversightCaseDays: count(30).describe('Days that a confirmed case of the health commission is open.'),
-  smallestGroup: count(5, 2).describe(
-    'Persons that must share all values of a de-identified row; rows of fewer are counted, not shown.',
-  ),
-  auditSealSeconds: z.coerce
-    .number()
-    .min(0.1)
-    .default(10)
-    .describe('Seconds between two sealings of the audit: rows into the tree, a signed tree head.'),
-  auditRetentionMonths: count(360, 6).describe('Months that the audit stays in the database; only older ones may be archived.'),
   breakGlassStoppedBy: list
     .default([])
     .describe(
@@ -101,6 +91,16 @@ const schema = z.strictObject({
   breakGlassOpensRestricted: flag(false).describe(
     'A break-glass session opens records labelled restricted (R) without a consent that names the label; never very restricted ones (V).',
   ),
+  oversightCaseDays: count(30).describe('Days that a confirmed case of the health commission is open.'),
+  smallestGroup: count(5, 2).describe(
+    'Persons that must share all values of a de-identified row; rows of fewer are counted, not shown.',
+  ),
+  auditSealSeconds: z.coerce
+    .number()
+    .min(0.1)
+    .default(10)
+    .describe('Seconds between two sealings of the audit: rows into the tree, a signed tree head.'),
+  auditRetentionMonths: count(360, 6).describe('Months that the audit stays in the database; only older ones may be archived.'),
   logLevel: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

@@ -1,14 +1,14 @@
 import { DataSource } from 'typeorm';
 import { entities } from './entities.js';
 import { Initial1763856000001 } from './migrations/0001-initial.js';
-import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-access.js';
 import { AuditTree1763856002000 } from './migrations/0002-audit-tree.js';
+import { ConsentProvisions1763856003000 } from './migrations/0003-consent-provisions.js';
+import { ExceptionalAccess1763856004000 } from './migrations/0004-exceptional-access.js';
+import { PolicyEpochs1763856005000 } from './migrations/0005-policy-epochs.js';
 import { Agreements1763856007000 } from './migrations/0007-agreements.js';
 import { Guardians1763856007001 } from './migrations/0007b-guardians.js';
 import { PartsOfStudies1763856007002 } from './migrations/0007c-parts-of-studies.js';
 import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
-import { PolicyEpochs1763856005000 } from './migrations/0005-policy-epochs.js';
-import { ConsentProvisions1763856003000 } from './migrations/0003-consent-provisions.js';
 
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
@@ -21,11 +21,11 @@ export function createDataSource(url: string): DataSource {
       AuditTree1763856002000,
       ConsentProvisions1763856003000,
       ExceptionalAccess1763856004000,
+      PolicyEpochs1763856005000,
       Agreements1763856007000,
       Guardians1763856007001,
       PartsOfStudies1763856007002,
       StudiesByCustodian1763856008000,
-      PolicyEpochs1763856005000,
     ],
     migrationsTransactionMode: 'all',
     synchronize: false,
