@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { Initial1763856000001 } from '../../../hub/store/migrations/0001-initial.js';
+import { ConsentProvisions1763856003000 } from '../../../hub/store/migrations/0003-consent-provisions.js';
 import { openDatabase } from '../../../hub/store/database.js';
 import { sql } from '../../../hub/store/sql.js';
 import { emptyDatabase, TEST_SECRET, testProtection } from '../../support/test-database.js';
@@ -39,5 +42,38 @@ describe('migrations', () => {
     await Promise.all([start(), start()]);
     const names = await landed();
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('find what records that stood before refer to, and leave their consents as closed as they were', async () => {
+    const source = new DataSource({ type: 'postgres', url: empty.url, migrations: [Initial1763856000001] });
+    await source.initialize();
+    await source.runMigrations();
+    const record = (type: string, id: string, content: object) =>
+      source.query(
+        `insert into resource (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, labels, parties, tokens, content)
+         values ($1, 'p', $2, 'h', 1, now(), '{}', '{}', '{}', '{}', '{}', $3)`,
+        [type, id, JSON.stringify(content)],
+      );
+    const subject = { reference: 'Patient/p' };
+    await record('DiagnosticReport', 'r', {
+      subject,
+      performer: [{ reference: 'Organization/h' }, { reference: 'Practitioner/d' }],
+      imagingStudy: [{ reference: 'ImagingStudy/s/_history/2' }],
+      encounter: { reference: 'https://his.example/fhir/Encounter/1' },
+    });
+    await record('ImagingStudy', 's', { subject, contained: [{ id: 'x' }], interpreter: [{ reference: '#x' }] });
+    await source.query(
+      "insert into consent_rule (consent_id, patient_id, consent_version, provision, decision) values ('c', 'p', 1, 'provision', 'deny')",
+    );
+    await new ConsentProvisions1763856003000().up(source.createQueryRunner());
+    const rows = await source.query('select id, refers, authors from resource order by id');
+    expect(rows.map((r: { refers: string[] }) => [...r.refers].sort())).toEqual([
+      ['ImagingStudy/s', 'Practitioner/d', 'https://his.example/fhir/Encounter/1'],
+      [],
+    ]);
+    // nobody is known to have written them: a denial by author covers them all
+    expect(rows.map((r: { authors: string[] }) => r.authors)).toEqual([[], []]);
+    expect(await source.query('select place, last, btg from consent_rule')).toEqual([{ place: 0, last: 0, btg: true }]);
+    await source.destroy();
   });
 });
