@@ -49,7 +49,8 @@ async function explain(deps: ExplainDeps, request: Request): Promise<Explanation
       entity: [asked.resource],
       patientId: row?.patient_id,
       custodianId: row?.custodian_id,
-      concealed: row && !decision,
+      // what is not there looks to the asker's administrator like what he may not know of
+      concealed: !refusal && !decision,
       detail: inShort(caller, asif, asked),
     },
   ]);

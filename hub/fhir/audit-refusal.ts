@@ -69,7 +69,7 @@ async function subjectOf(deps: FhirDeps, { caller, path }: FhirRequest): Promise
   return deps.db.snapshot(async (tx) => {
     const access = await deps.access.forCaller(tx, caller);
     const row = await findRow(tx, access, type, id);
-    if (!row) return {};
+    if (!row) return { concealed: true }; // looks to the asker's administrator like what he may not know of
     const concealed = !access.decide('know', row).allowed;
     return { patientId: row.patient_id, custodianId: row.custodian_id, concealed };
   });

@@ -45,7 +45,10 @@ const evidenceOf = (access: ExceptionalAccess) => [
   ...(access.case_number === null ? [] : [{ kind: 'case', id: access.case_number }]),
 ];
 
-/** A try that was refused is on record for the patient who was meant; whoever tried has not learned whether she is here. */
+/**
+ * A try that was refused is on record for the patient who was meant; whoever tried has not learned whether she is here, nor does the administrator of
+ * his organization: its own entry is the same whoever was meant, and those of patients are not of the organization.
+ */
 export async function refusedEntries(
   tx: Queryable,
   { caller, patientIds, reason }: Opening,
@@ -64,6 +67,6 @@ export async function refusedEntries(
     outcome: 4,
     detail: `${why}: ${reason}`,
   } satisfies AuditEntry;
-  if (patients.length === 0) return [base];
-  return patients.map((p) => ({ ...base, patientId: p.id, custodianId: p.custodian_id, concealed: true }));
+  const ofPatient = { ...base, organizationId: undefined, detail: `${base.detail} (Organization/${caller.organizationId})` };
+  return [base, ...patients.map((p) => ({ ...ofPatient, patientId: p.id, custodianId: p.custodian_id, concealed: true }))];
 }
