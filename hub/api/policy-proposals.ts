@@ -5,9 +5,9 @@ import { type Epoch, readEpoch } from '../access/policy/epochs.sql.js';
 import { diffOf } from '../access/policy/policy-diff.js';
 import { openProposal, type ProposalRow, propose, publishProposal, withdrawProposal } from '../access/policy/proposals.js';
 import { soundPolicy } from '../access/policy/sound-policy.js';
-import { invalid } from '../outcomes.js';
+import { forbidden, invalid } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
-import { asked, idOf } from './asked.js';
+import { asked, idOf, text } from './asked.js';
 import type { components } from './openapi.generated.js';
 import { authorized, entryOf, type PolicyDeps, toEpoch, toProposal, traced } from './policy-exchange.js';
 
@@ -24,16 +24,21 @@ export function registerPolicyProposals(server: Server, deps: PolicyDeps): void 
 }
 
 const proposed = z.strictObject({
-  note: z.string().trim().min(5).max(500),
+  note: text(5, 500),
   restores: z.int().min(1).max(2_147_483_647).optional(),
   rules: z.string().optional(),
   examples: z.record(z.string(), z.unknown()).optional(),
   superseded: z.record(z.string(), z.unknown()).optional(),
 });
 
+/** In JSON, where they are escaped: what PostgreSQL does not store. */
+const UNSTORABLE = /\\u0000|\\ud[89a-f]/i;
+
 async function enter(deps: PolicyDeps, request: Request, h: ResponseToolkit) {
   const { caller, decision } = await authorized(deps, request, 'propose', 'keeper');
   return traced(deps, request, caller, 'propose', [], async () => {
+    // a system and the person who keeps its key are one, so a system's proposal would be published by who made it
+    if (caller.kind !== 'person') throw forbidden('A policy is proposed by a person.');
     const given = asked(proposed, request.payload);
     const texts = await textsOf(deps, given);
     await soundPolicy(texts);
@@ -58,6 +63,8 @@ async function textsOf({ db }: PolicyDeps, given: z.infer<typeof proposed>): Pro
   }
   if (rules === undefined || !examples)
     throw invalid('A policy has rules and examples.', rules === undefined ? 'rules' : 'examples');
+  for (const [element, given] of Object.entries({ rules, examples, superseded }))
+    if (UNSTORABLE.test(JSON.stringify(given ?? {}))) throw invalid('NUL and halves of surrogate pairs are not taken.', element);
   return { model: readPolicyTexts().model, rules, examples: examplesOf(examples), superseded: supersededOf(superseded ?? {}) };
 }
 

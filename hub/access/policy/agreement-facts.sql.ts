@@ -24,7 +24,7 @@ export async function putInForce(tx: Queryable, terms: AgreementTerms, isActive:
         select ${facts}, ${scope.bySeries === true} where exists (
           select from agreement_signature c, agreement_signature r
           where ${openSignature('c', agreement, organization, digest)} and ${openSignature('r', agreement, participant, digest)}
-            and c.account <> r.account)`,
+            and c.account <> r.account and c.signer <> r.signer)`,
   );
 }
 

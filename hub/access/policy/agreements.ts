@@ -111,7 +111,9 @@ export async function signAgreement(
   const open = signatures.filter((s) => s.ended_at === null);
   if (open.some((s) => s.organization_id === organization)) return;
   const account = by.caller.accountId ?? by.caller.id;
-  if (open.some((s) => s.account === account)) throw conflict('You have signed for the other side.', 'signature');
+  // one person may have two accounts, each at one side
+  if (open.some((s) => s.account === account || s.signer === by.caller.id))
+    throw conflict('You have signed for the other side.', 'signature');
   const signing: Signing = { id: newId(), signedAt: await databaseNow(tx), organization, version: row.version, terms, digest };
   await tx.query(sql`
     insert into agreement_signature (id, agreement_id, organization_id, signer, account, signer_name, digest, signed_at, jws)

@@ -150,7 +150,7 @@ describe('the policy in its two forms', () => {
   /** What is in force by signatures is SQL too: these go wrong before any caller asks. */
   const mutantsOfAgreements: typeof mutants = [
     ['anybody’s signature counts', '.organization_id = ', ".organization_id <> '' and '' <> "],
-    ['one person signs for both sides', 'and c.account <> r.account', ''],
+    ['one person signs for both sides', 'and c.account <> r.account and c.signer <> r.signer', ''],
     ['a signature of other terms counts', '.digest = ', ".digest <> '' and '' <> "],
     ['a signature that was taken back counts', '.ended_at is null', '.signed_at is not null'],
     [
