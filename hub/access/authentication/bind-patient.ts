@@ -29,10 +29,17 @@ export async function bindPatientByIdentifier(tx: Queryable, identity: CheckedId
   if (!first || new Set(patients.map((p) => p.person)).size !== 1) return undefined;
   const [account] = await tx.query<{ id: string }>(sql`
     insert into account (id, issuer, subject, name, patient_id, roles)
-    values (${newId()}, ${identity.issuer}, ${identity.subject}, ${identity.name ?? 'Patient'}, ${first.patient_id}, ${['patient']})
+    values (${newId()}, ${identity.issuer}, ${identity.subject}, ${displayName(identity)}, ${first.patient_id}, ${['patient']})
     on conflict (issuer, subject) do nothing returning id`);
   return account?.id;
 }
+
+/** What the issuer calls her: a line of text, whatever she has written there. */
+const displayName = ({ name = '' }: CheckedIdentity): string =>
+  name
+    .replace(/[\p{Cc}\p{Cf}\p{Cs}]+/gu, ' ')
+    .trim()
+    .slice(0, 200) || 'Patient';
 
 /** A patient who comes for the first time: bound, recorded, and looked up again. */
 export async function enrolPatient(

@@ -2,12 +2,11 @@ import type { Audit } from '../../audit/vocabulary.js';
 import type { Config } from '../../config.js';
 import type { Database } from '../../store/database.js';
 import type { RequestContext } from '../caller.js';
-import { Refusal } from '../../outcomes.js';
 import { capacityOf, scopeOf } from './capacity.js';
 import type { AuthenticateClient, AuthenticatedClient } from './client-assertion.js';
 import { type Grant, signToken, tokenIssued } from './issue-token.js';
 import { reasonOf } from './not-authentic.js';
-import type { RateLimit } from './rate-limit.js';
+import { type Bearer, chargeToken, type RateLimit } from './rate-limit.js';
 import { scopeCovers } from './scopes.js';
 import type { SigningKey } from './signing-key.js';
 import { forgetSpentAssertions, spendAssertion } from './spend-assertion.sql.js';
@@ -18,7 +17,6 @@ export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-b
 
 /** Seconds that a spent `jti` is remembered beyond the assertion's expiry, for clocks of hub processes that differ. */
 const MARGIN = 60;
-const COST_OF_TOKEN = 5;
 
 export interface ClientCredentialsDeps {
   config: Config;
@@ -39,7 +37,7 @@ export async function clientCredentials(
   context: RequestContext,
 ): Promise<TokenResponse> {
   const client = await authenticated(deps, form);
-  await charged(deps, client, context);
+  await chargeToken(deps.limit, bearerOf(deps.config, client), context);
   const grant = grantFor(deps.config, client, form);
   await deps.db.transaction(async (tx) => {
     await tx.query(forgetSpentAssertions(client.clientId));
@@ -61,24 +59,13 @@ async function authenticated(deps: ClientCredentialsDeps, form: TokenForm): Prom
   }
 }
 
-/** A token costs as much as a retrieval, of the same budget. @throws {TokenError} `slow_down` */
-async function charged(
-  { config, limit }: ClientCredentialsDeps,
-  client: AuthenticatedClient,
-  context: RequestContext,
-): Promise<void> {
-  const bearer = {
-    issuer: config.publicUrl,
-    subject: client.standing.subject,
-    signedBy: 'hub',
-    clientId: client.clientId,
-  } as const;
-  await limit.charge(bearer, COST_OF_TOKEN, context).catch((error) => {
-    throw error instanceof Refusal && error.status === 429
-      ? new TokenError('slow_down', 'rate limit', { agent: bearer.subject })
-      : error;
-  });
-}
+/** As whom the token's own requests will be counted. */
+const bearerOf = ({ publicUrl }: Config, { clientId, standing }: AuthenticatedClient): Bearer => ({
+  issuer: publicUrl,
+  subject: standing.subject,
+  signedBy: 'hub',
+  clientId,
+});
 
 function grantFor(config: Config, { clientId, standing }: AuthenticatedClient, form: TokenForm): Grant {
   const agent = standing.subject;

@@ -1,8 +1,9 @@
 import type { Audit } from '../../audit/vocabulary.js';
 import type { Config } from '../../config.js';
-import { tooMany } from '../../outcomes.js';
+import { Refusal, tooMany } from '../../outcomes.js';
 import type { RequestContext } from '../caller.js';
 import { BoundedCache } from './bounded-cache.js';
+import { TokenError } from './token-error.js';
 import type { AccessToken } from './verify-access-token.js';
 
 /** Whom a request is counted for: the account or client that a token names which was verified, never one that is only claimed. */
@@ -55,6 +56,16 @@ export function createRateLimit(
       throw tooMany('Too many requests: wait and try again.', Math.ceil((price - left) / rateLimit));
     },
   };
+}
+
+const COST_OF_TOKEN = 5;
+
+/** A token costs as much as a retrieval, of the same budget. @throws {TokenError} `slow_down` */
+export async function chargeToken(limit: RateLimit, bearer: Bearer, context: RequestContext): Promise<void> {
+  await limit.charge(bearer, COST_OF_TOKEN, context).catch((error) => {
+    const agent = bearer.signedBy === 'hub' ? { agent: bearer.subject } : {};
+    throw error instanceof Refusal && error.status === 429 ? new TokenError('slow_down', 'rate limit', agent) : error;
+  });
 }
 
 const refusal = ({ signedBy, subject, issuer, clientId }: Bearer, context: RequestContext) =>

@@ -15,7 +15,7 @@ type Query = Iterable<readonly [string, string]>;
 
 /** The cost of one HTTP request, as far as its head tells; what a body adds is `costOfForm` or `costOfBundle`. */
 export function costOfRequest({ method, path, query }: { method: string; path: string; query: Query }): number {
-  const [, face = '', type = '', id] = path.split('/');
+  const [face = '', type = '', id] = path.split('/').filter(Boolean); // as the faces read it: `//` and a last `/` say nothing
   if (face === 'fhir') return costOfInteraction(method, [type, ...(id === undefined ? [] : [id])], query);
   if (face === 'dicomweb') return COSTS.retrieve;
   const isExport = (face === 'reports' && type !== '') || (face === 'audit' && type === 'export');
@@ -46,6 +46,6 @@ export function costOfBundle(bundle: object): number {
   const entries = Array.isArray(entry) ? entry : [];
   return entries.reduce((sum: number, entry: { request?: { method?: unknown; url?: unknown } } | null) => {
     const [path = '', query = ''] = String(entry?.request?.url ?? '').split('?', 2);
-    return sum + costOfInteraction(String(entry?.request?.method), path.split('/'), new URLSearchParams(query));
+    return sum + costOfInteraction(String(entry?.request?.method), path.split('/').filter(Boolean), new URLSearchParams(query));
   }, 0);
 }

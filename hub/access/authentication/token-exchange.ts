@@ -4,6 +4,7 @@ import type { RequestContext } from '../caller.js';
 import { agreed, capacityOf, scopeOf } from './capacity.js';
 import { type Grant, signToken, tokenIssued } from './issue-token.js';
 import { NotAuthentic, reasonOf } from './not-authentic.js';
+import { type RateLimit, chargeToken } from './rate-limit.js';
 import { scopeCovers } from './scopes.js';
 import type { SigningKey } from './signing-key.js';
 import type { Standing } from './standing.js';
@@ -19,17 +20,19 @@ export interface TokenExchangeDeps {
   audit: Audit;
   key: SigningKey;
   verify: VerifyAccessToken;
+  limit: RateLimit;
   standingOf: (token: AccessToken, context: RequestContext) => Promise<Standing | undefined>;
 }
 
 /**
  * How a person chooses her capacity where the issuer can't put it into its token: an access token of the issuer for one of the hub's,
  * with one role and purpose (RFC 8693). It lives no longer than the one it was given for and never widens what that one states; a token of
- * the hub's own is not exchanged, so no capacity is prolonged. @throws {TokenError} `invalid_request`, whatever was wrong with the subject token
+ * the hub's own is not exchanged, so no capacity is prolonged. @throws {TokenError} `invalid_request`, whatever was wrong with the subject token; `slow_down`
  */
 export async function tokenExchange(deps: TokenExchangeDeps, form: TokenForm, context: RequestContext): Promise<TokenResponse> {
   assertIsForUs(deps.config, form);
   const token = await subjectToken(deps, form);
+  await chargeToken(deps.limit, token, context);
   const standing = await deps.standingOf(token, context);
   if (!standing) throw new TokenError('invalid_request', 'no account');
   const grant = grantFor(deps.config, token, standing, form);
