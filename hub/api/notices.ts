@@ -33,7 +33,7 @@ async function list(deps: NoticesDeps, request: Request): Promise<Notices> {
   const { organizationId, entry } = await authorize(deps, request, 'notices');
   const { _count: count } = asked(z.strictObject({ _count: pageSize(deps.config.maxPage) }), request.query);
   const events = await undelivered(deps.db, organizationId, count);
-  await deps.audit.commit([{ ...entry, action: 'R', entity: events.map((event) => `Notice/${event.id}`).slice(0, 100) }]);
+  await deps.audit.commit([{ ...entry, action: 'R', entity: events.map((event) => `Notice/${event.id}`) }]);
   return { notices: events.map(toNotice) };
 }
 

@@ -42,7 +42,7 @@ async function list(deps: QuarantineDeps, request: Request): Promise<Page> {
   const after = _cursor === undefined ? undefined : positionOf(_cursor);
   const rows = await listQuarantine(deps.db, { custodianId: caller.organizationId, state, reason, after, count: count + 1 });
   const shown = rows.slice(0, count);
-  const entity = shown.map((row) => `Quarantine/${row.id}`).slice(0, 100);
+  const entity = shown.map((row) => `Quarantine/${row.id}`);
   await deps.audit.commit([{ ...entryOf(deps, request, 'quarantine-list', decision), action: 'R', entity }]);
   const last = rows.length > count ? shown.at(-1) : undefined;
   return { items: shown.map(toItem), ...(last ? { next: `${last.first_seen.getTime()}.${last.id}` } : {}) };

@@ -5,6 +5,7 @@ import type { AuditEntry } from './vocabulary.js';
 
 /** Longest text, in characters, that a column takes: what is longer is cut, because an event must never be refused for its size. */
 const LONGEST = { query: 8192, other: 500 };
+/** Records that one row names; more go on in further rows, so that none is left out. */
 const MOST_ENTITIES = 100;
 
 /**
@@ -28,7 +29,7 @@ export function insertEntries(entries: readonly AuditEntry[]): Sql {
 /** Entries as they are stored: searches sealed, and no identity or telephone number in any other text. */
 function stored(entries: readonly AuditEntry[], protection: Protection): Record<string, unknown>[] {
   const sealed = new Map<string, string>();
-  return entries.map((entry) => {
+  return entries.flatMap(inParts).map((entry) => {
     const { query, ...rest } = bounded(entry, (text) => masked(protection, text));
     if (query === undefined) return rest;
     const key = JSON.stringify([entry.requestId, entry.agent, query]);
@@ -39,6 +40,13 @@ function stored(entries: readonly AuditEntry[], protection: Protection): Record<
   });
 }
 
+function inParts(entry: AuditEntry): AuditEntry[] {
+  const { entity = [] } = entry;
+  const parts = Math.max(1, Math.ceil(entity.length / MOST_ENTITIES));
+  if (parts === 1) return [entry];
+  return Array.from({ length: parts }, (_, i) => ({ ...entry, entity: entity.slice(i * MOST_ENTITIES, (i + 1) * MOST_ENTITIES) }));
+}
+
 type Bounded = Record<string, unknown> & { query?: string };
 
 function bounded({ query, evidence, ...entry }: AuditEntry, mask: (text: string) => string): Bounded {
@@ -47,7 +55,7 @@ function bounded({ query, evidence, ...entry }: AuditEntry, mask: (text: string)
   const inside = (_key: string, value: unknown): unknown => (typeof value === 'string' ? mask(storable(value)) : value);
   return {
     ...Object.fromEntries(cut),
-    entity: entry.entity?.slice(0, MOST_ENTITIES).map(cutShort),
+    entity: entry.entity?.map(cutShort),
     evidence: evidence === undefined ? undefined : JSON.parse(JSON.stringify(evidence, inside)),
     query: query === undefined ? undefined : storable(query.slice(0, LONGEST.query)),
   };

@@ -17,7 +17,7 @@ export interface AuditEntry {
   clientId?: string;
   /** The patient whose data it is about; one entry for each patient (IHE BALP). */
   patientId?: string;
-  /** References of the records concerned, at most 100. */
+  /** References of the records concerned; more than 100 go on in further rows. */
   entity?: string[];
   custodianId?: string;
   /** The search as asked (patient data stays out of the logs, but belongs here). */

@@ -17,6 +17,7 @@ import { forbidden, notFound } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { type Link, searchset } from './bundle.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
+import { assertRecordable, queryText } from './search-audit.js';
 
 /** AuditEvent, read and searched (IHE BALP): auditors see all, a patient what concerns her, an administrator his hospital's. Reading the audit is audited. */
 export async function auditEvents(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
@@ -34,6 +35,7 @@ async function read(deps: FhirDeps, request: FhirRequest, id: string): Promise<F
 
 async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const { config, cursors } = deps;
+  assertRecordable(request);
   const asked = parseAuditSearch(request.query, { strict: request.strict, maxPage: config.maxPage, utcOffset: config.utcOffset });
   const used = request.query.filter(([name]) => name !== '_cursor' && !asked.ignored.includes(name));
   const binding = createHash('sha256')
@@ -99,7 +101,6 @@ const isOwnPatient = async (tx: Queryable, { organizationId }: Caller, id: strin
 
 /** One entry for each patient and custodian whose events were shown. */
 async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, shown: readonly AuditRow[]): Promise<void> {
-  const query = `AuditEvent?${request.query.map(([n, v]) => `${n}=${v}`).join('&')}`.slice(0, 4000);
   const isRead = subtype === 'read';
   const entry: AuditEntry = {
     ...agentOf(request.caller, request.context),
@@ -108,7 +109,7 @@ async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, sh
     action: isRead ? 'R' : 'E',
     outcome: isRead && shown.length === 0 ? 4 : 0,
     entity: [isRead ? request.path.join('/') : 'AuditEvent'],
-    ...(isRead ? {} : { query }),
+    ...(isRead ? {} : { query: queryText(request) }),
   };
   const concerned = new Map(shown.map((row) => [`${row.patient_id} ${row.custodian_id}`, row]));
   const entries = [...concerned.values()].map((row) => ({

@@ -1,6 +1,7 @@
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Decision, RowWithEvidence } from '../access/decision.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
+import { invalid } from '../outcomes.js';
 import type { FhirRequest } from './exchange.js';
 import type { Judged } from './includes.js';
 import type { Withheld } from './withheld.js';
@@ -43,7 +44,7 @@ export function searchEntries(request: FhirRequest, shown: Shown): AuditEntry[] 
       entity: [],
     };
     decidedFor(key, decision);
-    if (entry.entity && entry.entity.length < 100) entry.entity.push(`${row.type}/${row.id}`);
+    entry.entity?.push(`${row.type}/${row.id}`);
     byPatient.set(key, entry);
   }
   for (const { patient_id: patientId, custodian_id: custodianId } of shown.counted)
@@ -65,5 +66,20 @@ export function searchEntries(request: FhirRequest, shown: Shown): AuditEntry[] 
   return entries.length > 0 ? entries : [{ ...base, entity: [shown.type] }];
 }
 
-const queryText = (request: FhirRequest): string =>
-  `${request.path[0]}?${request.query.map(([n, v]) => `${n}=${v}`).join('&')}`.slice(0, 4000);
+/** A search as it was asked, so that it can't be read as another one: what separates parameters is escaped inside them. */
+export const queryText = (request: FhirRequest): string =>
+  `${request.path[0]}?${request.query.map(([n, v]) => `${escaped(n)}=${escaped(v)}`).join('&')}`;
+
+const escaped = (text: string): string => text.replace(/[%&]/g, encodeURIComponent);
+
+/** Characters of all parameters together: what the audit keeps of a search. A longer one could hide in what is cut what it is for. */
+const LONGEST = 8000;
+export const MOST_PARAMETERS = 40;
+
+/** @throws Refusal 400 for a search that is too long to be on record as it is. */
+export function assertRecordable(request: FhirRequest): void {
+  if (request.query.length > MOST_PARAMETERS) throw invalid(`At most ${MOST_PARAMETERS} parameters are taken.`);
+  if (queryText(request).length <= LONGEST) return;
+  const [longest] = [...request.query].sort(([, a], [, b]) => b.length - a.length);
+  throw invalid(`The parameters are longer than ${LONGEST} characters together.`, longest?.[0].slice(0, 100));
+}

@@ -33,7 +33,6 @@ export interface Ignored {
 }
 
 const MAX_VALUE = 2000;
-const MAX_PARAMETERS = 40;
 /** Records of other types that one search looks at, by all its chains together. */
 const MAX_LINKED = 24;
 
@@ -46,7 +45,6 @@ export function parseSearch(
   query: readonly (readonly [string, string])[],
   options: { strict: boolean; maxPage: number; utcOffset: string },
 ): SearchQuery {
-  if (query.length > MAX_PARAMETERS) throw invalid(`At most ${MAX_PARAMETERS} parameters are taken.`);
   const search: SearchQuery = {
     type,
     conditions: [],

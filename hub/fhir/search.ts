@@ -12,7 +12,7 @@ import { type BundleEntry, type Link, searchset } from './bundle.js';
 import type { Position } from './cursor.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { includedWith, type Judged, judged } from './includes.js';
-import { type Counted, searchEntries } from './search-audit.js';
+import { assertRecordable, type Counted, searchEntries } from './search-audit.js';
 import { typesOn } from './search-conditions.js';
 import { conditionsSql, selectionSql } from './search-conditions.sql.js';
 import { type Ignored, type SearchQuery, parseSearch } from './search-query.js';
@@ -46,6 +46,7 @@ interface Page {
  */
 export async function search(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const type = request.path[0] ?? '';
+  assertRecordable(request);
   const query = parseSearch(type, request.query, {
     strict: request.strict,
     maxPage: deps.config.maxPage,

@@ -35,7 +35,7 @@ export async function list(
       subtype: 'exceptional-list',
       action: 'R',
       outcome: 0,
-      entity: shown.map((row) => `ExceptionalAccess/${row.id}`).slice(0, 100),
+      entity: shown.map((row) => `ExceptionalAccess/${row.id}`),
       query: request.path + request.url.search,
     },
   ]);
