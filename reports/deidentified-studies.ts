@@ -2,7 +2,7 @@ import type { Report } from './report.js';
 
 /**
  * One row a study, of values that at least `$4` persons of the same month share (k-anonymity; linked Patients are one person). What is rarer, and what
- * is labelled restricted, is counted in the last row and not shown. The day, the hospital and every identifier stay out; ages are the difference
+ * is labelled restricted or as sensitive, is counted in the last row and not shown. The day, the hospital and every identifier stay out; ages are the difference
  * of years in bands of ten. Groups are of one month, so another period shows the same rows.
  */
 const statement = `
@@ -13,7 +13,11 @@ with study as (
     coalesce(p.content->>'gender', 'unknown') as sex,
     extract(year from r.date_from at time zone $3::interval)::int - substring(p.content->>'birthDate' from '^[0-9]{4}')::int as years,
     coalesce(x.cluster_id, r.patient_id) as person,
-    r.labels && array['http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R', 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality|V'] as restricted
+    exists (
+      select from unnest(r.labels) as l
+      where starts_with(l, 'http://terminology.hl7.org/CodeSystem/v3-ActCode|')
+        or starts_with(l, 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality|') and right(l, 2) not in ('|U', '|L', '|M', '|N')
+    ) as restricted
   from resource r
   left join resource p on p.type = 'Patient' and p.patient_id = r.patient_id and p.id = r.patient_id and not p.deleted
   left join cross_reference x on x.patient_id = r.patient_id
