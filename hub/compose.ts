@@ -18,6 +18,7 @@ import { registerIdentityLinks } from './api/identity-links.js';
 import { registerPolicy } from './api/policy.js';
 import { registerNotices } from './api/notices.js';
 import { registerQuarantine } from './api/quarantine.js';
+import { guardRouteScopes } from './api/route-scopes.js';
 import { registerReports } from './api/reports.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
@@ -105,6 +106,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
 
   const server = createHttpServer(config, log);
   const issueToken = await registerAuthentication(server, { config, db, audit, log });
+  guardRouteScopes(server, { audit, config });
   registerFrontPage(server, { db, config });
   registerHealth(server, { db, audit, access });
   registerFhir(server, fhir);

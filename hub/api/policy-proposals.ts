@@ -63,8 +63,8 @@ async function textsOf({ db }: PolicyDeps, given: z.infer<typeof proposed>): Pro
   }
   if (rules === undefined || !examples)
     throw invalid('A policy has rules and examples.', rules === undefined ? 'rules' : 'examples');
-  for (const [element, given] of Object.entries({ rules, examples, superseded }))
-    if (UNSTORABLE.test(JSON.stringify(given ?? {}))) throw invalid('NUL and halves of surrogate pairs are not taken.', element);
+  for (const [element, content] of Object.entries({ rules, examples, superseded }))
+    if (UNSTORABLE.test(JSON.stringify(content ?? {}))) throw invalid('NUL and halves of surrogate pairs are not taken.', element);
   return { model: readPolicyTexts().model, rules, examples: examplesOf(examples), superseded: supersededOf(superseded ?? {}) };
 }
 
