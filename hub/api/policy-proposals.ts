@@ -64,7 +64,8 @@ async function textsOf({ db }: PolicyDeps, given: z.infer<typeof proposed>): Pro
   if (rules === undefined || !examples)
     throw invalid('A policy has rules and examples.', rules === undefined ? 'rules' : 'examples');
   for (const [element, content] of Object.entries({ rules, examples, superseded }))
-    if (UNSTORABLE.test(JSON.stringify(content ?? {}))) throw invalid('NUL and halves of surrogate pairs are not taken.', element);
+    if (UNSTORABLE.test(JSON.stringify(content ?? {})))
+      throw invalid('NUL and halves of surrogate pairs are not taken.', element);
   return { model: readPolicyTexts().model, rules, examples: examplesOf(examples), superseded: supersededOf(superseded ?? {}) };
 }
 

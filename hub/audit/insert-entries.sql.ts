@@ -44,7 +44,10 @@ function inParts(entry: AuditEntry): AuditEntry[] {
   const { entity = [] } = entry;
   const parts = Math.max(1, Math.ceil(entity.length / MOST_ENTITIES));
   if (parts === 1) return [entry];
-  return Array.from({ length: parts }, (_, i) => ({ ...entry, entity: entity.slice(i * MOST_ENTITIES, (i + 1) * MOST_ENTITIES) }));
+  return Array.from({ length: parts }, (_, i) => ({
+    ...entry,
+    entity: entity.slice(i * MOST_ENTITIES, (i + 1) * MOST_ENTITIES),
+  }));
 }
 
 type Bounded = Record<string, unknown> & { query?: string };
