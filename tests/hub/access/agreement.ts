@@ -15,6 +15,8 @@ export const actions: readonly Action[] = ['know', 'read', 'retrieve', 'score', 
 
 /** What the three say of each caller, action and record: those where they are not of one mind, and how many were asked and allowed. */
 export interface Comparison {
+  /** Callers times records. */
+  pairs: number;
   asked: number;
   allowed: number;
   differences: string[];
@@ -41,6 +43,8 @@ const countedWays = (access: RequestAccess, types: readonly string[]) =>
     ' ',
   )} end`;
 
+const nameOf = ({ type, id }: { type?: unknown; id?: unknown }): string => `${type}/${id}`;
+
 /** Asks the oracle, casbin and the SQL about every record of a world that stands in the database. */
 export async function compare(
   tx: Queryable,
@@ -48,8 +52,9 @@ export async function compare(
   world: World,
   asking: readonly Asker[] = askers,
 ): Promise<Comparison> {
-  const result: Comparison = { asked: 0, allowed: 0, differences: [] };
+  const result: Comparison = { pairs: 0, asked: 0, allowed: 0, differences: [] };
   const types = [...new Set(world.records.map((record) => record.type))];
+  const names = world.records.map((record) => nameOf({ type: record.type, id: idOf(world, record) }));
   for (const asker of asking) {
     const request = await access.forCaller(tx, callerOf(asker, world));
     const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${request.evidence} from resource r`);
@@ -58,13 +63,15 @@ export async function compare(
         ${request.filter('score')} as score, ${request.filter('disclose')} as disclose, ${request.filter('write')} as write, ${request.filter('read-part')} as "read-part",
         ${request.part?.filter ?? raw('false')} as in_part, ${request.part?.someSeries(raw("s->>'uid' = '0'")) ?? raw('false')} as shows_first,
         ${byType(request, 'know', types)} as know_of_type, ${byType(request, 'read', types)} as read_of_type, ${countedWays(request, types)} as read_ways from resource r`);
-    for (const record of world.records) {
-      const isRecord = (row: { type?: unknown; id?: unknown }) => row.type === record.type && row.id === idOf(world, record);
-      const row = rows.find(isRecord)!;
-      const selected = bySql.find(isRecord)!;
+    const rowOf = new Map(rows.map((row) => [nameOf(row), row]));
+    const selectedOf = new Map(bySql.map((row) => [nameOf(row), row]));
+    for (const [i, record] of world.records.entries()) {
+      const row = rowOf.get(names[i]!)!;
+      const selected = selectedOf.get(names[i]!)!;
+      result.pairs++;
       const expectedSeries = shownSeries(world, asker, record);
       const part = request.part?.of(row);
-      const uids = part ? record.series.flatMap((s, i) => (part.isShown(seriesOf(s, i)) ? [i] : [])) : [];
+      const uids = part ? record.series.flatMap((s, n) => (part.isShown(seriesOf(s, n)) ? [n] : [])) : [];
       const isPart = expectedSeries.length > 0 && !oracle(world, asker, 'read', record);
       const inPart = selected['in_part'] === true;
       const showsFirst = inPart && selected['shows_first'] === true;
@@ -91,7 +98,7 @@ export async function compare(
 
 /** What consents say by themselves, of each caller and record: also to purposes that no rule allows anything for. */
 export async function compareConsents(tx: Queryable, world: World): Promise<Comparison> {
-  const result: Comparison = { asked: 0, allowed: 0, differences: [] };
+  const result: Comparison = { pairs: 0, asked: 0, allowed: 0, differences: [] };
   const evidence = rowEvidence('h0');
   const rows = await tx.query<RowWithEvidence>(sql`select ${columns}, ${evidence} from resource r where r.type <> 'Consent'`);
   for (const asker of consentAskers) {

@@ -186,58 +186,65 @@ const session = (kind: Session['kind'], by: fc.Arbitrary<number>): fc.Arbitrary<
     valid: validity,
   });
 
-export const worlds: fc.Arbitrary<World> = fc
-  .record({
-    suspended: fc.array(seldom, { minLength: HOSPITALS, maxLength: HOSPITALS }),
-    consortia: fc.array(fc.record({ active: often, charter: limits }), { minLength: 2, maxLength: 2 }),
-    members: fc.array(
-      fc.record({ consortium: fc.integer({ min: 0, max: 1 }), hospital, terms: limits, valid: validity, signed: often }),
-      {
-        minLength: 3,
-        maxLength: 7,
-      },
-    ),
-    agreements: fc.array(
-      fc.record({ from: hospital, to: hospital, limits, valid: validity, signatures, bySeries: fc.boolean() }),
-      { maxLength: 5 },
-    ),
-    persons: fc.array(
-      fc.record({
-        at: fc.array(fc.boolean(), { minLength: HOSPITALS, maxLength: HOSPITALS }),
-        linked: often,
-        majority: fc.constantFrom(null, -1, 0, 1, 86_400_000_000),
-      }),
-      {
-        minLength: 3,
-        maxLength: 3,
-      },
-    ),
-    guardians: fc.array(
-      fc.record({
-        person,
-        hospital,
-        kind: fc.constantFrom('parent' as const, 'guardian' as const),
-        valid: validity,
-        bound: often,
-      }),
-      { maxLength: 3 },
-    ),
-    records: fc.array(record, { minLength: 8, maxLength: 14 }),
-    grants: fc.array(
-      fc.record({
-        record: fc.integer({ min: 0, max: 7 }),
-        wrongCustodian: seldom,
-        to: hospital,
-        toPractitioner: fc.constantFrom(null, null, 0, 1, 2, 3),
-        valid: validity,
-        ended: seldom,
-      }),
-      { maxLength: 6 },
-    ),
-    consents: fc.array(consents(person, hospital), { maxLength: 4 }),
-    sessions: fc.tuple(session('break-glass', fc.constantFrom(0, 0, 0, 1)), session('oversight', fc.constantFrom(3, 3, 3, 2))),
-  })
-  .map((w) => settled({ ...w, records: distinct(w.records) }));
+/** Regions that are alike but for how much there is of everything. */
+const regions = (most: { agreements: number; records: [least: number, most: number]; grants: number }): fc.Arbitrary<World> =>
+  fc
+    .record({
+      suspended: fc.array(seldom, { minLength: HOSPITALS, maxLength: HOSPITALS }),
+      consortia: fc.array(fc.record({ active: often, charter: limits }), { minLength: 2, maxLength: 2 }),
+      members: fc.array(
+        fc.record({ consortium: fc.integer({ min: 0, max: 1 }), hospital, terms: limits, valid: validity, signed: often }),
+        {
+          minLength: 3,
+          maxLength: 7,
+        },
+      ),
+      agreements: fc.array(
+        fc.record({ from: hospital, to: hospital, limits, valid: validity, signatures, bySeries: fc.boolean() }),
+        { maxLength: most.agreements },
+      ),
+      persons: fc.array(
+        fc.record({
+          at: fc.array(fc.boolean(), { minLength: HOSPITALS, maxLength: HOSPITALS }),
+          linked: often,
+          majority: fc.constantFrom(null, -1, 0, 1, 86_400_000_000),
+        }),
+        {
+          minLength: 3,
+          maxLength: 3,
+        },
+      ),
+      guardians: fc.array(
+        fc.record({
+          person,
+          hospital,
+          kind: fc.constantFrom('parent' as const, 'guardian' as const),
+          valid: validity,
+          bound: often,
+        }),
+        { maxLength: 3 },
+      ),
+      records: fc.array(record, { minLength: most.records[0], maxLength: most.records[1] }),
+      grants: fc.array(
+        fc.record({
+          record: fc.integer({ min: 0, max: most.records[0] - 1 }),
+          wrongCustodian: seldom,
+          to: hospital,
+          toPractitioner: fc.constantFrom(null, null, 0, 1, 2, 3),
+          valid: validity,
+          ended: seldom,
+        }),
+        { maxLength: most.grants },
+      ),
+      consents: fc.array(consents(person, hospital), { maxLength: 4 }),
+      sessions: fc.tuple(session('break-glass', fc.constantFrom(0, 0, 0, 1)), session('oversight', fc.constantFrom(3, 3, 3, 2))),
+    })
+    .map((w) => settled({ ...w, records: distinct(w.records) }));
+
+export const worlds = regions({ agreements: 5, records: [8, 14], grants: 6 });
+
+/** Many records for each caller: a statement about them costs hardly more than one about a few. */
+export const crowdedWorlds = regions({ agreements: 8, records: [170, 180], grants: 40 });
 
 /** One person, whose Patients are linked and whose records are many: worlds in which consents alone make the difference. */
 export const consentWorlds: fc.Arbitrary<World> = fc
