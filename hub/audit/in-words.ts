@@ -54,20 +54,46 @@ const REASONS: Table = {
   forbidden: ['nothing was shown', '未显示任何内容'],
 };
 
-/** What somebody did, or tried to do. */
-const DEEDS: Table = {
-  read: ['read', '查看'],
-  vread: ['read a version of', '查看某一版本'],
-  'history-instance': ['read the history of', '查看历史'],
-  retrieve: ['retrieve the images of', '调取影像'],
-  'search-type': ['find in a search', '检索'],
-  create: ['record', '新建'],
-  update: ['change', '修改'],
-  'meta-add': ['label', '标注敏感性'],
-  'meta-delete': ['take a label from', '取消敏感性标注'],
-  explain: ['ask who may see', '询问谁可以查看'],
-  'audit-inclusion': ['check the audit of', '核验审计记录'],
-  'break-glass': ['begin an emergency session', '开启紧急访问'],
+/** What somebody did, what he tried to do, and both in Chinese. */
+const DEEDS: Readonly<Record<string, readonly [did: string, toDo: string, zh: string]>> = {
+  read: ['read', 'read', '查看'],
+  vread: ['read an earlier version of', 'read an earlier version of', '查看历史版本：'],
+  'history-instance': ['read the history of', 'read the history of', '查看变更历史：'],
+  retrieve: ['retrieved the images of', 'retrieve the images of', '调取影像：'],
+  'search-type': ['found in a search', 'find in a search', '检索'],
+  create: ['recorded', 'record', '新建'],
+  update: ['changed', 'change', '修改'],
+  'meta-add': ['labelled', 'label', '标注敏感性：'],
+  'meta-delete': ['took a label from', 'take a label from', '取消敏感性标注：'],
+  explain: ['asked who may see', 'ask who may see', '询问谁可以查看'],
+  'audit-inclusion': ['checked the audit of', 'check the audit of', '核验审计记录：'],
+  'break-glass': ['began an emergency session', 'begin an emergency session', '开启紧急访问'],
+};
+
+/** Other events by their class. */
+const CLASSES: typeof DEEDS = {
+  scoring: ['had a study scored by a model:', 'have a study scored by a model:', '人工智能评估：'],
+  referral: ['took a step of a referral:', 'take a step of a referral:', '会诊或申请步骤：'],
+  identity: ['worked on who is who:', 'work on who is who:', '核对患者身份：'],
+  ingest: ['took in from the archive', 'take in from the archive', '从影像归档接收'],
+  access: ['dealt with access to', 'deal with access to', '处理访问权限：'],
+  policy: ['dealt with the rules of access', 'deal with the rules of access', '处理访问规则'],
+  authentication: ['signed in', 'sign in', '登录'],
+  export: ['took an export', 'take an export', '导出'],
+  rest: ['worked with', 'work with', '处理'],
+  query: ['searched', 'search', '检索'],
+};
+
+const KINDS: Table = {
+  Patient: ['personal data', '个人信息'],
+  ImagingStudy: ['an imaging study', '影像检查'],
+  DiagnosticReport: ['a report', '诊断报告'],
+  Observation: ['a finding', '检查所见'],
+  ServiceRequest: ['a request', '申请单'],
+  Task: ['a task', '任务'],
+  Consent: ['a consent', '知情同意'],
+  AuditEvent: ['the audit', '审计记录'],
+  RelatedPerson: ['a guardian’s record', '监护人登记'],
 };
 
 const UNKNOWN: Words = ['', ''];
@@ -87,21 +113,36 @@ function sentence(row: AuditRow, names: ReadonlyMap<string, string>, language: 0
     ((key && Object.hasOwn(table, key) && table[key]) || UNKNOWN)[language];
   const organization = row.organization_id ? (names.get(row.organization_id) ?? row.organization_id) : '';
   const isGuardian = row.agent.startsWith('RelatedPerson/') || evidenceOf(row).some((e) => e.kind === 'guardian');
-  const about = [say(ROLES, isGuardian ? 'guardian' : row.role), organization].filter(Boolean).join(', ');
-  const who = `${row.agent_name ?? row.agent}${about ? ` (${about})` : ''}`;
-  const deed = say(DEEDS, row.subtype) || `${row.type}/${row.subtype}`;
-  const what = row.entity.slice(0, 5).join(', ') + (row.entity.length > 5 ? ', ...' : '');
+  const about = [say(ROLES, isGuardian ? 'guardian' : row.role), organization].filter(Boolean);
+  const name = row.agent === 'Device/hub' ? ['The hub', '平台'][language] : (row.agent_name ?? row.agent);
+  const who = about.length === 0 ? name : language === 0 ? `${name} (${about.join(', ')})` : `${name}（${about.join('，')}）`;
   const isRefused = row.outcome !== 0;
   const purpose = say(PURPOSES, row.purpose);
   // of a search, what stopped it stands in the rule
   const stopped = row.rule === 'consent-denied' || row.rule === 'consent-missing' ? 'consent' : row.detail;
   const why = isRefused ? say(REASONS, stopped) || (row.detail ?? '') : say(BASES, row.basis);
-  const parts =
-    language === 0
-      ? [who, isRefused ? 'tried to' : 'did', deed, what, purpose]
-      : [who, isRefused ? '试图' : '', deed, what, purpose];
-  const verdict = language === 0 ? (isRefused ? 'Refused' : 'Allowed') : isRefused ? '已拒绝' : '已允许';
-  return `${parts.filter(Boolean).join(' ')}. ${verdict}${why ? `: ${why}` : ''}.`;
+  const deed = (Object.hasOwn(DEEDS, row.subtype) ? DEEDS[row.subtype] : CLASSES[row.type]) ?? CLASSES['rest']!;
+  const what = kindsOf(row.entity, language);
+  // a question about who may see is answered either way: nothing was shown by it
+  const verdict = row.subtype === 'explain' && !isRefused ? undefined : isRefused;
+  if (language === 0) {
+    const did = isRefused ? `tried to ${deed[1]}` : deed[0];
+    const answer = verdict === undefined ? '' : ` ${verdict ? 'Refused' : 'Allowed'}${why ? `: ${why}` : ''}.`;
+    return `${[who, did, what, purpose].filter(Boolean).join(' ')}.${answer}`;
+  }
+  const answer = verdict === undefined ? '' : `${verdict ? '已拒绝' : '已允许'}${why ? `：${why}` : ''}。`;
+  return `${who}${isRefused ? '试图' : ''}${deed[2]}${what}${purpose ? `，${purpose}` : ''}。${answer}`;
+}
+
+/** What kinds of record, each once with its number. */
+function kindsOf(entities: readonly string[], language: 0 | 1): string {
+  const counts = new Map<string, number>();
+  for (const entity of entities) {
+    const [kind = ''] = entity.split('/');
+    if (Object.hasOwn(KINDS, kind)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  const named = [...counts].map(([kind, count]) => `${KINDS[kind]![language]}${count > 1 ? ` (${count})` : ''}`);
+  return named.join(language === 0 ? ', ' : '、');
 }
 
 /** Text of an XHTML element: no markup, and no character that XML has not. */

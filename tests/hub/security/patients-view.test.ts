@@ -26,7 +26,7 @@ describe('the patient sees who looked, or tried to', () => {
     await (await world.person('physician-b')).get(study());
     const [event] = await events('&agent=Practitioner/physician-b&subtype=disclose');
     expect(userOf(event!)?.purposeOfUse?.[0]?.coding?.[0]?.code).toBe('TREAT');
-    expect(textOf(event!)).toContain('physician-b (physician, b) did read ImagingStudy/');
+    expect(textOf(event!)).toContain('physician-b (physician, b) read an imaging study for treatment. Allowed: ');
     expect(textOf(event!)).toContain(
       'for treatment. Allowed: the hospitals are one consortium and the patient is registered there.',
     );
