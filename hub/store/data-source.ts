@@ -9,6 +9,7 @@ import { Agreements1763856007000 } from './migrations/0007-agreements.js';
 import { Guardians1763856007001 } from './migrations/0007b-guardians.js';
 import { PartsOfStudies1763856007002 } from './migrations/0007c-parts-of-studies.js';
 import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
+import { LabelsLifted1763856011000 } from './migrations/0011-labels-lifted.js';
 
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
@@ -26,6 +27,7 @@ export function createDataSource(url: string): DataSource {
       Guardians1763856007001,
       PartsOfStudies1763856007002,
       StudiesByCustodian1763856008000,
+      LabelsLifted1763856011000,
     ],
     migrationsTransactionMode: 'all',
     synchronize: false,

@@ -130,15 +130,20 @@ export async function refreshConsents(tx: Queryable, patientIds: readonly string
   await copyRules(tx, persons);
 }
 
-/** The rules that stand at a consent's own Patient hold for the linked ones too. */
+/**
+ * The rules that stand at a consent's own Patient hold for the linked ones too; but a label is lifted, at another hospital's Patient, only by what the patient
+ * or her guardian said: no hospital opens to itself what another keeps closed.
+ */
 async function copyRules(tx: Queryable, patientIds: readonly string[]): Promise<void> {
   await tx.query(sql`
-    insert into consent_rule (${COLUMNS}, patient_id, valid_from, valid_until)
-    select ${COLUMNS}, mate.patient_id, c.valid_from, c.valid_until
+    insert into consent_rule (${COLUMNS}, patient_id, valid_from, valid_until, lifts)
+    select ${COLUMNS}, mate.patient_id, c.valid_from, c.valid_until,
+      p.custodian_id = r.custodian_id or coalesce(r.meta->>'source', '') = any(${[BY_PATIENT, BY_GUARDIAN]}::text[])
     from consent_rule c
     join resource r on r.type = 'Consent' and r.id = c.consent_id and r.patient_id = c.patient_id and not r.deleted
     join cross_reference own on own.patient_id = c.patient_id
     join cross_reference mate on mate.cluster_id = own.cluster_id and mate.patient_id <> own.patient_id
+    join resource p on p.type = 'Patient' and p.patient_id = mate.patient_id and p.id = mate.patient_id
     where c.patient_id = any(${patientIds}::text[])
     on conflict do nothing`);
 }

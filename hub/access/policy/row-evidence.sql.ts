@@ -15,7 +15,7 @@ export const rowEvidence = (organizationId: string): Sql => sql`(json_build_obje
   'consents', (
     select coalesce(json_agg(json_build_object(
       'id', c.consent_id, 'version', c.consent_version, 'provision', c.provision, 'decision', c.decision, 'place', c.place, 'last', c.last,
-      'btg', c.btg, 'policy', c.policy, 'actor', c.actor, 'holder', c.holder, 'purpose', c.purpose, 'class', c.class, 'level', c.level,
+      'btg', c.btg, 'lifts', c.lifts, 'policy', c.policy, 'actor', c.actor, 'holder', c.holder, 'purpose', c.purpose, 'class', c.class, 'level', c.level,
       'sensitivity', c.sensitivity, 'data', c.data, 'data_refers', c.data_refers, 'author', c.author, 'referred', ${referredSql(raw('c.data_referred'))},
       'from', ${micros('c.valid_from')}, 'until', ${micros('c.valid_until')},
       'data_from', ${micros('c.data_from')}, 'data_until', ${micros('c.data_until')}

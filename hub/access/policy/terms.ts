@@ -10,6 +10,8 @@ export interface ConsentRule {
   place: number;
   last: number;
   btg: boolean;
+  /** A label may be lifted by it here. */
+  lifts: boolean;
   policy: string[];
   actor: string[] | null;
   holder: string[] | null;

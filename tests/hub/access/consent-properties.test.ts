@@ -17,6 +17,7 @@ function rulesOf(consents: readonly ConsentOf[]): ConsentRule[] {
       ...rule,
       id: `c${i}`,
       version: 1,
+      lifts: true,
       referred: false,
       from: micros(rule.from),
       until: micros(rule.until),
@@ -105,6 +106,7 @@ describe('consents', () => {
         const more: ConsentOf = {
           person: 0,
           hospital: 0,
+          herself: false,
           status: 'active',
           scope: 'patient-privacy',
           policyRule: null,

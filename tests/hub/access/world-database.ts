@@ -216,17 +216,18 @@ async function createConsents(tx: Queryable, world: World): Promise<void> {
       id: `c${i}`,
       patient_id: patientId(c.person, c.hospital),
       custodian_id: `h${c.hospital}`,
+      meta: JSON.stringify(c.herself ? { source: 'https://federation-hub.example/fhir/source/patient' } : {}),
       content: JSON.stringify(content),
     };
   });
   await insert(
     tx,
     raw(
-      'resource (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, labels, parties, tokens, content)',
+      'resource (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, labels, parties, tokens, meta, content)',
     ),
     rows.map(
       (row) =>
-        sql`(${row.type}, ${row.patient_id}, ${row.id}, ${row.custodian_id}, 1, now(), '{}', '{}', '{}', '{}', '{}', ${row.content}::json)`,
+        sql`(${row.type}, ${row.patient_id}, ${row.id}, ${row.custodian_id}, 1, now(), '{}', '{}', '{}', '{}', '{}', ${row.meta}::json, ${row.content}::json)`,
     ),
   );
   const stored = rows.map((row) => ({

@@ -195,6 +195,30 @@ describe('an app with a narrow scope', () => {
   });
 });
 
+it("a hospital's word lifts no label of another's record; the patient's own does", async () => {
+  const label = { system: systems.confidentiality, code: 'R' };
+  const study = await world.study('a', world.patientOfA, { meta: { security: [label] } });
+  const read = async () => (await (await world.person('physician-b')).get(`/fhir/ImagingStudy/${study.id}`)).status;
+  const permit = (patient: string) => ({
+    resourceType: 'Consent',
+    status: 'active',
+    scope: { coding: [{ system: systems.consentScope, code: 'patient-privacy' }] },
+    category: [{ coding: [{ system: systems.loinc, code: '59284-0' }] }],
+    patient: { reference: `Patient/${patient}` },
+    dateTime: '2026-01-01',
+    policy: [{ uri: 'https://federation-hub.example/policies/x' }],
+    provision: { type: 'permit', securityLabel: [label] },
+  });
+  expect(await read()).toBe(403);
+  expect((await world.systems.b.post(permit(world.patientOfB.id))).status).toBe(201);
+  expect(await read()).toBe(403);
+  // said of the Patient of the hospital that asks, by herself
+  await world.hub.enrol({ username: 'patient-at-b', role: 'patient', patientId: world.patientOfB.id });
+  const herself = await world.person('patient-at-b');
+  expect((await herself.post(permit(world.patientOfB.id))).status).toBe(201);
+  expect(await read()).toBe(200);
+});
+
 it('a login is bound whatever its issuer calls her', async () => {
   const identity = { issuer: 'https://issuer.example', subject: 's', nationalIdentifier: NATIONAL };
   const name = `\u0000Dr.\n\u202eWang ${'x'.repeat(9000)}`;
