@@ -21,7 +21,8 @@ export const confidential = (level: number): Term => ({
 /**
  * A consent of the patient in force says this about the caller, the purpose and the record. The innermost matching provision of a Consent
  * speaks for it, and of several a denial counts: so a provision speaks when none that is nested in it matches and says the opposite.
- * Across several Consents a denial counts too: a permit is to be asked beside it.
+ * Across several Consents a denial counts too: a permit is to be asked beside it. A permit that a hospital recorded counts for its own Patient's
+ * records alone, a denial everywhere: no hospital opens to itself what another holds.
  * @param byLabel only provisions that name the label of the record, and may lift it.
  */
 export function consentSays(decision: 'permit' | 'deny', caller: ConsentCaller, byLabel = false): Term {
@@ -31,7 +32,7 @@ export function consentSays(decision: 'permit' | 'deny', caller: ConsentCaller, 
     sql: eachTime(sql`
       from consent_rule c
       where c.patient_id = r.patient_id and c.decision = ${raw(`'${decision}'`)} and ${countsSql(counts)}
-        ${raw(byLabel ? 'and (c.level is not null or c.sensitivity is not null) and c.lifts' : '')} and ${matchesSql('c', decision, caller)}
+        ${raw(decision === 'permit' ? 'and c.lifts' : '')} ${raw(byLabel ? 'and (c.level is not null or c.sensitivity is not null)' : '')} and ${matchesSql('c', decision, caller)}
         and not exists (
           select from consent_rule d
           where d.consent_id = c.consent_id and d.patient_id = r.patient_id and d.place > c.place and d.place <= c.last
@@ -42,7 +43,8 @@ export function consentSays(decision: 'permit' | 'deny', caller: ConsentCaller, 
         (c) =>
           c.decision === decision &&
           isCounted(c, counts) &&
-          (!byLabel || (c.lifts && (c.level !== null || c.sensitivity !== null))) &&
+          (decision === 'deny' || c.lifts) &&
+          (!byLabel || c.level !== null || c.sensitivity !== null) &&
           !matching.some((d) => isNested(d, c) && d.decision !== decision),
       );
       return when(

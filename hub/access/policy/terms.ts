@@ -10,7 +10,7 @@ export interface ConsentRule {
   place: number;
   last: number;
   btg: boolean;
-  /** A label may be lifted by it here. */
+  /** As a permit it counts here: it is the patient's own, or of the hospital of this Patient. */
   lifts: boolean;
   policy: string[];
   actor: string[] | null;

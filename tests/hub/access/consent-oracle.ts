@@ -18,9 +18,9 @@ export function consentSays(world: World, asker: Asker, record: RecordOf, decisi
   for (const consent of world.consents) {
     if (consent.person !== record.person || !(consent.hospital === record.hospital || person.linked)) continue;
     if (decision === 'deny' && asker.purpose === 'BTG' && !decidesOnBreakGlass(consent)) continue;
-    const mayLift = consent.herself || consent.hospital === record.hospital;
+    const mayOpen = consent.herself || consent.hospital === record.hospital;
     for (const speaker of speakers(world, asker, record, consent))
-      if (speaker.decision === decision && (!byLabel || (speaker.namesLabel && mayLift))) return true;
+      if (speaker.decision === decision && (decision === 'deny' || mayOpen) && (!byLabel || speaker.namesLabel)) return true;
   }
   return false;
 }

@@ -64,7 +64,7 @@ describe('the equality of the policy in its two forms', () => {
   ];
 
   const consentMutants: typeof mutants = [
-    ['a hospital lifts the label of another', ' and c.lifts', ''],
+    ['a hospital’s permit opens what another holds', 'and c.lifts', ''],
     ['a consent that has ended still holds', 'now() < c.valid_until', 'now() <= c.valid_until'],
     ['a consent begins after its first instant', 'c.valid_from <= ', 'c.valid_from < '],
     ['a consent about another purpose holds', '(c.purpose is null or', '(true or'],
