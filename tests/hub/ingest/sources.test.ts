@@ -92,7 +92,11 @@ describe('Sources', () => {
     );
     expect(broken).toHaveLength(1);
     await put('two', 2, 1);
-    await sources.idle();
+    // the process hears of the loss a moment later
+    for (let tries = 0; tries < 50 && (await at.figures()).studies < 2; tries += 1) {
+      await sources.idle();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
     expect(await at.figures()).toMatchObject({ studies: 2 });
   });
 

@@ -30,12 +30,16 @@ describe('a version that was restricted', () => {
       const { meta: _meta, ...study } = body;
       expect((await a.put({ ...study, description, ...(meta ? { meta } : {}) })).status).toBe(200);
     }
+    // an update takes no label away
+    const parameters = { resourceType: 'Parameters', parameter: [{ name: 'meta', valueMeta: RESTRICTED }] };
+    const administrator = await world.person('administrator-a');
+    expect((await administrator.post(parameters, `${path}/$meta-delete`)).status).toBe(200);
   });
   it('is shown to its custodian alone, whatever came before and after', async () => {
     const { a, b, c } = world.systems;
-    expect(versionsOf(await a.get(`${path}/_history`))).toEqual(['4', '3', '2', '1']);
+    expect(versionsOf(await a.get(`${path}/_history`))).toEqual(['5', '4', '3', '2', '1']);
     const seen = await b.get(`${path}/_history`);
-    expect([versionsOf(seen), seen.body.total]).toEqual([['4', '1'], 2]);
+    expect([versionsOf(seen), seen.body.total]).toEqual([['5', '1'], 2]);
     expect(seen.text).not.toContain('secret"');
     expect((await b.get(`${path}/_history/1`)).status).toBe(200);
     expect((await b.get(`${path}/_history/2`)).status).toBe(403);
@@ -53,7 +57,7 @@ describe('a version that was restricted', () => {
       expect(page.body).not.toHaveProperty('total');
       next = page.body.link.find((l: { relation: string }) => l.relation === 'next')?.url.slice(world.hub.url.length);
     }
-    expect(pages).toEqual([['4'], ['1']]);
+    expect(pages).toEqual([['5'], ['1']]);
     expect((await b.get(`${path}/_history?_before=9999999999`)).status).toBe(400);
   });
 });
