@@ -8,7 +8,7 @@ import { loadSigningKey, SIGNING_ALGORITHM, type SigningKey } from '../access/au
 import { type Caller, isAuditor } from '../access/caller.js';
 import type { Access } from '../access/decision.js';
 import { findRow } from '../access/find-row.js';
-import { signatoriesOf } from '../access/policy/agreement-terms.js';
+import { signatoriesOf } from '../access/agreements/agreement-terms.js';
 import {
   type AgreementSignature,
   type AgreementState,
@@ -16,7 +16,7 @@ import {
   signAgreement,
   type Signing,
   withdrawAgreement,
-} from '../access/policy/agreements.js';
+} from '../access/agreements/agreements.js';
 import { agentOf } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import { type Config, secretsOf } from '../config.js';

@@ -5,7 +5,7 @@ import { requestContext } from '../access/authentication/request-context.js';
 import type { Action, Caller } from '../access/caller.js';
 import type { Access, Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { findRow } from '../access/find-row.js';
-import { signaturesBehind } from '../access/policy/agreements.js';
+import { signaturesBehind } from '../access/agreements/agreements.js';
 import { agentOf } from '../access/write-request.js';
 import type { Audit } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';

@@ -1,6 +1,6 @@
 import type { Request, Server } from '@hapi/hapi';
 import type { components } from './openapi.generated.js';
-import type { PolicyAccess } from '../access/policy/create-access.js';
+import type { PolicyAccess } from '../access/create-access.js';
 import type { AuditWriter } from '../audit/record.js';
 import { createMetrics } from './metrics.js';
 import { notFound } from '../outcomes.js';

@@ -1,10 +1,10 @@
 import type { Request, ResponseToolkit, Server } from '@hapi/hapi';
 import { z } from 'zod';
 import { examplesOf, type PolicyTexts, readPolicyTexts, supersededOf } from '../../policies/policy-texts.js';
-import { type Epoch, readEpoch } from '../access/policy/epochs.sql.js';
-import { diffOf } from '../access/policy/policy-diff.js';
-import { openProposal, type ProposalRow, propose, publishProposal, withdrawProposal } from '../access/policy/proposals.js';
-import { soundPolicy } from '../access/policy/sound-policy.js';
+import { type Epoch, readEpoch } from '../access/epochs/epochs.sql.js';
+import { diffOf } from '../access/epochs/policy-diff.js';
+import { openProposal, type ProposalRow, propose, publishProposal, withdrawProposal } from '../access/epochs/proposals.js';
+import { soundPolicy } from '../access/epochs/sound-policy.js';
 import { forbidden, invalid } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { asked, idOf, text } from './asked.js';

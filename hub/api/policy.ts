@@ -1,9 +1,9 @@
 import type { Request, Server } from '@hapi/hapi';
 import { z } from 'zod';
 import type { Example } from '../../policies/policy-texts.js';
-import { listEpochs, readEpoch } from '../access/policy/epochs.sql.js';
-import { listProposals } from '../access/policy/proposals.js';
-import { replay } from '../access/policy/replay.js';
+import { listEpochs, readEpoch } from '../access/epochs/epochs.sql.js';
+import { listProposals } from '../access/epochs/proposals.js';
+import { replay } from '../access/epochs/replay.js';
 import { everything } from '../audit/audit-filter.js';
 import { parseAuditEventId } from '../audit/rows.js';
 import { readAuditEvent } from '../audit/search.js';

@@ -1,11 +1,11 @@
 import { userInfo } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { type PolicyTexts, readPolicyTexts } from '../../policies/policy-texts.js';
-import { epochInForce, insertEpoch, listEpochs, lockPolicy, readEpoch } from '../access/policy/epochs.sql.js';
-import { diffOf } from '../access/policy/policy-diff.js';
-import { listProposals, propose } from '../access/policy/proposals.js';
-import { replay } from '../access/policy/replay.js';
-import { digestOf, soundPolicy } from '../access/policy/sound-policy.js';
+import { epochInForce, insertEpoch, listEpochs, lockPolicy, readEpoch } from '../access/epochs/epochs.sql.js';
+import { diffOf } from '../access/epochs/policy-diff.js';
+import { listProposals, propose } from '../access/epochs/proposals.js';
+import { replay } from '../access/epochs/replay.js';
+import { digestOf, soundPolicy } from '../access/epochs/sound-policy.js';
 import { vocabulary } from '../access/policy/vocabulary.js';
 import { everything } from '../audit/audit-filter.js';
 import { insertEntries } from '../audit/insert-entries.sql.js';

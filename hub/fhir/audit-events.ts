@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mapInTurn } from '../store/in-turn.js';
 import { clusterOf } from '../identity/cluster.js';
 import type { Caller } from '../access/caller.js';
-import { wardsOf } from '../access/policy/guardianships.sql.js';
+import { wardsOf } from '../access/guardians/guardianships.sql.js';
 import { agentOf } from '../access/write-request.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import { findResource } from '../store/resources.js';

@@ -1,4 +1,4 @@
-import { refreshConsents } from '../access/policy/consents.js';
+import { refreshConsents } from '../access/consent/consents.js';
 import { refreshRegistrations } from '../access/policy/registrations.js';
 import type { Queryable } from '../store/database.js';
 import { newId } from '../store/resources.js';

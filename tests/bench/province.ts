@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { systems } from '../../fhir-profiles/codes.js';
-import { consentWriter } from '../../hub/access/policy/consents.js';
+import { consentWriter } from '../../hub/access/consent/consents.js';
 import { refreshRegistrations } from '../../hub/access/policy/registrations.js';
 import type { WriteRequest } from '../../hub/access/write-request.js';
 import type { Database } from '../../hub/store/database.js';

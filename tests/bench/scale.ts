@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createAccess } from '../../hub/access/policy/create-access.js';
-import { takeShippedPolicy } from '../../hub/access/policy/shipped-policy.js';
+import { createAccess } from '../../hub/access/create-access.js';
+import { takeShippedPolicy } from '../../hub/access/epochs/shipped-policy.js';
 import type { Caller } from '../../hub/access/caller.js';
 import { loadConfig } from '../../hub/config.js';
 import { createCursorSigner } from '../../hub/fhir/cursor.js';

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { takeShippedPolicy } from '../../hub/access/policy/shipped-policy.js';
+import { takeShippedPolicy } from '../../hub/access/epochs/shipped-policy.js';
 import { openDatabase } from '../../hub/store/database.js';
 import { createProtection } from '../../hub/store/protection.js';
 import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/embedded.js';

@@ -1,7 +1,7 @@
 import type { Queryable } from '../../store/database.js';
 import { raw, type Sql, sql } from '../../store/sql.js';
 import type { Caller } from '../caller.js';
-import { type Majority, wards } from './guardianships.sql.js';
+import { type Majority, wards } from '../guardians/guardianships.sql.js';
 import type { Scope } from './terms.js';
 
 /** What the fact tables say about a caller at one instant of the database. Only what is in force is here. */

@@ -5,7 +5,7 @@ import { requestContext } from '../../access/authentication/request-context.js';
 import type { Action, Caller, RequestContext } from '../../access/caller.js';
 import type { Access, Decision } from '../../access/decision.js';
 import type { BreakGlassConfig } from '../../access/exceptional/break-the-glass.js';
-import type { Majority } from '../../access/policy/guardianships.sql.js';
+import type { Majority } from '../../access/guardians/guardianships.sql.js';
 import { agentOf } from '../../access/write-request.js';
 import type { Audit } from '../../audit/vocabulary.js';
 import type { Config } from '../../config.js';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { callerOfRequest } from '../../access/authentication/bearer-scheme.js';
 import { requestContext } from '../../access/authentication/request-context.js';
 import { KINDS, REVIEWS, reviewSql, selectAccesses, STATES, stateSql } from '../../access/exceptional/exceptional-access.js';
-import { wardsOf } from '../../access/policy/guardianships.sql.js';
+import { wardsOf } from '../../access/guardians/guardianships.sql.js';
 import { visibleTo } from '../../access/exceptional/view.js';
 import { agentOf } from '../../access/write-request.js';
 import { clusterOf } from '../../identity/cluster.js';

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Purpose } from '../../../hub/access/caller.js';
 import { conditionsFor, consentCaller, type PolicySettings } from '../../../hub/access/policy/conditions.js';
 import { consentSays } from '../../../hub/access/policy/consent-terms.js';
-import { recordRules } from '../../../hub/access/policy/consents.js';
+import { recordRules } from '../../../hub/access/consent/consents.js';
 import { readCallerFacts } from '../../../hub/access/policy/caller-facts.sql.js';
 import { rowEvidence, seenOf } from '../../../hub/access/policy/row-evidence.sql.js';
 import type { RowWithEvidence } from '../../../hub/access/decision.js';

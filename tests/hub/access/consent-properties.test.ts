@@ -2,7 +2,7 @@ import { describe, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { RowWithEvidence } from '../../../hub/access/decision.js';
 import { consentCaller } from '../../../hub/access/policy/conditions.js';
-import { compileConsent } from '../../../hub/access/policy/consent-rules.js';
+import { compileConsent } from '../../../hub/access/consent/consent-rules.js';
 import { consentSays } from '../../../hub/access/policy/consent-terms.js';
 import type { ConsentRule, Seen } from '../../../hub/access/policy/terms.js';
 import { BOUNDARY, type ConsentOf, type ProvisionOf, resourceOf } from './consent-world.js';

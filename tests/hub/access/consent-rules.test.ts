@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { UNLIMITED } from '../../../hub/access/policy/consent-criteria.js';
-import { compileConsent, isWithinBounds } from '../../../hub/access/policy/consent-rules.js';
+import { UNLIMITED } from '../../../hub/access/consent/consent-criteria.js';
+import { compileConsent, isWithinBounds } from '../../../hub/access/consent/consent-rules.js';
 
 const ACT_REASON = 'http://terminology.hl7.org/CodeSystem/v3-ActReason';
 const ACT_CODE = 'http://terminology.hl7.org/CodeSystem/v3-ActCode';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { createAccess, type PolicyAccess } from '../../../hub/access/policy/create-access.js';
+import { createAccess, type PolicyAccess } from '../../../hub/access/create-access.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { compare, compareConsents } from './agreement.js';
 import { askers, consentWorlds, crowdedWorlds, SETTINGS } from './world.js';

@@ -3,11 +3,11 @@ import { CANONICAL_BASE, extensions, systems } from '../../../fhir-profiles/code
 import type { Caller } from '../../../hub/access/caller.js';
 import type { Decision } from '../../../hub/access/decision.js';
 import { findRow } from '../../../hub/access/find-row.js';
-import { consentWriter, refreshConsents } from '../../../hub/access/policy/consents.js';
-import { createAccess, type PolicyAccess } from '../../../hub/access/policy/create-access.js';
+import { consentWriter, refreshConsents } from '../../../hub/access/consent/consents.js';
+import { createAccess, type PolicyAccess } from '../../../hub/access/create-access.js';
 import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';
-import { readAgreement, signAgreement } from '../../../hub/access/policy/agreements.js';
-import { affiliationWriter, organizationWriter } from '../../../hub/access/policy/registry-writers.js';
+import { readAgreement, signAgreement } from '../../../hub/access/agreements/agreements.js';
+import { affiliationWriter, organizationWriter } from '../../../hub/access/agreements/registry-writers.js';
 import type { ResourceWriter } from '../../../hub/access/write-request.js';
 import { createResources, newId, type ResourceRow } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';

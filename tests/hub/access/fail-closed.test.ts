@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createAccess, type PolicyAccess } from '../../../hub/access/policy/create-access.js';
+import { createAccess, type PolicyAccess } from '../../../hub/access/create-access.js';
 import type { Access, RowWithEvidence } from '../../../hub/access/decision.js';
 import { findRow } from '../../../hub/access/find-row.js';
 import { createResources } from '../../../hub/store/resources.js';

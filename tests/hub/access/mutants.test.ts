@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { createAccess, type PolicyAccess } from '../../../hub/access/policy/create-access.js';
+import { createAccess, type PolicyAccess } from '../../../hub/access/create-access.js';
 import type { Queryable } from '../../../hub/store/database.js';
 import { Sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { asCaller, asRemembered } from '../../../hub/access/as-caller.js';
 import type { Caller } from '../../../hub/access/caller.js';
 import type { RequestAccess } from '../../../hub/access/decision.js';
-import { createAccess, type PolicyAccess } from '../../../hub/access/policy/create-access.js';
+import { createAccess, type PolicyAccess } from '../../../hub/access/create-access.js';
 import { raw, type Sql, sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 

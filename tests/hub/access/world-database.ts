@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
-import { putInForce } from '../../../hub/access/policy/agreement-facts.sql.js';
-import { type AgreementTerms, digestOf } from '../../../hub/access/policy/agreement-terms.js';
-import { recordRules, refreshConsents } from '../../../hub/access/policy/consents.js';
+import { putInForce } from '../../../hub/access/agreements/agreement-facts.sql.js';
+import { type AgreementTerms, digestOf } from '../../../hub/access/agreements/agreement-terms.js';
+import { recordRules, refreshConsents } from '../../../hub/access/consent/consents.js';
 import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';
 import type { Database, Queryable } from '../../../hub/store/database.js';
 import { join, raw, type Sql, sql } from '../../../hub/store/sql.js';

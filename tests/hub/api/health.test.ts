@@ -1,7 +1,7 @@
 import type { Server } from '@hapi/hapi';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import supertest from 'supertest';
-import { createAccess } from '../../../hub/access/policy/create-access.js';
+import { createAccess } from '../../../hub/access/create-access.js';
 import { registerHealth } from '../../../hub/api/health.js';
 import { type AuditWriter, openAudit } from '../../../hub/audit/record.js';
 import { raw, sql } from '../../../hub/store/sql.js';

@@ -1,7 +1,7 @@
 /** Three hospitals on a real database, with the real policy and audit. */
 import { systems } from '../../../fhir-profiles/codes.js';
 import type { Caller } from '../../../hub/access/caller.js';
-import { createAccess } from '../../../hub/access/policy/create-access.js';
+import { createAccess } from '../../../hub/access/create-access.js';
 import { openAudit } from '../../../hub/audit/record.js';
 import { ensureCustodianPatient } from '../../../hub/identity/custodian-patient.js';
 import { withCheckDigit } from '../../../hub/identity/national-identifier.js';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { recordRules } from '../../../hub/access/policy/consents.js';
+import { recordRules } from '../../../hub/access/consent/consents.js';
 import { createResources, findResource, newId, toResource, updateResource } from '../../../hub/store/resources.js';
 import { sql } from '../../../hub/store/sql.js';
 import { as } from '../api/stand-in.js';

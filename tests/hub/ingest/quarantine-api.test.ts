@@ -4,7 +4,7 @@ import type { Server } from '@hapi/hapi';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import supertest from 'supertest';
 import type { Caller } from '../../../hub/access/caller.js';
-import { createAccess } from '../../../hub/access/policy/create-access.js';
+import { createAccess } from '../../../hub/access/create-access.js';
 import { registerQuarantine } from '../../../hub/api/quarantine.js';
 import type { Sources } from '../../../hub/ingest/watch-sources.js';
 import { sql } from '../../../hub/store/sql.js';

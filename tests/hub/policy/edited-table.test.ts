@@ -4,7 +4,7 @@ import { parsePolicy } from '../../../policies/load-policy.js';
 import { PolicyError } from '../../../policies/policy-error.js';
 import { type PolicyTexts, readPolicyTexts } from '../../../policies/policy-texts.js';
 import { PolicySet } from '../../../hub/access/policy/policy-set.js';
-import { soundPolicy } from '../../../hub/access/policy/sound-policy.js';
+import { soundPolicy } from '../../../hub/access/epochs/sound-policy.js';
 import { CONDITIONS, vocabulary } from '../../../hub/access/policy/vocabulary.js';
 
 const program = readPolicyTexts();

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readPolicyTexts } from '../../../policies/policy-texts.js';
-import { readEpoch } from '../../../hub/access/policy/epochs.sql.js';
-import { digestOf } from '../../../hub/access/policy/sound-policy.js';
+import { readEpoch } from '../../../hub/access/epochs/epochs.sql.js';
+import { digestOf } from '../../../hub/access/epochs/sound-policy.js';
 import { raw, sql } from '../../../hub/store/sql.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';

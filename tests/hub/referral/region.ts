@@ -1,7 +1,7 @@
 /** A small region on a real database: the FHIR face's own functions, the real policy, the real audit, and the writers under test. */
 import { systems } from '../../../fhir-profiles/codes.js';
 import type { Caller, Purpose, Role } from '../../../hub/access/caller.js';
-import { createAccess } from '../../../hub/access/policy/create-access.js';
+import { createAccess } from '../../../hub/access/create-access.js';
 import { openAudit } from '../../../hub/audit/record.js';
 import type { Config } from '../../../hub/config.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from '../../../hub/fhir/exchange.js';

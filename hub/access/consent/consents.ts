@@ -7,9 +7,9 @@ import type { FhirResource } from '../../store/search-keys.js';
 import { raw, type Sql, sql } from '../../store/sql.js';
 import type { ResourceWriter, WriteRequest } from '../write-request.js';
 import { isSamePerson, nowhere, refused } from '../write-rules.js';
-import { type Majority, wardsOf } from './guardianships.sql.js';
+import { type Majority, wardsOf } from '../guardians/guardianships.sql.js';
 import { compileConsent, DEEPEST_PROVISION, isWithinBounds, MOST_PROVISIONS } from './consent-rules.js';
-import { lockPersons } from './lock-persons.js';
+import { lockPersons } from '../policy/lock-persons.js';
 
 /** Writer for Consent: a patient for herself, a hospital for its own Patients. It takes effect with the commit, at every hospital of the person. */
 export function consentWriter(utcOffset: string, ageOfMajority = 18): ResourceWriter {

@@ -3,7 +3,7 @@ import { unavailable } from '../../outcomes.js';
 import type { Queryable } from '../../store/database.js';
 import { BoundedCache } from '../authentication/bounded-cache.js';
 import { readEpoch } from './epochs.sql.js';
-import type { PolicySet } from './policy-set.js';
+import type { PolicySet } from '../policy/policy-set.js';
 import { digestOf, soundPolicy } from './sound-policy.js';
 
 /** Sets and epochs that a process keeps: the one in force and those before it that running requests or a rollback may want. */

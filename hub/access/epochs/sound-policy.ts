@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { parseTexts } from '../../../policies/load-policy.js';
 import { PolicyError, type PolicyFault } from '../../../policies/policy-error.js';
 import { type PolicyTexts, readPolicyTexts } from '../../../policies/policy-texts.js';
-import { PolicySet } from './policy-set.js';
-import { vocabulary } from './vocabulary.js';
+import { PolicySet } from '../policy/policy-set.js';
+import { vocabulary } from '../policy/vocabulary.js';
 
 /** Characters that a policy's table may have. */
 const LONGEST_TABLE = 64 * 1024;

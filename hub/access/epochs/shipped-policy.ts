@@ -3,7 +3,7 @@ import type { AuditEntry } from '../../audit/vocabulary.js';
 import type { Database, Queryable } from '../../store/database.js';
 import { epochInForce, insertEpoch, lockPolicy, readEpoch } from './epochs.sql.js';
 import { digestOf, soundPolicy } from './sound-policy.js';
-import { vocabulary } from './vocabulary.js';
+import { vocabulary } from '../policy/vocabulary.js';
 
 /** How the policy that came with the program stands to the one in force. */
 export interface ShippedPolicy {

@@ -5,7 +5,7 @@ import { newId } from '../../store/resources.js';
 import { raw, type Sql, sql } from '../../store/sql.js';
 import { type EpochRow, insertEpoch, lockPolicy, textColumns, textsOf } from './epochs.sql.js';
 import { digestOf, soundPolicy } from './sound-policy.js';
-import { vocabulary } from './vocabulary.js';
+import { vocabulary } from '../policy/vocabulary.js';
 
 /** A policy that somebody proposes, without its texts. */
 export interface ProposalRow {

@@ -1,15 +1,15 @@
-import type { Queryable } from '../../store/database.js';
-import { sql } from '../../store/sql.js';
-import type { Caller } from '../caller.js';
-import { BoundedCache } from '../authentication/bounded-cache.js';
-import type { Access } from '../decision.js';
-import { CallerAccess } from './caller-access.js';
-import { type CallerFacts, type FactStamp, factStamp, readCallerFacts, stillHold } from './caller-facts.sql.js';
-import type { Majority } from './guardianships.sql.js';
-import { conditionsFor, type PolicySettings } from './conditions.js';
-import { factsUnder, rowUnder } from './hypothesis.js';
-import { epochInForce } from './epochs.sql.js';
-import { PoliciesInProcess } from './policies-in-process.js';
+import type { Queryable } from '../store/database.js';
+import { sql } from '../store/sql.js';
+import type { Caller } from './caller.js';
+import { BoundedCache } from './authentication/bounded-cache.js';
+import type { Access } from './decision.js';
+import { CallerAccess } from './policy/caller-access.js';
+import { type CallerFacts, type FactStamp, factStamp, readCallerFacts, stillHold } from './policy/caller-facts.sql.js';
+import type { Majority } from './guardians/guardianships.sql.js';
+import { conditionsFor, type PolicySettings } from './policy/conditions.js';
+import { factsUnder, rowUnder } from './policy/hypothesis.js';
+import { epochInForce } from './epochs/epochs.sql.js';
+import { PoliciesInProcess } from './epochs/policies-in-process.js';
 
 /** The policy of whichever epoch a request's own snapshot shows to be in force. */
 export interface PolicyAccess extends Access {

@@ -2,8 +2,8 @@ import { systems } from '../../../fhir-profiles/codes.js';
 import { type DateRange, dateRange } from '../../store/fhir-date.js';
 import type { Concept, Reference } from '../../store/fhir-elements.js';
 import { localReference } from '../../store/search-keys.js';
-import { rankOf } from './labels.js';
-import { OBJECTS } from './vocabulary.js';
+import { rankOf } from '../policy/labels.js';
+import { OBJECTS } from '../policy/vocabulary.js';
 
 /** What limits a provision, as it is compared with a caller and a record; null limits nothing, an empty list leaves nothing. */
 export interface Criteria {

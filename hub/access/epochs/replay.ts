@@ -4,7 +4,7 @@ import type { AuditRow } from '../../audit/rows.js';
 import { notFound, unprocessable } from '../../outcomes.js';
 import type { Queryable } from '../../store/database.js';
 import { type Epoch, epochInForce, readEpoch } from './epochs.sql.js';
-import { createEnforcer, type Facts } from './policy-set.js';
+import { createEnforcer, type Facts } from '../policy/policy-set.js';
 import { digestOf } from './sound-policy.js';
 
 /** What a policy says of one question. */
