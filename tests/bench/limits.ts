@@ -8,6 +8,7 @@ import pg from 'pg';
 import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/embedded.js';
 import { joinHospital, type TestHub, startHubProcess } from '../support/hub-process.js';
 import { httpClient, type Measured, measure } from './load.js';
+import { studyOf } from './province.js';
 
 /**
  * What the hub reaches beside its limits, measured in the same run on the same database: raw `pg`, and bare hapi + pg
@@ -68,13 +69,13 @@ async function measureAll(hub: TestHub, barePort: number, pool: pg.Pool): Promis
     {
       work: 'create one by one',
       hub: await measure(
-        async (i) => void (await client.call('POST', '/fhir/ImagingStudy', 201, JSON.stringify(study(patient(i))))),
+        async (i) => void (await client.call('POST', '/fhir/ImagingStudy', 201, JSON.stringify(studyOf(patient(i))))),
         { seconds: SECONDS },
       ),
-      raw: await measure(async (i) => rawInsert(pool, [study(patient(i))]), { seconds: SECONDS }),
+      raw: await measure(async (i) => rawInsert(pool, [studyOf(patient(i))]), { seconds: SECONDS }),
       bare: await measure(
         async (i) =>
-          void (await bare.call('POST', '/ImagingStudy', 201, JSON.stringify({ ...study(patient(i)), id: randomUUID() }))),
+          void (await bare.call('POST', '/ImagingStudy', 201, JSON.stringify({ ...studyOf(patient(i)), id: randomUUID() }))),
         { seconds: SECONDS },
       ),
       goal: '>= 0.5 of bare',
@@ -89,7 +90,7 @@ async function measureAll(hub: TestHub, barePort: number, pool: pg.Pool): Promis
         async (i) =>
           rawInsert(
             pool,
-            Array.from({ length: 100 }, () => study(patient(i))),
+            Array.from({ length: 100 }, () => studyOf(patient(i))),
           ),
         { concurrency: 4, seconds: SECONDS },
       ),
@@ -155,7 +156,7 @@ async function seedStudies(client: ReturnType<typeof httpClient>, patients: read
     const entry = patients
       .slice(i, i + 20)
       .flatMap((p) =>
-        Array.from({ length: STUDIES_EACH }, () => ({ resource: study(p), request: { method: 'POST', url: 'ImagingStudy' } })),
+        Array.from({ length: STUDIES_EACH }, () => ({ resource: studyOf(p), request: { method: 'POST', url: 'ImagingStudy' } })),
       );
     await client.call('POST', '/fhir', 200, JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry }));
   }
@@ -165,45 +166,9 @@ async function seedStudies(client: ReturnType<typeof httpClient>, patients: read
   );
 }
 
-/** A study of about 1.5 kB: one series of CT with three instances. */
-function study(patient: string): object {
-  const uid = `2.25.${BigInt(`0x${randomUUID().replaceAll('-', '')}`)}`;
-  const instance = (n: number) => ({
-    uid: `${uid}.1.${n}`,
-    sopClass: { system: 'urn:ietf:rfc:3986', code: 'urn:oid:1.2.840.10008.5.1.4.1.1.2' },
-    number: n,
-  });
-  return {
-    resourceType: 'ImagingStudy',
-    status: 'available',
-    identifier: [
-      { system: 'urn:dicom:uid', value: `urn:oid:${uid}` },
-      {
-        type: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'ACSN' }] },
-        system: 'urn:oid:1.2.826.0.1.3680043.10.1451.78',
-        value: uid.slice(-12),
-      },
-    ],
-    subject: { reference: `Patient/${patient}` },
-    started: `2026-0${1 + Math.floor(Math.random() * 9)}-1${Math.floor(Math.random() * 10)}T10:00:00+08:00`,
-    modality: [{ system: 'http://dicom.nema.org/resources/ontology/DCM', code: 'CT' }],
-    description: '胸部CT平扫',
-    series: [
-      {
-        uid: `${uid}.1`,
-        number: 1,
-        modality: { system: 'http://dicom.nema.org/resources/ontology/DCM', code: 'CT' },
-        description: 'Chest axial lung',
-        bodySite: { system: 'http://snomed.info/sct', code: '51185008', display: 'Thoracic structure' },
-        instance: [instance(1), instance(2), instance(3)],
-      },
-    ],
-  };
-}
-
 function transactionOf(count: number, patient: string): string {
   const entry = Array.from({ length: count }, () => ({
-    resource: study(patient),
+    resource: studyOf(patient),
     request: { method: 'POST', url: 'ImagingStudy' },
   }));
   return JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry });
