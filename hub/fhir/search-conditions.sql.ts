@@ -17,6 +17,27 @@ interface Selection {
   conditions: readonly Condition[];
 }
 
+/** Conditions that name whose records are searched: those are few, whatever else is asked. */
+const isNaming = ({ kind }: Condition): boolean => kind === 'patient' || kind === 'patient-identifier';
+
+/**
+ * What a search goes through, as alias `r`, and what is left to ask of it. The records of the patients who are named are taken first, and policy
+ * looks at each (`offset 0` keeps the planner from turning that round: it took a hospital's 175,000 records by its index to look at ten).
+ * @param whole what there is to go through where nobody is named.
+ */
+export function searched<Search extends Selection>(
+  search: Search,
+  access: RequestAccess,
+  whole: Sql = raw('resource'),
+): { records: Sql; left: Search } {
+  const naming = search.conditions.filter(isNaming);
+  if (naming.length === 0) return { records: sql`${whole} r`, left: search };
+  return {
+    records: sql`(select * from resource r where ${conditionsSql({ type: search.type, conditions: naming }, access)} offset 0) r`,
+    left: { ...search, conditions: search.conditions.filter((c) => !isNaming(c)) },
+  };
+}
+
 /** The same within the records of the type. */
 export const selectionSql = ({ type, conditions }: Selection, access: RequestAccess): Sql =>
   and([raw('not r.deleted'), ...conditions.map((c) => conditionSql(type, c, access))]);

@@ -14,10 +14,10 @@ import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { includedWith, type Judged, judged } from './includes.js';
 import { assertRecordable, type Counted, searchEntries } from './search-audit.js';
 import { typesOn } from './search-conditions.js';
-import { conditionsSql, selectionSql } from './search-conditions.sql.js';
+import { conditionsSql, searched, selectionSql } from './search-conditions.sql.js';
 import { type Ignored, type SearchQuery, parseSearch } from './search-query.js';
 import { inPart } from './part-conditions.sql.js';
-import { countStatement, pageStatement } from './search-statement.sql.js';
+import { countStatement, pageStatement, tableOf } from './search-statement.sql.js';
 import { assertScope } from './submission.js';
 import { subset, type View } from './subset.js';
 import { type Withheld, withheldOf, withheldStatement } from './withheld.js';
@@ -119,7 +119,8 @@ const readable = (access: RequestAccess, query: SearchQuery): Sql =>
 
 /** The page, and on the first one what is withheld. */
 function foundStatement(access: RequestAccess, query: SearchQuery, after: Position | undefined): Sql {
-  const page = pageStatement(query, sql`${columns}, ${access.evidence}`, readable(access, query), after);
+  const { records, left } = searched(query, access);
+  const page = pageStatement(query, sql`${columns}, ${access.evidence}`, records, readable(access, left), after);
   const withheld = after ? undefined : withheldStatement(access, query);
   return withheld
     ? sql`select false as is_withheld, page.* from (${page}) page union all select true, withheld.* from (${withheld}) withheld`
@@ -145,9 +146,10 @@ function pageOf({ access, rows }: FoundAs<FoundRow>, query: SearchQuery): Page {
 }
 
 async function totalOf(tx: Queryable, access: RequestAccess, query: SearchQuery): Promise<number | undefined> {
-  const selection = selectionSql(query, access);
+  const { records, left } = searched(query, access, tableOf(query.type));
+  const selection = selectionSql(left, access);
   const ways = access.ways('read', query.type).map((way) => and([selection, way]));
-  const statement = countStatement(query.type, [...ways, ...inPart(access, query)], TOTAL_CAP);
+  const statement = countStatement(records, [...ways, ...inPart(access, left)], TOTAL_CAP);
   const [row] = await tx.query<{ total: number }>(statement);
   return row && row.total <= TOTAL_CAP ? row.total : undefined;
 }

@@ -5,7 +5,7 @@ import type { Issue } from '../outcomes.js';
 import { columns } from '../store/resources.js';
 import { and, type Sql, sql } from '../store/sql.js';
 import type { SearchQuery } from './search-query.js';
-import { conditionsSql } from './search-conditions.sql.js';
+import { searched, selectionSql } from './search-conditions.sql.js';
 
 const MAX_WITHHELD = 50;
 
@@ -21,10 +21,11 @@ export function withheldStatement(access: RequestAccess, search: SearchQuery): S
   const naming = search.conditions.filter((c) => NAMING.has(c.kind));
   const namesPatient = naming.some((c) => c.kind !== 'id');
   if (search.type !== 'ImagingStudy' || !namesPatient) return undefined;
+  const { records, left } = searched({ type: search.type, conditions: naming }, access);
   const [know, read] = [access.filter('know', search.type), visible(access, search.type)];
   return sql`
-    select ${columns}, ${access.evidence}, '' as sort_value, row_number() over (order by r.id) as place from resource r
-    where ${and([conditionsSql({ ...search, conditions: naming }, access), know, sql`not ${read}`])}
+    select ${columns}, ${access.evidence}, '' as sort_value, row_number() over (order by r.id) as place from ${records}
+    where ${and([selectionSql(left, access), know, sql`not ${read}`])}
     order by r.id limit ${MAX_WITHHELD}`;
 }
 
