@@ -87,11 +87,14 @@ const after = (table: Position['table']): Pick<Position, 'table' | 'at'> => ({
 
 const keyColumns = (table: Position['table']): Sql => raw(table === 'resource' ? 'r.type, r.id' : 'r.type, r.id, r.version');
 
-function beyond({ table, at: [type, id, version] }: Position): Sql {
-  return table === 'resource'
-    ? sql`(r.type, r.id) > (${type}, ${id})`
-    : sql`(r.type, r.id, r.version) > (${type}, ${id}, ${version})`;
+function place({ table, at: [type, id, version] }: Position): Sql {
+  return table === 'resource' ? sql`(${type}, ${id})` : sql`(${type}, ${id}, ${version})`;
 }
+
+const beyond = (position: Position): Sql => sql`(${keyColumns(position.table)}) > ${place(position)}`;
+
+/** Written so that the index bounds the window: as `not beyond` each window would read on to the end. */
+const upTo = (position: Position): Sql => sql`(${keyColumns(position.table)}) <= ${place(position)}`;
 
 /** The last row of the next window, so that no statement takes long; undefined when fewer are left. */
 async function endOfWindow(tx: Queryable, position: Position): Promise<{ at: Position['at']; count: number } | undefined> {
@@ -107,7 +110,7 @@ async function suspiciousRows(
   position: Position,
   end: { at: Position['at'] } | undefined,
 ): Promise<ResourceRow[]> {
-  const until = end ? sql`not ${beyond({ ...position, at: end.at })}` : raw('true');
+  const until = end ? upTo({ ...position, at: end.at }) : raw('true');
   return tx.query<ResourceRow & Record<string, unknown>>(sql`
     select ${columns} from ${raw(position.table)} r
     where ${beyond(position)} and ${until} and r.content::text ~ ${protection.suspicion.source}

@@ -9,6 +9,7 @@ import type { FhirDeps, FhirRequest } from '../../hub/fhir/exchange.js';
 import { search } from '../../hub/fhir/search.js';
 import { type Database, openDatabase, type Queryable } from '../../hub/store/database.js';
 import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/embedded.js';
+import { reprotect } from '../../hub/store/reprotect.js';
 import { sql } from '../../hub/store/sql.js';
 import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
 import { TEST_SECRET, testProtection } from '../support/test-database.js';
@@ -57,7 +58,9 @@ async function inProvince<T>(
   if (!keep) await removeEmbeddedPostgres(dataDir).catch(() => undefined);
   const postgres = await startEmbeddedPostgres({ dataDir });
   const db = await openDatabase(postgres.url, { protection: testProtection(), poolSize: 16 });
+  // what the first start of a hub does
   await takeShippedPolicy(db, async () => undefined);
+  await reprotect(db, 'seal');
   try {
     if ((await db.query(sql`select from resource limit 1`)).length === 0) {
       const province = { studies, consents: Math.round(studies * 0.03), grants: Math.round(studies * 0.005) };
