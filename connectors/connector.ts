@@ -132,12 +132,44 @@ export class SourceError extends Error {
   }
 }
 
+/** One SOP Instance as a DICOM file (PS3.10) with its File Meta Information. */
+export interface Part10Object {
+  sopClassUid: string;
+  sopInstanceUid: string;
+  transferSyntaxUid: string;
+  bytes: Uint8Array;
+}
+
+/** What an archive answered to one object. */
+export interface StoreOutcome {
+  sopInstanceUid: string;
+  /** Kept, also with a warning (coercion). */
+  stored: boolean;
+  /** DIMSE status (PS3.4 table B.2-1) or Failure Reason (0008,1197), e.g. 0x0000, 0xA700, 0x0110. */
+  status: number;
+  /** One sentence for a person; never patient data. */
+  detail?: string;
+}
+
+/** Takes one pushed step. Resolves after the commit, with what went to the quarantine; throws when the step is to be sent again. */
+export type TakeChange = (change: Change) => Promise<readonly UnreadableItem[]>;
+
 export interface Connector {
   /** Yields what is new since `cursor` (undefined: everything) and ends when there is no more. Never throws for one bad item. */
   changes(cursor: string | undefined, signal: AbortSignal): AsyncIterable<Change>;
   /** Reads one quarantined item again. */
   retry(item: { locator: string }, signal: AbortSignal): Promise<Change>;
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;
+  /**
+   * Has the archive keep objects: STOW-RS, C-STORE, a file. Yields an outcome for each, in the order given; one that is refused stops no other.
+   * Storing again what the archive has is no error. @throws SourceError when the archive cannot be asked.
+   */
+  store?(objects: AsyncIterable<Part10Object>, signal: AbortSignal): AsyncIterable<StoreOutcome>;
+  /**
+   * Takes what the hospital pushes (C-STORE, MLLP). A sender is told of success only after `take` resolved. Resolves when it listens; stops when
+   * `signal` is aborted. Only one process listens for a source at a time. @throws SourceError when it cannot listen.
+   */
+  listen?(take: TakeChange, signal: AbortSignal): Promise<void>;
   health(signal: AbortSignal): Promise<SourceHealth>;
   close(): Promise<void>;
 }

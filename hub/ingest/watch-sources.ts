@@ -10,6 +10,7 @@ import type { Database } from '../store/database.js';
 import { sql } from '../store/sql.js';
 import { openSource, type SourceRecord } from './open-source.js';
 import { noteFailure, type ReadDeps, readSource } from './read-source.js';
+import { createPushes, type Pushes } from './take-pushes.js';
 import { createSourceLocks, type SourceLocks } from './source-locks.js';
 import type { IngestDeps } from './submit-study.js';
 
@@ -151,9 +152,11 @@ async function keepReading(
   signal: AbortSignal,
 ): Promise<void> {
   let failures = 0;
+  const pushes = createPushes();
   while (!signal.aborted) {
     try {
-      if (await locks.take(record.id)) await readOnce(deps, locks, record, opened, signal);
+      if (await locks.take(record.id)) await readOnce(deps, locks, record, opened, pushes, signal);
+      else pushes.stop();
       failures = 0;
     } catch (error) {
       if (signal.aborted) break;
@@ -162,6 +165,7 @@ async function keepReading(
     }
     await pause(Math.min(deps.config.pollSeconds * 2 ** failures, Math.max(LONGEST_BACK_OFF_SECONDS, deps.config.pollSeconds)));
   }
+  pushes.stop();
   await locks.release(record.id).catch(() => undefined);
 }
 
@@ -170,6 +174,7 @@ async function readOnce(
   locks: SourceLocks,
   record: SourceRecord,
   opened: Opened,
+  pushes: Pushes,
   signal: AbortSignal,
 ): Promise<void> {
   if ('problem' in opened) throw opened.problem;
@@ -182,7 +187,9 @@ async function readOnce(
     holds: () => locks.holds(record.id),
     onDefect: (code) => log.error({ connectorId: record.id, code }, 'a study could not be stored'),
   };
-  await readSource(reading, { connectorId: record.id, custodianId: record.organization_id, connector: opened.connector }, signal);
+  const source = { connectorId: record.id, custodianId: record.organization_id, connector: opened.connector };
+  await pushes.start(reading, source);
+  await readSource(reading, source, signal);
 }
 
 /** Logged when trouble begins, without what a source or the database says: it may hold patient data. */
