@@ -1,6 +1,6 @@
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import { isIP } from 'node:net';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { Agent, buildConnector, request } from 'undici';
 import { createAddressPolicy } from './address-policy.js';
 import { SourceError } from './connector.js';
@@ -8,7 +8,8 @@ import { SourceError } from './connector.js';
 export interface OutboundRequest {
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   headers?: Record<string, string>;
-  body?: string | Buffer;
+  /** A list of parts is sent one after the other, with its length stated. */
+  body?: string | Buffer | readonly Uint8Array[];
   signal?: AbortSignal;
   /** Time until the reply's headers are there, ms. */
   headersTimeoutMs?: number;
@@ -54,8 +55,7 @@ export function createOutbound({ allowedNetworks, connectTimeoutMs = 5_000 }: Ou
         const { statusCode, headers, body } = await request(url, {
           dispatcher: agent,
           method: options.method ?? 'GET',
-          headers: options.headers,
-          body: options.body,
+          ...contentOf(options),
           signal: options.signal,
           headersTimeout: options.headersTimeoutMs,
           bodyTimeout: options.idleTimeoutMs,
@@ -67,6 +67,13 @@ export function createOutbound({ allowedNetworks, connectTimeoutMs = 5_000 }: Ou
     },
     close: () => agent.destroy(),
   };
+}
+
+/** Parts are not put together in memory: they may be many megabytes. */
+function contentOf({ headers, body }: OutboundRequest) {
+  if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) return { headers, body };
+  const length = body.reduce((sum, part) => sum + part.length, 0);
+  return { headers: { ...headers, 'content-length': String(length) }, body: Readable.from(body, { objectMode: false }) };
 }
 
 /** The SourceError of a failed connection or body; an aborted signal's reason and unknown errors come back as they are. */

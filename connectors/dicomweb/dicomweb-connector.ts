@@ -6,6 +6,7 @@ import { type QidoCursor, type QidoPolicy, qidoChanges } from './qido-changes.js
 import { retrieveFromDicomweb } from './retrieve.js';
 import { retryItem } from './retry.js';
 import { type DicomwebSource, dicomArray } from './source.js';
+import { storeByStow } from './store.js';
 import { type Credentials, createSourceClient, type Timeouts } from './source-client.js';
 
 export interface DicomwebSettings {
@@ -45,6 +46,7 @@ export function createDicomwebConnector(settings: DicomwebSettings & { outbound:
     },
     retry: ({ locator }, signal) => retryItem(source, locator, signal),
     retrieve: (request, signal) => retrieveFromDicomweb(source, request, signal),
+    store: (objects, signal) => storeByStow(source, objects, signal),
     health: (signal) => healthOf(source, signal),
     // The outbound belongs to whoever made it.
     close: async () => {},

@@ -1,6 +1,6 @@
 import { SourceError } from '../connector.js';
 import { createGate } from '../gate.js';
-import { asSourceError, type Outbound, type OutboundReply } from '../outbound.js';
+import { asSourceError, type Outbound, type OutboundReply, type OutboundRequest } from '../outbound.js';
 
 export type Credentials = { kind: 'basic'; username: string; password: string } | { kind: 'bearer'; token: string };
 
@@ -26,40 +26,71 @@ export interface SourceClient {
   json(url: URL, accept: string, signal: AbortSignal): Promise<unknown>;
   /** A reply whose body is still to be read. The source's place is held until the body ends. */
   open(url: URL, accept: string, signal: AbortSignal): Promise<OutboundReply>;
+  /**
+   * Sends a body and reads the JSON that is answered, undefined where none is. Statuses below 500 that are about what was sent come back as they
+   * are, and 500 too; what is about the source as a whole is thrown.
+   */
+  post(url: URL, content: Content, signal: AbortSignal): Promise<{ status: number; json: unknown }>;
+}
+
+export interface Content {
+  contentType: string;
+  accept: string;
+  parts: readonly Uint8Array[];
+  /** Least time until the headers of the reply, ms: what was sent is worked on first. */
+  headersMs: number;
 }
 
 /** Errors are SourceErrors with the code that the hub acts on; replies' bodies never appear in them. */
 export function createSourceClient(settings: ClientSettings): SourceClient {
   const gate = createGate({ maxConcurrent: settings.maxConcurrent });
-  const open: SourceClient['open'] = async (url, accept, signal) => {
-    const leave = await gate.enter(signal);
+  const { headersMs, idleMs } = settings.timeouts;
+  const ask = async (url: URL, request: OutboundRequest & { signal: AbortSignal }): Promise<OutboundReply> => {
+    const leave = await gate.enter(request.signal);
     try {
       const reply = await settings.outbound.request(url, {
-        headers: { accept, ...authorization(settings.auth) },
-        signal,
-        headersTimeoutMs: settings.timeouts.headersMs,
-        idleTimeoutMs: settings.timeouts.idleMs,
+        headersTimeoutMs: headersMs,
+        idleTimeoutMs: idleMs,
+        ...request,
+        headers: { ...request.headers, ...authorization(settings.auth) },
       });
-      reply.body.once('close', () => leave(didAnswer(asSourceError(reply.body.errored, signal))));
-      return await accepted(reply);
+      reply.body.once('close', () => leave(didAnswer(asSourceError(reply.body.errored, request.signal))));
+      return reply;
     } catch (error) {
       leave(didAnswer(error));
       throw error;
     }
   };
+  const open: SourceClient['open'] = async (url, accept, signal) => accepted(await ask(url, { headers: { accept }, signal }));
   return {
     open,
     async json(url, accept, signal) {
       const reply = await open(url, accept, signal);
       if (reply.status === 204) return discard(reply);
-      if (!/^application\/(dicom\+)?json\b/i.test(mediaType(reply))) {
+      if (!isJson(reply)) {
         discard(reply);
         throw new SourceError('bad-response', `The source answers '${mediaType(reply).slice(0, 80)}' where JSON is due.`);
       }
       return parse(await readBounded(reply, settings.maxJsonBytes, signal));
     },
+    async post(url, { contentType, accept, parts, headersMs: least }, signal) {
+      const reply = await ask(url, {
+        method: 'POST',
+        headers: { accept, 'content-type': contentType },
+        body: parts,
+        signal,
+        headersTimeoutMs: Math.max(headersMs, least),
+      });
+      if (!isAboutContent(reply.status)) await accepted(reply);
+      const text = await readBounded(reply, settings.maxJsonBytes, signal);
+      return { status: reply.status, json: isJson(reply) ? parse(text) : undefined };
+    },
   };
 }
+
+/** Bad Request, Conflict, Content Too Large, Unsupported Media Type, Unprocessable Content, and a server that failed over what it got. */
+const isAboutContent = (status: number): boolean => [400, 409, 413, 415, 422, 500].includes(status);
+const isJson = (reply: OutboundReply): boolean => /^application\/(dicom\+)?json\b/i.test(mediaType(reply));
 
 /** Whether the source did its part: it is not to blame for what was asked or given up. */
 const didAnswer = (error: unknown) => !(error instanceof SourceError) || !['timeout', 'unreachable'].includes(error.code);

@@ -25,6 +25,8 @@ const source = z.strictObject({
   settings: z.record(z.string(), z.unknown()),
   /** Names of models that score each fitting study of the hospital without being asked. */
   autoScore: z.array(z.string().min(1).max(64)).max(20).optional(),
+  /** The hub may have this archive keep objects: studies that are delivered to the hospital, and what its own people store. */
+  store: z.boolean().optional(),
 });
 
 const hospital = z.strictObject({
@@ -73,6 +75,7 @@ export async function addHospital(db: Database, given: HospitalRecord, config: H
         { autoScore: record.autoScore, ...one, id: one.id ?? `${record.id}.${i + 1}`, organizationId: record.id },
         config.secret,
       );
+    await assertOneStore(tx, record.id);
     if (record.client)
       await registerClient(tx, { ...record.client, name: record.name, organizationId: record.id } as Parameters<
         typeof registerClient
@@ -109,25 +112,35 @@ export async function addSource(db: Database, { organizationId, ...given }: NewS
   const checked = parsed(source.required({ id: true }), given);
   await db.transaction(async (tx) => {
     await putSource(tx, { ...checked, organizationId }, secret);
+    await assertOneStore(tx, organizationId);
     await recordAct(tx, 'source-add', organizationId, [`Connector/${checked.id}`]);
   });
 }
 
 async function putSource(
   tx: Queryable,
-  { id, organizationId, kind, settings, autoScore }: NewSource,
+  { id, organizationId, kind, settings, autoScore, store }: NewSource,
   secret?: string,
 ): Promise<void> {
   checkSettings(kind, settings);
   const stored = sealSettings(secret, id, settings);
+  const ofHub = { ...(autoScore ? { autoScore } : {}), ...(store ? { store } : {}) };
   const known = await tx.query(sql`select 1 from organization where id = ${organizationId}`);
   if (known.length === 0) throw invalid('There is no such organization.', 'organizationId');
   const rows = await tx.query(sql`
     insert into connector as c (id, organization_id, kind, settings, secrets)
-    values (${id}, ${organizationId}, ${kind}, ${JSON.stringify({ ...stored.settings, ...(autoScore ? { autoScore } : {}) })}, ${stored.secrets})
+    values (${id}, ${organizationId}, ${kind}, ${JSON.stringify({ ...stored.settings, ...ofHub })}, ${stored.secrets})
     on conflict (id) do update set kind = excluded.kind, settings = excluded.settings, secrets = excluded.secrets, enabled = true
     where c.organization_id = excluded.organization_id returning 1`);
   if (rows.length === 0) throw conflict(`The source ${id} is another hospital's.`);
+}
+
+/** What a hospital has kept goes to one place, so that nobody has to look in two. */
+async function assertOneStore(tx: Queryable, organizationId: string): Promise<void> {
+  const stores = await tx.query<{ id: string }>(sql`
+    select id from connector where organization_id = ${organizationId} and enabled and settings @> '{"store": true}' order by id`);
+  if (stores.length > 1)
+    throw invalid(`store: one source of a hospital keeps what the hub stores, not ${stores.map(({ id }) => id).join(' and ')}`);
 }
 
 /** The Organization that stands, with what the record says. */

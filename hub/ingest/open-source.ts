@@ -19,7 +19,7 @@ export interface OpenDeps {
 
 /** The connector of a source. @throws Error when its kind, settings or credentials are not usable. */
 export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored }: SourceRecord): Connector {
-  const { autoScore: _, ...settings } = openSettings(secretsOf(config), id, stored);
+  const { autoScore: _scoring, store: _storing, ...settings } = openSettings(secretsOf(config), id, stored);
   return createConnector(knownKind(kind), { defaultUtcOffset: config.utcOffset, ...settings }, { outbound });
 }
 

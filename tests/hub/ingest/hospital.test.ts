@@ -67,6 +67,30 @@ describe('A hospital that joins', () => {
     expect(await findResource(at.db, 'Organization', 'third')).toBeUndefined();
   });
 
+  it('has one archive that keeps what the hub stores, and its connector is not told of it', async () => {
+    const { root } = await at.archive();
+    const kept = { kind: 'folder', settings: { root } };
+    await addHospital(at.db, { ...record, sources: [{ ...kept, store: true }, kept] }, config);
+    const [source] = await at.db.query(sql`select settings from connector where id = 'third.1'`);
+    expect(source).toEqual({ settings: { root, store: true } });
+    const outbound = createOutbound({ allowedNetworks: [] });
+    expect((await checkHospital(at.db, 'third', { config, outbound })).sources[0]?.health).toMatchObject({ reachable: true });
+    await outbound.close();
+    for (const sources of [
+      [kept, { ...kept, store: true }],
+      [{ ...kept, store: true }, kept],
+    ])
+      await addHospital(at.db, { ...record, sources }, config);
+    const both = {
+      ...record,
+      sources: [
+        { ...kept, store: true },
+        { ...kept, store: true },
+      ],
+    };
+    await expect(addHospital(at.db, both, config)).rejects.toMatchObject({ status: 400 });
+  });
+
   it('has no source of another hospital', async () => {
     const { root } = await at.archive();
     await at.folder('a', root);
