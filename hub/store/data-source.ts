@@ -11,24 +11,30 @@ import { PartsOfStudies1763856007002 } from './migrations/0007c-parts-of-studies
 import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
 import { LabelsLifted1763856011000 } from './migrations/0011-labels-lifted.js';
 
+/** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
+const migrations = [
+  Initial1763856000001,
+  AuditTree1763856002000,
+  ConsentProvisions1763856003000,
+  ExceptionalAccess1763856004000,
+  PolicyEpochs1763856005000,
+  Agreements1763856007000,
+  Guardians1763856007001,
+  PartsOfStudies1763856007002,
+  StudiesByCustodian1763856008000,
+  LabelsLifted1763856011000,
+];
+
+/** Their names, as the database remembers those that it had. */
+export const knownMigrations: readonly string[] = migrations.map(({ name }) => name);
+
 /** TypeORM serves what it is good at: migrations under a lock, and the small administrative tables as repositories. */
 export function createDataSource(url: string): DataSource {
   return new DataSource({
     type: 'postgres',
     url,
     entities,
-    migrations: [
-      Initial1763856000001,
-      AuditTree1763856002000,
-      ConsentProvisions1763856003000,
-      ExceptionalAccess1763856004000,
-      PolicyEpochs1763856005000,
-      Agreements1763856007000,
-      Guardians1763856007001,
-      PartsOfStudies1763856007002,
-      StudiesByCustodian1763856008000,
-      LabelsLifted1763856011000,
-    ],
+    migrations,
     migrationsTransactionMode: 'all',
     synchronize: false,
     logging: false,

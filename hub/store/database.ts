@@ -1,16 +1,14 @@
 import pg from 'pg';
 import type { DataSource } from 'typeorm';
-import { createDataSource } from './data-source.js';
 import { settleKeys } from './keys-in-use.js';
+import { migrate } from './migrate.js';
 import { PreparedNames } from './prepared.js';
 import type { Protection } from './protection.js';
+import type { Queryable } from './queryable.js';
 import { openContent } from './sealed-content.js';
 import type { Sql } from './sql.js';
 
-/** Anything that runs a statement: the pool, or one transaction. */
-export interface Queryable {
-  query<Row extends pg.QueryResultRow = pg.QueryResultRow>(statement: Sql): Promise<Row[]>;
-}
+export type { Queryable } from './queryable.js';
 
 export interface Database extends Queryable {
   /** One READ COMMITTED transaction: committed when `work` returns, rolled back when it throws. Serialization failures and deadlocks are tried again. */
@@ -38,7 +36,7 @@ const PLANNER = '-c random_page_cost=1.1';
 
 /**
  * Opens the database and brings its schema up to date (safe to run twice and by many processes at once).
- * @throws Error when values in it are sealed under a key that `protection` has not.
+ * @throws Error when a newer version made it, or values in it are sealed under a key that `protection` has not.
  */
 export async function openDatabase(url: string, options: { protection: Protection; poolSize?: number }): Promise<Database> {
   const { protection } = options;
@@ -65,7 +63,7 @@ export async function openDatabase(url: string, options: { protection: Protectio
     },
   };
   try {
-    await settleKeys(db);
+    await settleKeys(db, protection.keys);
   } catch (error) {
     await db.close();
     throw error;
@@ -73,22 +71,13 @@ export async function openDatabase(url: string, options: { protection: Protectio
   return db;
 }
 
-/** A lock of the database serializes start-ups, so that two processes never migrate at once. */
-async function migrate(url: string): Promise<DataSource> {
-  const dataSource = await createDataSource(url).initialize();
-  const runner = dataSource.createQueryRunner();
-  try {
-    await runner.query('select pg_advisory_lock(7390212)');
-    await dataSource.runMigrations({ transaction: 'all' });
-  } finally {
-    await runner.query('select pg_advisory_unlock_all()');
-    await runner.release();
-  }
-  return dataSource;
-}
+/** One connection, under the keys of the database. */
+export const queryable = (on: pg.ClientBase, protection: Protection): Queryable => ({
+  query: (statement) => run(on, protection, statement),
+});
 
 async function run<Row extends pg.QueryResultRow>(
-  on: pg.Pool | pg.PoolClient,
+  on: pg.Pool | pg.ClientBase,
   protection: Protection,
   statement: Sql,
 ): Promise<Row[]> {
@@ -117,7 +106,7 @@ async function inTransaction<T>(
   const client = await checkOut(pool, lost);
   try {
     await client.query(begin);
-    const result = await work({ query: (statement) => run(client, protection, statement) });
+    const result = await work(queryable(client, protection));
     await client.query('commit');
     return result;
   } catch (error) {

@@ -1,5 +1,5 @@
-import type { Database, Queryable } from './database.js';
 import type { KeyRing } from './key-ring.js';
+import type { Queryable } from './queryable.js';
 import { sql } from './sql.js';
 
 /** Row of hub_secret: for each key id under which values lie, a text sealed under that key. */
@@ -14,17 +14,23 @@ type Sealed = Record<string, string>;
  * Says under which keys values lie, and that this process has them all: with another secret nothing would open, or only half.
  * @throws Error that says what to configure.
  */
-export async function settleKeys(db: Database): Promise<void> {
-  const { keys } = db.protection;
-  const inUse = (await keysInUse(db)) ?? {};
-  const missing = Object.entries(inUse).filter(([id, sealed]) => !opens(keys, id, sealed));
-  if (missing.length > 0)
-    throw new Error(
-      `values in the database are encrypted under another secret (key ${missing.map(([id]) => id).join(', ')}): set HUB_SECRET to it, or name it in HUB_PREVIOUS_SECRETS`,
-    );
-  if (!inUse[keys.current]) await addKey(db, keys);
-  await loadKept(db, keys);
+export async function settleKeys(on: Queryable, keys: KeyRing): Promise<void> {
+  const ids = await requireKeys(on, keys);
+  if (!ids.includes(keys.current)) await addKey(on, keys);
+  await loadKept(on, keys);
 }
+
+/** @returns ids of the keys under which values lie @throws Error when the ring lacks one of them */
+export async function requireKeys(on: Queryable, keys: KeyRing): Promise<string[]> {
+  const inUse = Object.entries((await keysInUse(on)) ?? {});
+  const missing = inUse.filter(([id, sealed]) => !opens(keys, id, sealed)).map(([id]) => id);
+  if (missing.length > 0) throw new Error(otherSecret('values in the database are encrypted', missing));
+  return inUse.map(([id]) => id);
+}
+
+/** What to configure when something lies under keys that are not configured. @param what `values are encrypted` */
+export const otherSecret = (what: string, missing: readonly string[]): string =>
+  `${what} under another secret (key ${missing.join(', ')}): set HUB_SECRET to it, or name it in HUB_PREVIOUS_SECRETS`;
 
 async function keysInUse(on: Queryable): Promise<Sealed | undefined> {
   const [row] = await on.query<{ value: Sealed }>(sql`select value from hub_secret where name = ${NAME}`);

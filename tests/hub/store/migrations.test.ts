@@ -6,6 +6,8 @@ import { Initial1763856000001 } from '../../../hub/store/migrations/0001-initial
 import { ConsentProvisions1763856003000 } from '../../../hub/store/migrations/0003-consent-provisions.js';
 import { openDatabase } from '../../../hub/store/database.js';
 import { sql } from '../../../hub/store/sql.js';
+import { administer } from '../../support/global-setup.js';
+import { hub, refused } from '../commands/command-line.js';
 import { emptyDatabase, TEST_SECRET, testProtection } from '../../support/test-database.js';
 
 const execute = promisify(execFile);
@@ -28,6 +30,15 @@ describe('migrations', () => {
     const first = await landed();
     expect(first.length).toBeGreaterThan(0);
     expect(await landed()).toEqual(first);
+  });
+
+  it('are refused on a database that a newer version made, in one line that names what it has had', async () => {
+    await landed();
+    await administer(empty.url, "insert into migrations (timestamp, name) values (1900000000000, 'Later1900000000000')");
+    const ran = await hub(['serve'], { DATABASE_URL: empty.url, HUB_SECRET: TEST_SECRET, PORT: '0' });
+    expect(ran).toEqual(
+      refused(expect.stringMatching(/^hub: the database was made by a newer version [^\n]*Later1900000000000[^\n]*\n$/)),
+    );
   });
 
   it('run once when two processes start at the same time on an empty database', async () => {
