@@ -4,7 +4,7 @@ import { join, normalize } from 'node:path';
 
 /** From top to bottom; the folders of one row do not import each other. */
 const program = [['tests'], ['hub'], ['reports', 'connectors', 'models', 'policies'], ['fhir-profiles']];
-const domains = ['hub/imaging', 'hub/ingest', 'hub/identity', 'hub/scoring', 'hub/referral'];
+const domains = ['hub/imaging', 'hub/ingest', 'hub/identity', 'hub/scoring', 'hub/referral', 'hub/delivery'];
 const kernel = ['hub/access', 'hub/audit'];
 const hub = [
   ['hub/main'],
@@ -14,6 +14,7 @@ const hub = [
   ['hub/server'],
   ['hub/fhir', 'hub/dicomweb', 'hub/api', 'hub/console'],
   domains,
+  ['hub/jobs'],
   kernel,
   ['hub/store'],
 ];

@@ -1,10 +1,10 @@
 import { systems } from '../../fhir-profiles/codes.js';
 import type { Audit } from '../audit/vocabulary.js';
+import { inState } from '../jobs/task-state.js';
 import type { Queryable } from '../store/database.js';
 import { newId, type ResourceRow } from '../store/resources.js';
 import { sql } from '../store/sql.js';
 import { accepts, type Models } from './models.js';
-import { inState } from './task-state.js';
 import { placeScoringTask } from './task-writer.js';
 
 /** Seconds that a study must be left alone before it is scored: its files come in one after the other. */

@@ -2,14 +2,14 @@ import { CANONICAL_BASE } from '../../fhir-profiles/codes.js';
 import type { Manifest } from '../../models/manifest.js';
 import type { Scored } from '../../models/score-messages.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
+import { inState, lockTask, moveTask } from '../jobs/task-state.js';
 import type { Queryable } from '../store/database.js';
 import { createResources, newId, type ResourceRow, toResource, type Write } from '../store/resources.js';
 import { tokenKey } from '../store/tokens.js';
 import { sql } from '../store/sql.js';
 import { labelsOfStudies } from '../store/study-labels.sql.js';
-import { finishJob, type Job } from './queue.sql.js';
+import { type Job, scoringQueue } from './queue.sql.js';
 import { resultsOf } from './results.js';
-import { inState, lockTask, moveTask } from './task-state.js';
 
 /**
  * Publishes a score: results, Provenance, the completed Task, the audit and the end of the job, in the caller's transaction. False, and
@@ -20,7 +20,7 @@ export async function publish(
   audit: Audit,
   { job, owner, study, manifest, scored }: { job: Job; owner: string; study: ResourceRow; manifest: Manifest; scored: Scored },
 ): Promise<boolean> {
-  if (!(await finishJob(tx, job.task_id, owner, 'done'))) return false;
+  if (!(await scoringQueue.finish(tx, job.task_id, owner, 'done'))) return false;
   const task = await lockTask(tx, job.task_id);
   if (!task) throw new Error('a job without a Task');
   const now = new Date().toISOString();

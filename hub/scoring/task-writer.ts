@@ -2,19 +2,18 @@ import { systems } from '../../fhir-profiles/codes.js';
 import type { Manifest } from '../../models/manifest.js';
 import { findRow } from '../access/find-row.js';
 import { agentOf, type ResourceWriter, type WriteRequest } from '../access/write-request.js';
-import { assertOnlyChanges, isSamePerson, nowhere, refused } from '../access/write-rules.js';
+import { isSamePerson, nowhere, refused } from '../access/write-rules.js';
 import type { Audit } from '../audit/vocabulary.js';
+import { priorityOf } from '../jobs/queue.sql.js';
+import { inState } from '../jobs/task-state.js';
+import { updateTask } from '../jobs/task-update.js';
 import { conflict, forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
-import { codeIn, type Concept, idOf } from '../store/fhir-elements.js';
-import { createResources, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import { type Concept, idOf } from '../store/fhir-elements.js';
+import { createResources, type ResourceRow } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { accepts, type Models } from './models.js';
-import { cancelJob, insertJob } from './queue.sql.js';
-import { inState } from './task-state.js';
-
-/** Order of Task.priority (R4 request-priority) in the queue. */
-const PRIORITY: Readonly<Record<string, number>> = { stat: 10, asap: 20, urgent: 30, routine: 100 };
+import { insertJob, scoringQueue } from './queue.sql.js';
 
 /**
  * Writer for Tasks that ask for a study to be scored. The right to score is not the right to view: the requester needs the one,
@@ -106,30 +105,20 @@ export async function placeScoringTask(
     custodianId: study.custodian_id,
     requesterId,
     model,
-    priority: PRIORITY[task.priority ?? 'routine'] ?? PRIORITY.routine!,
+    priority: priorityOf(task),
     ...(automatic ? { automatic: true, delay: automatic.delay } : {}),
   });
   return row;
 }
 
+/** Of an open request only the end can be asked for. */
+const STEPS = { requested: ['cancelled'], 'in-progress': ['cancelled'] };
+
 async function cancel(tx: Queryable, audit: Audit, request: WriteRequest & { current: ResourceRow }): Promise<ResourceRow> {
-  const { caller, context, current, resource } = request;
-  const before = toResource(current);
-  if (!current.parties.includes(caller.organizationId)) throw forbidden('The caller is not a party to this Task.');
-  assertOnlyChanges(before, resource, {
-    free: ['status', 'businessStatus', 'statusReason', 'lastModified'],
-    growing: ['note'],
-  });
-  const isCancelled = asksToCancel(before, resource);
-  const state = isCancelled ? { status: 'cancelled', businessStatus: inState('cancelled') } : kept(before);
-  const next = { ...resource, meta: before.meta, ...state, id: before.id, lastModified: new Date().toISOString() };
-  const row = await updateResource(
-    tx,
-    { resource: next, custodianId: current.custodian_id, parties: current.parties },
-    current.version,
-  );
-  if (!isCancelled) return row;
-  await cancelJob(tx, row.id);
+  const { caller, context, current } = request;
+  const { row, step } = await updateTask(tx, request, 'scoring request', STEPS);
+  if (step !== 'cancelled') return row;
+  await scoringQueue.cancel(tx, row.id);
   await audit.append(tx, [
     {
       ...agentOf(caller, context),
@@ -143,19 +132,4 @@ async function cancel(tx: Queryable, audit: Audit, request: WriteRequest & { cur
     },
   ]);
   return row;
-}
-
-const kept = ({ status, businessStatus, statusReason }: FhirResource) => ({ status, businessStatus, statusReason });
-
-/** @throws Refusal 409 for any other change of state: the hub alone begins, completes and fails. */
-function asksToCancel(before: FhirResource, after: FhirResource): boolean {
-  const code = (task: FhirResource) => codeIn(task.businessStatus, systems.businessStatus);
-  const asked = after.status !== before.status ? after.status : code(after) !== code(before) ? code(after) : undefined;
-  if (asked === undefined) return false;
-  const isOpen = before.status === 'requested' || before.status === 'in-progress';
-  if (asked === 'cancelled' && isOpen) return true;
-  throw conflict(
-    `A scoring request that is ${before.status} does not become ${asked}. Allowed: ${isOpen ? 'cancelled' : 'nothing'}.`,
-    'Task.status',
-  );
 }

@@ -10,9 +10,9 @@ import { validateResource } from '../../../fhir-profiles/index.js';
 import { openAudit } from '../../../hub/audit/record.js';
 import type { Audit } from '../../../hub/audit/vocabulary.js';
 import type { RetrieveSeries } from '../../../hub/scoring/fetch-study.js';
+import { inState } from '../../../hub/jobs/task-state.js';
 import { loadModels, type Models } from '../../../hub/scoring/models.js';
-import { cancelJob } from '../../../hub/scoring/queue.sql.js';
-import { inState } from '../../../hub/scoring/task-state.js';
+import { scoringQueue } from '../../../hub/scoring/queue.sql.js';
 import { placeScoringTask } from '../../../hub/scoring/task-writer.js';
 import { type ScoringDeps, startScoringWorkers } from '../../../hub/scoring/worker.js';
 import { findResource, type ResourceRow, toResource } from '../../../hub/store/resources.js';
@@ -276,7 +276,7 @@ describe('a scoring job', () => {
     const task = await request(of);
     let isAborted = false;
     const hanging: RetrieveSeries = async (_of, signal) => {
-      await test.db.transaction((tx) => cancelJob(tx, task.id));
+      await test.db.transaction((tx) => scoringQueue.cancel(tx, task.id));
       return new Promise((_resolve, reject) =>
         signal.addEventListener('abort', () => {
           isAborted = true;

@@ -1,0 +1,73 @@
+import type { Queryable } from '../store/database.js';
+import type { FhirResource } from '../store/search-keys.js';
+import { raw, sql } from '../store/sql.js';
+
+/** What every job is to its worker. */
+export interface HeldJob {
+  task_id: string;
+  /** How often it was begun, this time included. */
+  attempts: number;
+}
+
+/**
+ * A queue of jobs, each the work behind a Task, in a table of its own with the columns `task_id`, `state`, `priority`, `created`, `run_after`,
+ * `lease_owner`, `lease_until`, `attempts`, `last_error` and `finished`. Any number of workers in any number of processes may take from it.
+ */
+export interface JobQueue<Job extends HeldJob> {
+  /** Takes the most urgent job that is due, or one whose worker let its lease run out. Each claim has an owner id of its own. */
+  claim(tx: Queryable, owner: string, leaseSeconds: number): Promise<Job | undefined>;
+  /** False when the lease is another's by now, or the job was cancelled: the work is to be dropped. */
+  renew(on: Queryable, taskId: string, owner: string, leaseSeconds: number): Promise<boolean>;
+  /** Ends a job that this owner holds; false when it doesn't: then nothing may be published. */
+  finish(tx: Queryable, taskId: string, owner: string, state: 'done' | 'failed' | 'cancelled', error?: string): Promise<boolean>;
+  /** Puts a job back, to be begun again after a while. `uncounted`: the attempt was no fault of the job. */
+  requeue(on: Queryable, taskId: string, owner: string, seconds: number, error: string, uncounted?: boolean): Promise<void>;
+  /** Stops a job that is not over; its worker notices when it renews the lease. */
+  cancel(tx: Queryable, taskId: string): Promise<void>;
+}
+
+/** @param of the table, and its columns that a job has beside those of every job. */
+export function jobQueue<Job extends HeldJob>(of: { table: string; columns: readonly string[] }): JobQueue<Job> {
+  const table = raw(of.table);
+  const columns = raw(['task_id', 'attempts', ...of.columns].join(', '));
+  return {
+    claim: async (tx, owner, leaseSeconds) => {
+      const [job] = await tx.query<Job & Record<string, unknown>>(sql`
+        update ${table} set state = 'running', lease_owner = ${owner}, lease_until = now() + make_interval(secs => ${leaseSeconds}), attempts = attempts + 1
+        where task_id = (
+          select task_id from ${table}
+          where (state = 'queued' and run_after <= now()) or (state = 'running' and lease_until < now())
+          order by priority, created limit 1 for update skip locked)
+        returning ${columns}`);
+      return job;
+    },
+    renew: async (on, taskId, owner, leaseSeconds) => {
+      const held = await on.query(sql`
+        update ${table} set lease_until = now() + make_interval(secs => ${leaseSeconds})
+        where task_id = ${taskId} and lease_owner = ${owner} and state = 'running' returning task_id`);
+      return held.length > 0;
+    },
+    finish: async (tx, taskId, owner, state, error) => {
+      const held = await tx.query(sql`
+        update ${table} set state = ${state}, finished = now(), lease_until = null, lease_owner = null, last_error = ${error ?? null}
+        where task_id = ${taskId} and lease_owner = ${owner} and state = 'running' returning task_id`);
+      return held.length > 0;
+    },
+    requeue: async (on, taskId, owner, seconds, error, uncounted = false) => {
+      await on.query(sql`
+        update ${table} set state = 'queued', lease_until = null, lease_owner = null, last_error = ${error},
+          run_after = now() + make_interval(secs => ${seconds}), attempts = attempts - ${uncounted ? 1 : 0}::integer
+        where task_id = ${taskId} and lease_owner = ${owner} and state = 'running'`);
+    },
+    cancel: async (tx, taskId) => {
+      await tx.query(
+        sql`update ${table} set state = 'cancelled', finished = now() where task_id = ${taskId} and state in ('queued', 'running')`,
+      );
+    },
+  };
+}
+
+/** Order of Task.priority (R4 request-priority) in a queue: lower comes first. */
+const PRIORITY: Readonly<Record<string, number>> = { stat: 10, asap: 20, urgent: 30, routine: 100 };
+
+export const priorityOf = (task: FhirResource): number => PRIORITY[task.priority ?? 'routine'] ?? PRIORITY.routine!;
