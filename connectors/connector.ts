@@ -157,6 +157,11 @@ export type TakeChange = (change: Change) => Promise<readonly UnreadableItem[]>;
 export interface Connector {
   /** Yields what is new since `cursor` (undefined: everything) and ends when there is no more. Never throws for one bad item. */
   changes(cursor: string | undefined, signal: AbortSignal): AsyncIterable<Change>;
+  /**
+   * Whether `changes` would yield anything since `cursor`: a few small requests at most, which a source bears several times a second. A guess is
+   * allowed where it says yes. @throws SourceError when the source cannot be asked.
+   */
+  hasNews?(cursor: string, signal: AbortSignal): Promise<boolean>;
   /** Reads one quarantined item again. */
   retry(item: { locator: string }, signal: AbortSignal): Promise<Change>;
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;

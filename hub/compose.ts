@@ -20,6 +20,7 @@ import { registerNotices } from './api/notices.js';
 import { registerQuarantine } from './api/quarantine.js';
 import { guardRouteScopes } from './api/route-scopes.js';
 import { registerReports } from './api/reports.js';
+import { registerSourceChanged } from './api/source-changed.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
 import type { Config } from './config.js';
@@ -116,6 +117,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   await registerAgreements(server, { db, access, audit, config });
   registerPolicy(server, { db, access, audit, config });
   registerNotices(server, { db, access, audit, config });
+  registerSourceChanged(server, { audit, config, sources });
   registerQuarantine(server, { db, access, audit, config, sources });
   registerIdentityLinks(server, { db, access, audit, config });
   registerAuditProof(server, { db, access, audit, config, sealer });

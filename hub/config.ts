@@ -61,7 +61,14 @@ const schema = z.strictObject({
     .regex(/^[+-]\d\d:\d\d$/)
     .default('+08:00')
     .describe('Offset of dates and times that state none: in DICOM objects, periods of consents and agreements, birthdays.'),
-  pollSeconds: z.coerce.number().min(0.1).default(5).describe('Seconds between two looks at a source.'),
+  pollSeconds: z.coerce.number().min(0.1).default(5).describe('Seconds after which a source is read again at the latest.'),
+  quickPollSeconds: z.coerce
+    .number()
+    .min(0.05)
+    .default(0.3)
+    .describe(
+      'Seconds between two looks for news at a source; more where a look takes long, so that it is busy with them 5 % of the time.',
+    ),
   workers: count(1, 0).describe('Scoring workers in this process; 0 leaves scoring to other processes.'),
   scoringTimeout: count(120).describe('Seconds that one scoring job may take.'),
   maxBodyBytes: count(16 * 1024 * 1024).describe('Largest request body; a larger one is refused with 413.'),

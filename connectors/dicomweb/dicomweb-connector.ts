@@ -1,10 +1,11 @@
 import type { Change, Connector, SourceHealth } from '../connector.js';
 import { SourceError } from '../connector.js';
 import type { Outbound } from '../outbound.js';
-import { lastChange, type OrthancCursor, orthancChanges } from './orthanc-changes.js';
-import { type QidoCursor, type QidoPolicy, qidoChanges } from './qido-changes.js';
+import { hasOrthancNews, type OrthancCursor, orthancChanges, orthancPosition } from './orthanc-changes.js';
+import { hasQidoNews, type QidoCursor, type QidoPolicy, qidoChanges } from './qido-changes.js';
 import { retrieveFromDicomweb } from './retrieve.js';
 import { retryItem } from './retry.js';
+import { createSeenStudies } from './seen-studies.js';
 import { type DicomwebSource, dicomArray } from './source.js';
 import { storeByStow } from './store.js';
 import { type Credentials, createSourceClient, type Timeouts } from './source-client.js';
@@ -35,14 +36,20 @@ interface Cursor {
 /** A hospital whose PACS speaks QIDO-RS and WADO-RS (PS3.18), with or without Orthanc's change log. */
 export function createDicomwebConnector(settings: DicomwebSettings & { outbound: Outbound }): Connector {
   const source = sourceOf(settings);
+  const seen = createSeenStudies();
   const hour = 60 * 60 * 1000;
   const policy: QidoPolicy = { fullListingMs: (settings.fullListingHours ?? 24) * hour, recentDays: settings.recentDays ?? 7 };
   return {
     async *changes(cursor, signal) {
       const { qido, orthanc } = parseCursor(cursor);
-      const last = source.orthancUrl === undefined ? undefined : await lastChange(source, signal);
-      if (last === undefined) yield* tagged('qido', qidoChanges(source, qido ?? {}, policy, signal));
-      else yield* tagged('orthanc', orthancChanges(source, orthanc, last, signal));
+      const from = source.orthancUrl === undefined ? undefined : await orthancPosition(source, orthanc, signal);
+      if (from === undefined) yield* tagged('qido', qidoChanges(source, seen, qido ?? {}, policy, signal));
+      else yield* tagged('orthanc', orthancChanges(source, from, signal));
+    },
+    async hasNews(cursor, signal) {
+      const { qido, orthanc } = parseCursor(cursor);
+      if (source.orthancUrl !== undefined && orthanc !== undefined) return hasOrthancNews(source, orthanc, signal);
+      return qido === undefined || hasQidoNews(source, seen, qido, policy, signal);
     },
     retry: ({ locator }, signal) => retryItem(source, locator, signal),
     retrieve: (request, signal) => retrieveFromDicomweb(source, request, signal),

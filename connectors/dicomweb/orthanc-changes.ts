@@ -17,28 +17,44 @@ export interface OrthancCursor {
 
 const pageSize = 100;
 
-/** `Last` of the change log, or undefined when the source is no Orthanc after all. */
-export async function lastChange(source: DicomwebSource, signal: AbortSignal): Promise<number | undefined> {
+/**
+ * Where reading goes on: at the cursor, or at the beginning where there is none or the database was made anew; undefined when the source was
+ * never read as an Orthanc and is none after all.
+ */
+export async function orthancPosition(
+  source: DicomwebSource,
+  cursor: OrthancCursor | undefined,
+  signal: AbortSignal,
+): Promise<OrthancCursor | undefined> {
+  if (cursor !== undefined && !(await isMadeAnew(source, cursor, signal))) return cursor;
   try {
-    return asChanges(await orthancJson(source, 'changes?last', signal)).Last;
+    return { changes: asChanges(await orthancJson(source, 'changes?last', signal)).Last, listing: { offset: 0 } };
   } catch (error) {
-    if (error instanceof SourceError && (error.code === 'not-found' || error.code === 'bad-response')) return undefined;
+    // A page of a proxy where the log was before is no reason to list everything.
+    const isNone = error instanceof SourceError && (error.code === 'not-found' || error.code === 'bad-response');
+    if (isNone && cursor === undefined) return undefined;
     throw error;
   }
 }
 
 /**
- * First every instance that is there, for change logs can be cleared, then the change log from where it stood before.
- * @param last `Last` of the change log now.
+ * A log that ends before the cursor belongs to a database that was made anew. What `?last` says would mislead: deleting a study takes its entries
+ * out of the log.
  */
-export async function* orthancChanges(
-  source: DicomwebSource,
-  cursor: OrthancCursor | undefined,
-  last: number,
-  signal: AbortSignal,
-): AsyncGenerator<Change> {
-  // A log that is behind the cursor belongs to a database that was made anew.
-  const from = cursor !== undefined && cursor.changes <= last ? cursor : { changes: last, listing: { offset: 0 } };
+async function isMadeAnew(source: DicomwebSource, { changes }: OrthancCursor, signal: AbortSignal): Promise<boolean> {
+  const next = await changesAfter(source, changes, 1, signal);
+  return next.Changes.length === 0 && next.Last < changes;
+}
+
+/** Whether the log goes on after the cursor: one request, which costs an Orthanc less than a millisecond. */
+export async function hasOrthancNews(source: DicomwebSource, cursor: OrthancCursor, signal: AbortSignal): Promise<boolean> {
+  if (cursor.listing) return true;
+  const next = await changesAfter(source, cursor.changes, 1, signal);
+  return next.Changes.length > 0 || next.Last !== cursor.changes;
+}
+
+/** First every instance that is there, for change logs can be cleared, then the change log from where it stood before. */
+export async function* orthancChanges(source: DicomwebSource, from: OrthancCursor, signal: AbortSignal): AsyncGenerator<Change> {
   if (from.listing) yield* listInstances(source, from.changes, from.listing, signal);
   yield* readLog(source, from.changes, signal);
 }
@@ -72,7 +88,7 @@ async function* listInstances(
 
 async function* readLog(source: DicomwebSource, since: number, signal: AbortSignal): AsyncGenerator<Change> {
   for (let position = since; ; ) {
-    const { Changes, Last, Done } = asChanges(await orthancJson(source, `changes?since=${position}&limit=${pageSize}`, signal));
+    const { Changes, Last, Done } = await changesAfter(source, position, pageSize, signal);
     const stored = Changes.filter((change) => change?.ChangeType === 'NewInstance' && isOrthancId(change.ID)).map(
       (change) => change.ID,
     );
@@ -143,6 +159,9 @@ async function orthancJson(source: DicomwebSource, path: string, signal: AbortSi
     throw new SourceError('bad-response', 'The source answers no object where one is due.');
   return reply;
 }
+
+const changesAfter = async (source: DicomwebSource, since: number, limit: number, signal: AbortSignal) =>
+  asChanges(await orthancJson(source, `changes?since=${since}&limit=${limit}`, signal));
 
 function asChanges(reply: object): OrthancChanges {
   const { Changes, Last, Done } = reply as Partial<OrthancChanges>;

@@ -1,5 +1,7 @@
 import type { Change } from '../connector.js';
+import type { DicomJson } from '../dicom/values.js';
 import { readStudyOf } from './read-studies.js';
+import type { SeenStudies } from './seen-studies.js';
 import { type DicomwebSource, queryPages, uidIn, withCursor } from './source.js';
 
 /** How far a source without a change log has been read. */
@@ -20,31 +22,66 @@ export interface QidoPolicy {
 const day = 24 * 60 * 60 * 1000;
 
 /**
- * QIDO-RS has no change log, so studies are listed again: recent ones each time, all of them once a day. A study that another
- * one's deletion pushed over the edge of a page is found by the next listing.
+ * QIDO-RS has no change log, so studies are listed again: recent ones each time, all of them once a day. Recent ones whose row reads as it did are
+ * not read again. A study that another one's deletion pushed over the edge of a page is found by the next listing.
  */
 export async function* qidoChanges(
   source: DicomwebSource,
+  seen: SeenStudies,
   cursor: QidoCursor,
   policy: QidoPolicy,
   signal: AbortSignal,
 ): AsyncGenerator<Change> {
   const listing = cursor.listing ?? beginListing(cursor, policy, Date.now());
   const { fullAt } = cursor;
-  const query: [string, string][] = [
-    ['includefield', '00201206'],
-    ['includefield', '00201208'],
-    ...(listing.from === undefined ? [] : ([['StudyDate', `${listing.from}-`]] as [string, string][])),
-  ];
-  for await (const { offset, entries } of queryPages(source, 'studies', '0020000D', signal, query, listing.offset)) {
+  const rows = queryPages(source, 'studies', '0020000D', signal, queryOf(listing), listing.offset);
+  for await (const { offset, entries } of rows) {
     for (const [i, entry] of entries.entries()) {
       const next: QidoCursor = { fullAt, listing: { ...listing, offset: offset + i + 1 } };
       if (uidIn(entry, '0020000D') === undefined) yield { ...unidentified(offset + i), cursor: JSON.stringify(next) };
-      else yield* withLastCursor(readStudyOf(source, entry, signal), next);
+      else if (listing.from === undefined || !seen.isRead(entry)) yield* readEntry(source, seen, entry, next, signal);
     }
   }
   const done: QidoCursor = { fullAt: listing.from === undefined ? listing.startedAt : fullAt };
   yield { kind: 'checkpoint', cursor: JSON.stringify(done) };
+}
+
+/** Whether a listing is due that brings more than is known: of everything, or of recent studies with a row that was not seen before. */
+export async function hasQidoNews(
+  source: DicomwebSource,
+  seen: SeenStudies,
+  cursor: QidoCursor,
+  policy: QidoPolicy,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const listing = cursor.listing ?? beginListing(cursor, policy, Date.now());
+  if (cursor.listing || listing.from === undefined) return true;
+  for await (const { entries } of queryPages(source, 'studies', '0020000D', signal, queryOf(listing))) {
+    if (entries.some((entry) => uidIn(entry, '0020000D') !== undefined && !seen.isSeen(entry))) return true;
+  }
+  return false;
+}
+
+/** Counts, the description and the accession number are asked for, so that a row reads otherwise when the study grew or was corrected. */
+function queryOf({ from }: NonNullable<QidoCursor['listing']>): [string, string][] {
+  const fields = ['00201206', '00201208', '00081030', '00080050'].map((tag): [string, string] => ['includefield', tag]);
+  return from === undefined ? fields : [...fields, ['StudyDate', `${from}-`]];
+}
+
+/** Noted as read once the last change of it was taken. */
+async function* readEntry(
+  source: DicomwebSource,
+  seen: SeenStudies,
+  entry: DicomJson,
+  next: QidoCursor,
+  signal: AbortSignal,
+): AsyncGenerator<Change> {
+  let wasRead = true;
+  for await (const change of withLastCursor(readStudyOf(source, entry, signal), next)) {
+    wasRead &&= change.kind !== 'unreadable';
+    yield change;
+  }
+  seen.note(entry, wasRead);
 }
 
 function beginListing(

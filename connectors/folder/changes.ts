@@ -39,6 +39,14 @@ export async function* folderChanges(folder: Folder, cursor: string | undefined,
   yield { kind: 'checkpoint', cursor: JSON.stringify({ since: started } satisfies FolderCursor) };
 }
 
+/** Whether a scan would find a file: it is looked for and not opened. */
+export async function hasNewFiles(folder: Folder, cursor: string, signal: AbortSignal): Promise<boolean> {
+  const { since, started, after } = parseCursor(cursor);
+  if (started !== undefined) return true;
+  for await (const _ of walk(folder.root, { since, after, signal })) return true;
+  return false;
+}
+
 async function* readBatch(folder: Folder, batch: Found[], next: FolderCursor, signal: AbortSignal): AsyncGenerator<Change> {
   const read = await mapConcurrently(batch, readsAtOnce, async ({ steps, error }) => {
     signal.throwIfAborted();

@@ -1,6 +1,6 @@
 import { access, constants, readdir, realpath } from 'node:fs/promises';
 import { type Connector, SourceError } from '../connector.js';
-import { type Folder, folderChanges, readFile } from './changes.js';
+import { type Folder, folderChanges, hasNewFiles, readFile } from './changes.js';
 import { retrieveFromFolder } from './retrieve.js';
 
 export interface FolderSettings {
@@ -23,6 +23,7 @@ export function createFolderConnector(settings: FolderSettings): Connector {
     async *changes(cursor, signal) {
       yield* folderChanges(await folder(), cursor, signal);
     },
+    hasNews: async (cursor, signal) => hasNewFiles(await folder(), cursor, signal),
     retry: async ({ locator }) => readFile(await folder(), locator),
     retrieve: async (request, signal) => retrieveFromFolder((await folder()).root, request, signal),
     async health() {

@@ -426,6 +426,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sources/{id}/changed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** An archive announces that something changed in it, by the notifyToken of its hospital's record; the hub then asks it what. Any body is ignored. */
+        post: operations["sourceChanged"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/identity/links": {
         parameters: {
             query?: never;
@@ -1747,6 +1764,27 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["QuarantineItem"];
                 };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    sourceChanged: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The source is read now. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Refusal"];
         };

@@ -65,7 +65,7 @@ export async function checkHospital(db: Database, id: string, deps: OpenDeps): P
 
 async function healthOf(deps: OpenDeps, record: SourceRecord): Promise<SourceHealth> {
   try {
-    const connector = openSource(deps, record);
+    const { connector } = openSource(deps, record);
     return await connector.health(AbortSignal.timeout(LONGEST_CHECK_MS)).finally(() => connector.close());
   } catch (error) {
     const late = (error as Error).name === 'TimeoutError';

@@ -27,6 +27,11 @@ const source = z.strictObject({
   autoScore: z.array(z.string().min(1).max(64)).max(20).optional(),
   /** The hub may have this archive keep objects: studies that are delivered to the hospital, and what its own people store. */
   store: z.boolean().optional(),
+  /** The secret by which the archive announces that something changed in it; stored encrypted. */
+  notifyToken: z
+    .string()
+    .regex(/^[\w.~+/=-]{24,256}$/, 'must be 24 to 256 letters, digits or . ~ + / = - _')
+    .optional(),
 });
 
 const hospital = z.strictObject({
@@ -119,11 +124,11 @@ export async function addSource(db: Database, { organizationId, ...given }: NewS
 
 async function putSource(
   tx: Queryable,
-  { id, organizationId, kind, settings, autoScore, store }: NewSource,
+  { id, organizationId, kind, settings, autoScore, store, notifyToken }: NewSource,
   secret?: string,
 ): Promise<void> {
   checkSettings(kind, settings);
-  const stored = sealSettings(secret, id, settings);
+  const stored = sealSettings(secret, id, { ...settings, notifyToken });
   const ofHub = { ...(autoScore ? { autoScore } : {}), ...(store ? { store } : {}) };
   const known = await tx.query(sql`select 1 from organization where id = ${organizationId}`);
   if (known.length === 0) throw invalid('There is no such organization.', 'organizationId');

@@ -17,10 +17,17 @@ export interface OpenDeps {
   outbound: Outbound;
 }
 
-/** The connector of a source. @throws Error when its kind, settings or credentials are not usable. */
-export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored }: SourceRecord): Connector {
-  const { autoScore: _scoring, store: _storing, ...settings } = openSettings(secretsOf(config), id, stored);
-  return createConnector(knownKind(kind), { defaultUtcOffset: config.utcOffset, ...settings }, { outbound });
+export interface OpenedSource {
+  connector: Connector;
+  /** The secret by which the source announces that something changed in it. */
+  notifyToken?: string;
+}
+
+/** A source's connector, and what is the hub's of its settings. @throws Error when its kind, settings or credentials are not usable. */
+export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored }: SourceRecord): OpenedSource {
+  const { autoScore: _scoring, store: _storing, notifyToken, ...settings } = openSettings(secretsOf(config), id, stored);
+  const connector = createConnector(knownKind(kind), { defaultUtcOffset: config.utcOffset, ...settings }, { outbound });
+  return { connector, ...(typeof notifyToken === 'string' ? { notifyToken } : {}) };
 }
 
 /** Settings as a person gives them, checked. @throws Refusal 400 that names the elements that are wrong, never their values. */

@@ -17,27 +17,36 @@ export interface ReadSource {
   connector: Connector;
 }
 
+/** How far a source was read, and how many studies and unreadable items that brought. */
+export interface Reading {
+  cursor?: string;
+  changes: number;
+}
+
 /**
  * Reads what is new at a source to the end, once. The cursor is stored after the commit of what it covers: whatever happens in between,
  * something is read again and nothing is missed. A source that was reset meanwhile is read again from the beginning.
  * `connector.last_success` becomes the moment at which the reading began: everything that the source had by then is indexed.
  */
-export async function readSource(deps: ReadDeps, source: ReadSource, signal: AbortSignal): Promise<void> {
+export async function readSource(deps: ReadDeps, source: ReadSource, signal: AbortSignal): Promise<Reading> {
   const origin = { custodianId: source.custodianId, connectorId: source.connectorId, requestId: newId() };
   const at = await positionOf(deps.db, source.connectorId);
-  if (!at) return;
+  const reading: Reading = { cursor: at?.cursor ?? undefined, changes: 0 };
+  if (!at) return reading;
   for await (const change of source.connector.changes(at.cursor ?? undefined, signal)) {
     signal.throwIfAborted();
     if (!deps.holds()) throw new SourceError('unreachable', 'The reading was interrupted.');
     await takeChange(deps, origin, change);
     deps.onProgress?.({ connectorId: source.connectorId, kind: change.kind });
-    if (change.cursor !== undefined && !(await storeCursor(deps.db, source.connectorId, change.cursor, at.reset)))
-      return readSource(deps, source, signal);
+    if (change.kind !== 'checkpoint') reading.changes += 1;
+    if (change.cursor === undefined || change.cursor === reading.cursor) continue;
+    if (!(await storeCursor(deps.db, source.connectorId, change.cursor, at.reset))) return readSource(deps, source, signal);
+    reading.cursor = change.cursor;
   }
   const done = await deps.db.query(sql`
     update connector set last_success = ${at.began}::timestamptz, last_error = null
     where id = ${source.connectorId} and reset = ${at.reset} returning 1`);
-  if (done.length === 0) return readSource(deps, source, signal);
+  return done.length === 0 ? readSource(deps, source, signal) : reading;
 }
 
 interface Position {

@@ -28,8 +28,10 @@ export async function startHubProcess(options: {
   environment?: Record<string, string>;
   /** Arguments of Node itself, such as `--cpu-prof`. */
   nodeArguments?: string[];
+  /** A free one by default. */
+  port?: number;
 }): Promise<TestHub> {
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const url = `http://127.0.0.1:${port}`;
   const child = spawn(process.execPath, [...(options.nodeArguments ?? []), MAIN, 'serve'], {
     env: {

@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** A real PACS of the test's own, on loopback. */
 export interface Orthanc {
@@ -12,11 +13,22 @@ export interface Orthanc {
   dicomwebUrl: string;
   /** Root of Orthanc's own REST interface. */
   orthancUrl: string;
+  /** Port of its DICOM server. */
+  dicomPort: number;
+  /** Its process; another one after `restart`. */
+  pid(): number;
   /** Stores DICOM files, several at once. Returns how many were accepted. */
   store(files: string[]): Promise<number>;
+  /** SIGKILL, as a crash of the machine; its database stays. */
+  kill(): Promise<void>;
+  /** Starts it again after a kill, on the same ports and database. */
+  restart(): Promise<void>;
   /** Ends the process and waits for it; its database is removed. */
   stop(): Promise<void>;
 }
+
+/** The script by which an Orthanc announces what changed; its settings `NotifyHub` say where. */
+export const NOTIFY_HUB = fileURLToPath(new URL('../../connectors/dicomweb/notify-hub.lua', import.meta.url));
 
 const executables = ['/usr/sbin/Orthanc', '/usr/bin/Orthanc', '/usr/local/bin/Orthanc'];
 const plugins = ['/usr/share/orthanc/plugins', '/usr/local/share/orthanc/plugins'];
@@ -35,13 +47,26 @@ export async function startOrthanc({ folder, settings = {} }: { folder?: string;
     join(directory, 'orthanc.json'),
     JSON.stringify({ ...configuration(directory, httpPort, dicomPort), ...settings }),
   );
-  const child = spawn(executable, [join(directory, 'orthanc.json')], { stdio: ['ignore', 'ignore', 'pipe'] });
-  await untilReady(child, orthancUrl);
+  const start = async (): Promise<ChildProcess> => {
+    const started = spawn(executable, [join(directory, 'orthanc.json')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    await untilReady(started, orthancUrl);
+    return started;
+  };
+  let child = await start();
   const orthanc: Orthanc = {
     orthancUrl,
+    dicomPort,
     dicomwebUrl: `${orthancUrl}/dicom-web`,
+    pid: () => child.pid ?? 0,
     store: (files) => store(orthancUrl, files),
-    stop: () => stop(child, directory),
+    kill: () => kill(child),
+    restart: async () => {
+      child = await start();
+    },
+    stop: async () => {
+      await kill(child);
+      await rm(directory, { recursive: true, force: true });
+    },
   };
   if (folder) await orthanc.store(await filesBelow(folder));
   return orthanc;
@@ -105,14 +130,12 @@ async function untilReady(child: ChildProcess, orthancUrl: string): Promise<void
   throw new Error(`Orthanc does not answer:\n${log}`);
 }
 
-async function stop(child: ChildProcess, directory: string): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null) {
-    const exit = once(child, 'exit');
-    // Nothing of it is kept, so that it need not take the seconds that it wants to close its database.
-    child.kill('SIGKILL');
-    await exit;
-  }
-  await rm(directory, { recursive: true, force: true });
+/** Nothing of it is kept, so that it need not take the seconds that it wants to close its database. */
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exit;
 }
 
 async function freePort(): Promise<number> {

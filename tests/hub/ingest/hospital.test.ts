@@ -114,7 +114,9 @@ describe('Credentials of a source', () => {
     await first.idle();
     expect(first.connectorFor('a.pacs')).toBeDefined();
     await first.stop();
-    const other = at.start({ config: { secret: 'another-secret-altogether', utcOffset: '+08:00', pollSeconds: 30 } });
+    const other = at.start({
+      config: { secret: 'another-secret-altogether', utcOffset: '+08:00', pollSeconds: 30, quickPollSeconds: 30 },
+    });
     await other.idle();
     expect(other.connectorFor('a.pacs')).toBeUndefined();
     expect((await at.source('a.pacs')).last_error).toMatch(/^refused: .*credentials/);

@@ -28,7 +28,7 @@ export async function watching(): Promise<Watching> {
   const started: Sources[] = [];
   const folders: string[] = [];
   const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
-  const config = { secret: SECRET, utcOffset: '+08:00', pollSeconds: 30 };
+  const config = { secret: SECRET, utcOffset: '+08:00', pollSeconds: 30, quickPollSeconds: 30 };
   return {
     ...at,
     start: (more = {}) => {

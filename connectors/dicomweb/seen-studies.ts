@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto';
+import type { DicomJson } from '../dicom/values.js';
+import { claimOf } from './read-studies.js';
+import { uidIn } from './source.js';
+
+/**
+ * What a source answered of its studies when they were read: a row that reads the same again need not be read again. It is kept in memory only; a
+ * row that states no number of instances (0020,1208) tells nothing, and is never known.
+ */
+export interface SeenStudies {
+  /** Whether the study was read to its end when the source answered this very row. */
+  isRead(row: DicomJson): boolean;
+  /** Whether the study was looked at when it did, even if something of it could not be read. */
+  isSeen(row: DicomJson): boolean;
+  note(row: DicomJson, wasRead: boolean): void;
+}
+
+const most = 100_000;
+
+export function createSeenStudies(): SeenStudies {
+  const seen = new Map<string, { digest: string; wasRead: boolean }>();
+  const known = (row: DicomJson) => {
+    const study = seen.get(uidOf(row));
+    return study?.digest === digestOf(row) ? study : undefined;
+  };
+  return {
+    isRead: (row) => known(row)?.wasRead === true,
+    isSeen: (row) => claimOf(row) === undefined || known(row) !== undefined,
+    note(row, wasRead) {
+      if (claimOf(row) === undefined) return;
+      seen.delete(uidOf(row));
+      seen.set(uidOf(row), { digest: digestOf(row), wasRead });
+      if (seen.size > most) seen.delete(seen.keys().next().value as string);
+    },
+  };
+}
+
+const uidOf = (row: DicomJson): string => uidIn(row, '0020000D') ?? '';
+const digestOf = (row: DicomJson): string => createHash('sha256').update(JSON.stringify(row)).digest('base64');

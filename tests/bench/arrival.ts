@@ -1,0 +1,165 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { addSource } from '../../hub/ingest/hospital.js';
+import { openDatabase } from '../../hub/store/database.js';
+import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/embedded.js';
+import { dataSet, part10 } from '../connectors/support/data-sets.js';
+import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
+import { NOTIFY_HUB, type Orthanc, startOrthanc } from '../support/orthanc.js';
+import { freePort } from '../support/running-hub.js';
+import { testProtection } from '../support/test-database.js';
+import { httpClient } from './load.js';
+
+const STORES = Number(process.env.BENCH_STORES ?? 100);
+const IDLE_SECONDS = 10;
+const CUSTODIAN = { id: 'bench-hospital', assigner: 'urn:oid:1.2.826.0.1.3680043.10.1451.77' };
+
+interface Way {
+  name: string;
+  goal: string;
+  /** What the hub is told beside its defaults. */
+  environment?: Record<string, string>;
+  /** Whether the source is an Orthanc to the hub, and whether it announces what it stores. */
+  hasChangeLog: boolean;
+  announces?: boolean;
+}
+
+const ways: readonly Way[] = [
+  { name: 'polling, Orthanc change log', goal: 'p95 <= 1000 ms', hasChangeLog: true },
+  { name: 'polling, QIDO-RS alone', goal: '-', hasChangeLog: false },
+  // looks for news are put off, so that nothing but the announcement can bring it
+  {
+    name: 'push, Lua script',
+    goal: 'p95 <= 200 ms',
+    hasChangeLog: true,
+    announces: true,
+    environment: { HUB_QUICK_POLL_SECONDS: '60', HUB_POLL_SECONDS: '60' },
+  },
+];
+
+/** From the moment that a modality begins to send an object to a real archive (C-STORE) until a search at the hub finds its study. */
+export async function arrival(): Promise<void> {
+  const dataDir = '.data/bench-arrival';
+  mkdirSync('.data', { recursive: true });
+  await removeEmbeddedPostgres(dataDir).catch(() => undefined);
+  const postgres = await startEmbeddedPostgres({ dataDir });
+  console.log('| way | stores | p50 | p95 | max | goal | idle: CPU of the hub | CPU of the archive | transactions/s |');
+  console.log('|---|---|---|---|---|---|---|---|---|');
+  try {
+    for (const way of ways) await printWay(way, postgres.url);
+  } finally {
+    await postgres.stop();
+    await removeEmbeddedPostgres(dataDir);
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+async function printWay(way: Way, server: string): Promise<void> {
+  const databaseUrl = await database(server);
+  const port = await freePort();
+  const token = randomBytes(24).toString('hex');
+  const notify = { LuaScripts: [NOTIFY_HUB], NotifyHub: { Url: `http://127.0.0.1:${port}/sources/pacs/changed`, Token: token } };
+  const orthanc = await startOrthanc({ settings: way.announces ? notify : {} });
+  const hub = await startHubProcess({ databaseUrl, environment: { HUB_POLL_SECONDS: '5', ...way.environment }, port });
+  const folder = await mkdtemp(join(tmpdir(), 'arrival-'));
+  try {
+    const { token: access } = await joinHospital(hub, CUSTODIAN);
+    await connect(databaseUrl, orthanc, way, token);
+    const times = await measureArrivals(hub, orthanc, access, folder);
+    const idle = await measureIdle(hub, orthanc, databaseUrl);
+    const at = (q: number): string =>
+      `${Math.round(times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? Number.NaN)} ms`;
+    console.log(`| ${way.name} | ${times.length} | ${at(0.5)} | ${at(0.95)} | ${at(1)} | ${way.goal} | ${idle} |`);
+  } finally {
+    await hub.stop();
+    await orthanc.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function database(server: string): Promise<string> {
+  const name = `arrival_${randomBytes(4).toString('hex')}`;
+  const client = new pg.Client({ connectionString: server });
+  await client.connect();
+  await client.query(`create database ${name}`);
+  await client.end();
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+async function connect(databaseUrl: string, { dicomwebUrl, orthancUrl }: Orthanc, way: Way, notifyToken: string): Promise<void> {
+  const db = await openDatabase(databaseUrl, { protection: testProtection(), poolSize: 2 });
+  const settings = { baseUrl: dicomwebUrl, ...(way.hasChangeLog ? { orthancUrl } : {}) };
+  await addSource(
+    db,
+    { id: 'pacs', organizationId: CUSTODIAN.id, kind: 'dicomweb', settings, notifyToken },
+    'secret-of-the-tests-only',
+  );
+  while ((await db.pool.query('select 1 from connector where last_success is not null')).rows.length === 0) await sleep(50);
+  await db.close();
+}
+
+async function measureArrivals(hub: TestHub, orthanc: Orthanc, token: string, folder: string): Promise<number[]> {
+  const client = httpClient(hub.url, { authorization: `Bearer ${token}` });
+  const times: number[] = [];
+  for (let n = 1; n <= STORES; n += 1) {
+    const uid = `1.2.826.0.1.3680043.10.1451.78.${n}`;
+    const file = join(folder, String(n));
+    await writeFile(
+      file,
+      part10(
+        dataSet({
+          '0020000D': ['UI', uid],
+          '0020000E': ['UI', `${uid}.1`],
+          '00080018': ['UI', `${uid}.1.1`],
+          '00080020': ['DA', today()],
+        }),
+      ),
+    );
+    // out of step with the looks of the hub
+    await sleep(Math.random() * 300);
+    const begin = performance.now();
+    const sending = promisify(execFile)('storescu', ['127.0.0.1', String(orthanc.dicomPort), file]);
+    const query = `/fhir/ImagingStudy?identifier=${encodeURIComponent(`urn:dicom:uid|urn:oid:${uid}`)}`;
+    while (!(await client.call('GET', query, 200)).includes('"ImagingStudy"')) await sleep(5);
+    times.push(performance.now() - begin);
+    await sending;
+  }
+  await client.close();
+  return times.sort((a, b) => a - b);
+}
+
+const today = (): string => new Date().toISOString().slice(0, 10).replaceAll('-', '');
+
+async function measureIdle(hub: TestHub, orthanc: Orthanc, databaseUrl: string): Promise<string> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  const transactions = async (): Promise<number> =>
+    Number((await client.query('select xact_commit as n from pg_stat_database where datname = current_database()')).rows[0].n);
+  // what was read is sealed into the tree of the audit
+  await sleep(8_000);
+  const before = { hub: cpu(hub.process.pid ?? 0), archive: cpu(orthanc.pid()), transactions: await transactions() };
+  await sleep(IDLE_SECONDS * 1000);
+  const percent = (seconds: number): string => `${((seconds / IDLE_SECONDS) * 100).toFixed(1)} %`;
+  const line = [
+    percent(cpu(hub.process.pid ?? 0) - before.hub),
+    percent(cpu(orthanc.pid()) - before.archive),
+    (((await transactions()) - before.transactions) / IDLE_SECONDS).toFixed(1),
+  ];
+  await client.end();
+  return line.join(' | ');
+}
+
+/** Seconds of CPU that a process has used (proc(5), utime and stime, 100 ticks a second). */
+function cpu(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
