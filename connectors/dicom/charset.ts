@@ -66,13 +66,7 @@ const escapes: Record<string, Designated & { half: 'G0' | 'G1' }> = {
  * @param terms the values of Specific Character Set; none, or one empty value, is the default repertoire (ISO_IR 6).
  */
 export function decoderFor(terms: readonly string[]): Decode {
-  const [first = '', ...extensions] = terms.map((term) =>
-    term
-      .trim()
-      .toUpperCase()
-      .replace(/[-_]/g, ' ')
-      .replace(/^ISO IR/, 'ISO_IR'),
-  );
+  const [first = '', ...extensions] = definedTerms(terms);
   const encoding = whole[first];
   if (encoding)
     return (bytes) =>
@@ -91,6 +85,25 @@ export function decoderFor(terms: readonly string[]): Decode {
     return (isVague ? guess(bytes) : undefined) ?? text(upper ?? 'windows-1252', bytes);
   };
 }
+
+/**
+ * The one encoding that all text of a data set can be written in; undefined where code extensions are in use, or the term is unknown.
+ * ASCII is part of each.
+ */
+export function encodingOf(terms: readonly string[]): string | undefined {
+  const [first = '', ...extensions] = definedTerms(terms);
+  if (extensions.length > 0) return undefined;
+  return whole[first] ?? singleByte[registration(first)];
+}
+
+const definedTerms = (terms: readonly string[]): string[] =>
+  terms.map((term) =>
+    term
+      .trim()
+      .toUpperCase()
+      .replace(/[-_]/g, ' ')
+      .replace(/^ISO IR/, 'ISO_IR'),
+  );
 
 /** Unicode text of unlabelled or mislabelled bytes: UTF-8 if it is that, Chinese (GBK) if it looks like that. */
 function guess(bytes: Uint8Array): string | undefined {

@@ -13,6 +13,9 @@ export interface Element {
   /** `GGGGEEEE`, upper case, as in the DICOM JSON model. */
   tag: string;
   vr: string;
+  /** Position of the element in its source, and of what comes after it. */
+  start: number;
+  end: number;
   /** Position of the value in its source. */
   offset: number;
   /** -1 when undefined. */
@@ -22,9 +25,10 @@ export interface Element {
   items?: DataSet[];
 }
 
-export interface DataSet {
+export interface DataSet extends Encoding {
   elements: Map<string, Element>;
-  littleEndian: boolean;
+  /** Of an item: where its content begins and ends in the source, and whether a delimiter says so. */
+  item?: { start: number; end: number; isDelimited: boolean };
 }
 
 /** Pixel Data, Float Pixel Data and Double Float Pixel Data: the header ends before them. */
@@ -50,7 +54,7 @@ export async function readDataSet(
   limits: DicomLimits,
   wanted: (tag: string) => boolean = () => true,
 ): Promise<{ dataSet: DataSet; pixelData?: Element; end: number }> {
-  const dataSet: DataSet = { elements: new Map(), littleEndian: encoding.littleEndian };
+  const dataSet: DataSet = { elements: new Map(), ...encoding };
   const budget = { elements: limits.maxElements };
   const window = (at: number, size = windowSize) => Reader.at(source, at, Math.max(size, windowSize), encoding, limits, budget);
   let reader = await window(start);
@@ -67,6 +71,7 @@ export async function readDataSet(
     if (pixelDataTags.has(element.tag)) return { dataSet, pixelData: element, end: position };
     if (element.length > limits.maxInlineBytes && element.vr !== 'SQ') {
       dataSet.elements.set(element.tag, element);
+      element.end = valueEnd;
       position = valueEnd;
       if (position > reader.end) reader = await window(position);
       continue;
@@ -132,7 +137,8 @@ class Reader {
     const tag = this.tag(position, encoding);
     if (tag.startsWith('FFFE') || !encoding.explicit) {
       const length = this.uint32(position + 4, encoding);
-      return this.element(tag, tag.startsWith('FFFE') ? '' : this.implicitVr(tag, length, position + 8), position + 8, length);
+      const vr = tag.startsWith('FFFE') ? '' : this.implicitVr(tag, length, position + 8);
+      return this.element(tag, vr, { start: position, offset: position + 8, length });
     }
     const vr = this.take(position + 4, 2).toString('latin1');
     if (!/^[A-Z0-9?\- \0]{2}$/.test(vr)) throw new DicomProblem('malformed', `Element ${tag} has no value representation.`);
@@ -140,7 +146,7 @@ class Reader {
     const isLong = hasLongForm(vr) || (!isVr(vr) && this.uint16(position + 6, encoding) === 0);
     const offset = position + (isLong ? 12 : 8);
     const length = isLong ? this.uint32(position + 8, encoding) : this.uint16(position + 6, encoding);
-    return this.element(tag, isVr(vr) ? vr : 'UN', offset, length);
+    return this.element(tag, isVr(vr) ? vr : 'UN', { start: position, offset, length });
   }
 
   /** Reads the value or the items of `element`. Returns the position after it, or undefined when the window is too small. */
@@ -154,6 +160,11 @@ class Reader {
   }
 
   private value(element: Element, depth: number, encoding: Encoding): number {
+    element.end = this.valueEnd(element, depth, encoding);
+    return element.end;
+  }
+
+  private valueEnd(element: Element, depth: number, encoding: Encoding): number {
     if (depth > this.limits.maxDepth) throw new DicomProblem('too-large', `Sequences nest deeper than ${this.limits.maxDepth}.`);
     if (element.vr === 'SQ') return this.items(element, depth, encoding);
     // PS3.5 6.2.2 note 2: UN of undefined length is a sequence in implicit VR little endian.
@@ -178,13 +189,17 @@ class Reader {
   }
 
   private item(sequence: Element, item: Element, depth: number, encoding: Encoding): number {
-    const dataSet: DataSet = { elements: new Map(), littleEndian: encoding.littleEndian };
+    const bounds = { start: item.offset, end: item.offset + item.length, isDelimited: item.length < 0 };
+    const dataSet: DataSet = { elements: new Map(), ...encoding, item: bounds };
     sequence.items?.push(dataSet);
     const end = item.length < 0 ? Number.POSITIVE_INFINITY : item.offset + item.length;
     let position = item.offset;
     while (position < end) {
       const element = this.elementHead(position, encoding);
-      if (element.tag === itemEnd) return element.offset;
+      if (element.tag === itemEnd) {
+        bounds.end = element.start;
+        return element.offset;
+      }
       if (element.offset + element.length > end)
         throw new DicomProblem('malformed', `Element ${element.tag} is longer than its item.`);
       position = this.value(element, depth + 1, encoding);
@@ -206,11 +221,11 @@ class Reader {
     }
   }
 
-  private element(tag: string, vr: string, offset: number, length: number): Element {
-    if (length === undefinedLength) return { tag, vr, offset, length: -1 };
+  private element(tag: string, vr: string, { start, offset, length }: Pick<Element, 'start' | 'offset' | 'length'>): Element {
+    if (length === undefinedLength) return { tag, vr, start, end: start, offset, length: -1 };
     const known = vr === 'UN' ? dictionaryVr(tag) : vr;
     // A sequence of known length that was sent as UN keeps its bytes: it is encoded unlike what is around it.
-    return { tag, vr: vr === 'UN' && known === 'SQ' ? 'UN' : known, offset, length };
+    return { tag, vr: vr === 'UN' && known === 'SQ' ? 'UN' : known, start, end: start, offset, length };
   }
 
   private implicitVr(tag: string, length: number, offset: number): string {

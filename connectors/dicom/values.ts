@@ -17,7 +17,8 @@ export interface PersonName {
   Phonetic?: string;
 }
 
-const inCharacterSet = new Set(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT']);
+/** Value representations whose text is in the Specific Character Set (PS3.5 6.1.2.2). */
+export const inCharacterSet: ReadonlySet<string> = new Set(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT']);
 const singleText = new Set(['LT', 'ST', 'UT', 'UR']);
 const numbersAsText = new Set(['DS', 'IS']);
 const binary = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN']);
