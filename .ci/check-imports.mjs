@@ -20,20 +20,23 @@ const hub = [
 ];
 /** What neighbours may import from each other: identity and retrieval serve the other domains; a caller is audited, a write has an audit. */
 const neighbourly = { 'hub/identity': domains, 'hub/imaging': domains, 'hub/access': kernel, 'hub/audit': kernel };
+/** Below its neighbours: the DICOM library, which models read images with. */
+const library = { 'connectors/dicom': ['models'] };
 /** Open to the whole hub. */
 const open = ['hub/outcomes', 'hub/config', 'hub/log', 'hub/read-yaml'];
 
 const rowOf = (rows, unit) => rows.findIndex((row) => row.includes(unit));
 
-/** `hub/access` of hub/access/caller.ts, `hub/main` of hub/main.ts, `reports` of anything in reports. */
+/** `hub/access` of hub/access/caller.ts, `hub/main` of hub/main.ts, `reports` of anything in reports, `connectors/dicom` of what is in it. */
 function unitOf(path) {
   const [top, second = ''] = path.split('/');
+  if (library[`${top}/${second}`]) return `${top}/${second}`;
   return top === 'hub' ? `hub/${second.replace(/\.[a-z.]+$/, '')}` : top;
 }
 
 function allowed(from, to) {
-  if (from === to) return true;
   const [fromTop, toTop] = [from.split('/')[0], to.split('/')[0]];
+  if (from === to || library[to]?.includes(fromTop) || (fromTop === toTop && fromTop !== 'hub')) return true;
   if (fromTop !== toTop) return rowOf(program, fromTop) < rowOf(program, toTop);
   if (open.includes(to)) return true;
   const [above, below] = [rowOf(hub, from), rowOf(hub, to)];

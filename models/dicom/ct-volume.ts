@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { decodeFrame } from '../../connectors/dicom/pixels/decode-frame.js';
+import { PixelProblem } from '../../connectors/dicom/pixels/problem.js';
+import type { Samples } from '../../connectors/dicom/pixels/stored-values.js';
 import { failure, type Outcome, success } from '../outcome.js';
 import { type CtImage, chooseCtSeries, type SeriesLimits } from './ct-series.js';
-import { decodeFrame } from './decode-frame.js';
 import { type ImageHeader, readFrame, readHeader } from './read-image.js';
 
 /** An axial CT series as one block of Hounsfield units: planes from foot to head, then rows, then columns. */
@@ -88,7 +90,7 @@ async function readPlane({ path, header }: CtImage, plane: Int16Array): Promise<
   const bytes = await readFile(path);
   const frame = readFrame(bytes, header);
   if (!frame.ok) return frame;
-  const decoded = await decodeFrame(frame.value, header);
+  const decoded = await storedValues(frame.value, header);
   if (!decoded.ok) return decoded;
   const { rescaleSlope: slope, rescaleIntercept: intercept } = header;
   const stored = decoded.value;
@@ -97,6 +99,15 @@ async function readPlane({ path, header }: CtImage, plane: Int16Array): Promise<
     plane[i] = hounsfield < air ? air : hounsfield > 32767 ? 32767 : hounsfield;
   }
   return success({ sopInstanceUid: header.sopInstanceUid, sha256: createHash('sha256').update(bytes).digest('hex') });
+}
+
+async function storedValues(frame: Uint8Array, header: ImageHeader): Promise<Outcome<Samples>> {
+  try {
+    return success((await decodeFrame(frame, header)).samples);
+  } catch (error) {
+    if (!(error instanceof PixelProblem)) throw error;
+    return failure(error.code === 'unsupported' ? 'not-applicable' : 'malformed-input', error.message);
+  }
 }
 
 function geometry(first: ImageHeader, last: ImageHeader, slices: number) {

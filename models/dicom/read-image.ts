@@ -1,10 +1,11 @@
 import { inflateRawSync } from 'node:zlib';
 import dicomParser, { type DataSet } from 'dicom-parser';
 import { failure, type Outcome, success } from '../outcome.js';
-import { transferSyntax } from './transfer-syntax.js';
+import type { ImagePixel } from '../../connectors/dicom/pixels/image-pixel.js';
+import { transferSyntax } from '../../connectors/dicom/pixels/transfer-syntax.js';
 
 /** What scoring needs of an image's header: General Series, Image Plane, Image Pixel and the modality look-up (PS3.3). */
-export interface ImageHeader {
+export interface ImageHeader extends ImagePixel {
   sopInstanceUid: string;
   sopClassUid: string;
   studyInstanceUid: string;
@@ -14,14 +15,6 @@ export interface ImageHeader {
   modality: string;
   bodyPart: string;
   imageType: string[];
-  transferSyntaxUid: string;
-  rows: number;
-  columns: number;
-  samplesPerPixel: number;
-  bitsAllocated: number;
-  bitsStored: number;
-  signed: boolean;
-  frames: number;
   rescaleSlope: number;
   rescaleIntercept: number;
   /** Centre of the first pixel, mm; absent where the image has no place in the patient. */
@@ -118,8 +111,11 @@ function describe(dataSet: DataSet, transferSyntaxUid: string): Outcome<ImageHea
     rows: dataSet.uint16('x00280010') ?? 0,
     columns: dataSet.uint16('x00280011') ?? 0,
     samplesPerPixel: dataSet.uint16('x00280002') ?? 1,
+    photometricInterpretation: text('x00280004') || 'MONOCHROME2',
+    planarConfiguration: dataSet.uint16('x00280006') ?? 0,
     bitsAllocated: dataSet.uint16('x00280100') ?? 0,
     bitsStored: dataSet.uint16('x00280101') ?? 0,
+    highBit: dataSet.uint16('x00280102') ?? (dataSet.uint16('x00280101') ?? 0) - 1,
     signed: dataSet.uint16('x00280103') === 1,
     frames: Number(text('x00280008') || 1),
     rescaleSlope: decimals(dataSet, 'x00281053', 1)?.[0] ?? 1,

@@ -1,5 +1,5 @@
-import { type TransferSyntaxUid, transferSyntax } from '../dicom/transfer-syntax.js';
-import { jpegLsCodec } from '../dicom/wasm-codecs.js';
+import { type TransferSyntaxUid, transferSyntax } from '../../connectors/dicom/pixels/transfer-syntax.js';
+import { jpegLsCodec } from '../../connectors/dicom/pixels/wasm-codecs.js';
 
 /** Transfer syntaxes that the phantoms can be written in. */
 export type PhantomTransferSyntax = Extract<

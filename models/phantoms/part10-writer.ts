@@ -1,5 +1,5 @@
 import { deflateRawSync } from 'node:zlib';
-import { type TransferSyntaxUid, transferSyntax } from '../dicom/transfer-syntax.js';
+import { type TransferSyntaxUid, transferSyntax } from '../../connectors/dicom/pixels/transfer-syntax.js';
 import { type CharacterSet, encodeText } from './character-set.js';
 
 /** One data element: tag as 0xggggeeee, value representation, value. Text may hold `\` between several values. */

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { transferSyntax } from '../dicom/transfer-syntax.js';
+import { transferSyntax } from '../../connectors/dicom/pixels/transfer-syntax.js';
 import type { CharacterSet } from './character-set.js';
 import { encodeFrame, type PhantomTransferSyntax } from './encode-frame.js';
 import { type Element, writePart10 } from './part10-writer.js';

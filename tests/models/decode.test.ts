@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { decodeFrame } from '../../models/dicom/decode-frame.js';
+import { decodeFrame } from '../../connectors/dicom/pixels/decode-frame.js';
+import { PixelProblem } from '../../connectors/dicom/pixels/problem.js';
 import { type ImageHeader, readFrame, readHeader } from '../../models/dicom/read-image.js';
 import type { Outcome } from '../../models/outcome.js';
 import { describeWithRealData } from '../support/real-data.js';
@@ -26,8 +27,8 @@ const unwrap = <T>(outcome: Outcome<T>): T => {
 async function decode(path: string): Promise<{ header: ImageHeader; hounsfield: number[] }> {
   const bytes = await readFile(path);
   const header = unwrap(readHeader(bytes));
-  const stored = unwrap(await decodeFrame(unwrap(readFrame(bytes, header)), header));
-  return { header, hounsfield: Array.from(stored, (value) => value * header.rescaleSlope + header.rescaleIntercept) };
+  const { samples } = await decodeFrame(unwrap(readFrame(bytes, header)), header);
+  return { header, hounsfield: Array.from(samples, (value) => value * header.rescaleSlope + header.rescaleIntercept) };
 }
 
 describeWithRealData('decoding a CT image', (data) => {
@@ -71,10 +72,9 @@ describeWithRealData('decoding a CT image', (data) => {
         Buffer.alloc(2000, 0xff),
         Buffer.alloc(0),
       ]) {
-        const outcome = await decodeFrame(damaged, header);
-        expect(outcome.ok ? outcome.value.length : outcome.code).toBe(
-          outcome.ok ? header.rows * header.columns : 'malformed-input',
-        );
+        const outcome = await decodeFrame(damaged, header).catch((error: PixelProblem) => error);
+        if (outcome instanceof PixelProblem) expect(outcome.code).toBe('malformed');
+        else expect(outcome.samples).toHaveLength(header.rows * header.columns);
       }
     },
   );

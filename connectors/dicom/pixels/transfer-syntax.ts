@@ -1,7 +1,8 @@
-/** Transfer syntaxes by UID (PS3.6 Annex A) that the models can read; those marked are also written by the phantoms. */
+/** Transfer syntaxes by UID (PS3.6 Annex A) whose pixels are decoded. */
 export const transferSyntax = {
   implicitLittleEndian: '1.2.840.10008.1.2',
   explicitLittleEndian: '1.2.840.10008.1.2.1',
+  encapsulatedUncompressed: '1.2.840.10008.1.2.1.98',
   deflatedExplicitLittleEndian: '1.2.840.10008.1.2.1.99',
   explicitBigEndian: '1.2.840.10008.1.2.2',
   jpegBaseline: '1.2.840.10008.1.2.4.50',

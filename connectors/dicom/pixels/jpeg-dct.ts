@@ -22,7 +22,7 @@ export function decodeJpegDct(bytes: Uint8Array): Uint16Array {
       decodeScan(new BitReader(rest), readScan(data, frame, tables, restartInterval), frame.coefficients);
   }
   if (!frame) throw new Error('JPEG has no frame');
-  return reconstruct(frame, quantization[frame.quantization]!);
+  return reconstruct(frame, quantization[frame.components[0]!.quantization]!);
 }
 
 interface Frame extends FrameHeader {
@@ -33,6 +33,7 @@ interface Frame extends FrameHeader {
 
 function readFrame(data: Uint8Array, marker: number): Frame {
   const header = readFrameHeader(data, marker);
+  if (header.components.length !== 1) throw new Error('Only one component is supported');
   const blocksAcross = Math.ceil(header.columns / 8);
   const blocks = blocksAcross * Math.ceil(header.rows / 8);
   return { ...header, blocksAcross, blocks, coefficients: new Int32Array(blocks * 64) };

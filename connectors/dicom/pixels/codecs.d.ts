@@ -15,6 +15,11 @@ interface CodecDecoder {
   delete(): void;
 }
 
+interface JpegLsDecoder extends CodecDecoder {
+  /** As the codestream has it: 0 for one plane after the other. */
+  getInterleaveMode(): { value: number } | number;
+}
+
 interface CodecEncoder {
   getDecodedBuffer(frame: CodecFrameInfo): Uint8Array;
   getEncodedBuffer(): Uint8Array;
@@ -30,7 +35,7 @@ type CodecFactory<Module> = (options: {
 }) => Promise<Module>;
 
 declare module '@cornerstonejs/codec-charls/wasmjs' {
-  const create: CodecFactory<{ JpegLSDecoder: new () => CodecDecoder; JpegLSEncoder: new () => CodecEncoder }>;
+  const create: CodecFactory<{ JpegLSDecoder: new () => JpegLsDecoder; JpegLSEncoder: new () => CodecEncoder }>;
   export default create;
 }
 

@@ -1,7 +1,7 @@
-import type { ImageHeader } from './read-image.js';
+import type { ImagePixel } from './image-pixel.js';
 
 /** Decodes an RLE frame (PS3.5 Annex G) to little-endian bytes, samples interleaved. Throws RangeError on a damaged frame. */
-export function decodeRle(bytes: Uint8Array, header: ImageHeader): Uint8Array {
+export function decodeRle(bytes: Uint8Array, header: ImagePixel): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const bytesPerSample = header.bitsAllocated / 8;
   const segments = view.getUint32(0, true);

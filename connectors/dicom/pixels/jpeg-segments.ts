@@ -1,3 +1,4 @@
+import { MOST_PIXELS } from './image-pixel.js';
 import { buildHuffmanTable, type HuffmanTable } from './jpeg-entropy.js';
 
 /** Marker segments of a JPEG stream (ISO 10918-1 Annex B). */
@@ -8,18 +9,16 @@ export interface Segment {
   rest: Uint8Array;
 }
 
-/** Frame header of an image with one component (B.2.2). */
+/** Frame header (B.2.2). */
 export interface FrameHeader {
   /** 0 to 3: baseline, extended sequential, progressive, lossless. */
   process: number;
   precision: number;
   rows: number;
   columns: number;
-  /** Selector of the quantization table. */
-  quantization: number;
+  /** In the order of the samples of a pixel. */
+  components: { id: number; quantization: number }[];
 }
-
-const mostPixels = 4096 * 4096;
 
 /** The segments in order, up to the end of the image. */
 export function* segments(bytes: Uint8Array): Generator<Segment> {
@@ -39,18 +38,20 @@ export function* segments(bytes: Uint8Array): Generator<Segment> {
 
 export const isFrame = (marker: number): boolean => marker >= 0xc0 && marker <= 0xc3;
 
-/** Bits a sample that the frame header states, or 0 where there is none. */
-export function jpegPrecision(bytes: Uint8Array): number {
-  for (const segment of segments(bytes)) if (isFrame(segment.marker)) return segment.data[0]!;
-  return 0;
-}
-
-/** Throws on more than one component and on sizes that no image has. */
+/** Throws on an image of no size, of more than three components, or with components that are sampled differently. */
 export function readFrameHeader(data: Uint8Array, marker: number): FrameHeader {
   const [precision, rows, columns] = [data[0]!, data[1]! * 256 + data[2]!, data[3]! * 256 + data[4]!];
-  if (data[5] !== 1 || rows * columns === 0 || rows * columns > mostPixels)
-    throw new Error('Only one component of a sensible size is supported');
-  return { process: marker & 3, precision, rows, columns, quantization: data[8]! };
+  const components = Array.from({ length: data[5]! }, (_, i) => data.subarray(6 + 3 * i, 9 + 3 * i));
+  const isSampledAlike = components.length === 1 || components.every((component) => component[1] === 0x11);
+  const isImage = rows > 0 && columns > 0 && rows * columns <= MOST_PIXELS && precision >= 2 && precision <= 16;
+  if (!isImage || ![1, 3].includes(components.length) || !isSampledAlike) throw new Error('No image that is supported');
+  return {
+    process: marker & 3,
+    precision,
+    rows,
+    columns,
+    components: components.map((component) => ({ id: component[0]!, quantization: component[2]! })),
+  };
 }
 
 /** Adds the tables of one DHT segment (B.2.4.2), by class and identifier: 0 to 3 for DC, 16 to 19 for AC. */

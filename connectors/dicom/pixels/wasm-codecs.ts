@@ -16,6 +16,9 @@ export const htj2kCodec = once(() => load(createHtj2k, '@cornerstonejs/codec-ope
 /** JPEG with 8 bits a sample (ISO 10918-1), decoder; loaded once. */
 export const jpegCodec = once(() => load(createJpeg, '@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm'));
 
+/** The decoder of 8-bit JPEG. */
+export type JpegDecoder = CodecDecoder;
+
 async function load<Module>(create: CodecFactory<Module>, wasm: string): Promise<Module> {
   // The generated loaders would fetch their wasm from beside the page, which means nothing in a server.
   const wasmBinary = await readFile(require.resolve(wasm));
