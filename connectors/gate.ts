@@ -69,8 +69,8 @@ export function createGate({
   };
 }
 
-/** Resolves when its turn comes; an aborted wait gives up its place in the line. */
-function turn(waiting: (() => void)[], signal?: AbortSignal): Promise<void> {
+/** Resolves when its turn comes, which a `shift` of the line gives; an aborted wait gives up its place in the line. */
+export function turn(waiting: (() => void)[], signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = () => {
       waiting.splice(waiting.indexOf(proceed), 1);

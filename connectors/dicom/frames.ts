@@ -2,6 +2,7 @@ import { type ByteSource, chunks } from './byte-source.js';
 import { text } from './describe.js';
 import type { DicomObject } from './part10.js';
 import { transferSyntaxes } from './part10.js';
+import { isSubsampled } from './pixels/image-pixel.js';
 import { DicomProblem } from './problem.js';
 import { type DicomJson, inLittleEndian } from './values.js';
 
@@ -31,8 +32,15 @@ export async function frameIndex(object: DicomObject, json: DicomJson): Promise<
     : native(object, pixelData.offset, pixelData.length, json);
 }
 
+/** The native pixel data as a whole, in little endian. */
+export async function* nativePixelData(object: DicomObject, json: DicomJson): AsyncGenerator<Uint8Array> {
+  const { offset, length } = object.pixelData!;
+  const size = object.dataSet.littleEndian ? 1 : wordSize(object, json);
+  for await (const chunk of chunks(object.body, offset, offset + length)) yield inLittleEndian(Buffer.from(chunk), size);
+}
+
 function native(object: DicomObject, start: number, length: number, json: DicomJson): FrameIndex {
-  const bits = number(json, '00280010') * number(json, '00280011') * number(json, '00280002', 1) * bitsAllocated(object, json);
+  const bits = number(json, '00280010') * number(json, '00280011') * samplesOf(json) * bitsAllocated(object, json);
   const frames = number(json, '00280008', 1);
   if (!(bits > 0) || Math.ceil((bits * frames) / 8) > length)
     throw new DicomProblem('malformed', 'The pixel data is shorter than its frames.');
@@ -127,6 +135,12 @@ async function imageStarts(body: ByteSource, fragments: Frame): Promise<number[]
     if (mark === 'ffd8' || mark === 'ff4f') starts.push(i);
   }
   return starts;
+}
+
+/** Samples that are stored for a pixel: two pixels of YBR_FULL_422 share their colour (PS3.3 C.7.6.3.1.2). */
+function samplesOf(json: DicomJson): number {
+  const samples = number(json, '00280002', 1);
+  return samples === 3 && isSubsampled(text(json, '00280004') ?? '') ? 2 : samples;
 }
 
 function bitsAllocated({ pixelData }: DicomObject, json: DicomJson): number {

@@ -22,7 +22,7 @@ export const inCharacterSet: ReadonlySet<string> = new Set(['LO', 'LT', 'PN', 'S
 const singleText = new Set(['LT', 'ST', 'UT', 'UR']);
 const numbersAsText = new Set(['DS', 'IS']);
 const binary = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN']);
-/** Bytes of one word, which big endian data has to have swapped. */
+/** Bytes of one word of binary values, which big endian data has to have swapped. */
 const wordSize: Record<string, number> = { OW: 2, OF: 4, OL: 4, OD: 8, OV: 8 };
 
 /** Reads numbers of a fixed width: the width in bytes and how. */
@@ -37,11 +37,13 @@ const numbers: Record<string, { width: number; read: (bytes: Buffer, at: number,
   SV: { width: 8, read: (b, at, le) => (le ? b.readBigInt64LE(at) : b.readBigInt64BE(at)) },
 };
 
+/** Bytes of one word of a representation (PS3.5 7.3); 1 for text and bytes. */
+export const wordSizeOf = (vr: string): number => (vr === 'AT' ? 2 : (numbers[vr]?.width ?? wordSize[vr] ?? 1));
+
 /** One attribute's value in the DICOM JSON model (PS3.18 F.2.3): text decoded, numbers as numbers, binary as base64. */
 export function toJsonAttribute(vr: string, value: Buffer, littleEndian: boolean, decode: Decode): DicomJsonAttribute {
   if (value.length === 0) return { vr };
-  if (binary.has(vr))
-    return { vr, InlineBinary: inLittleEndian(value, littleEndian ? 1 : (wordSize[vr] ?? 1)).toString('base64') };
+  if (binary.has(vr)) return { vr, InlineBinary: inLittleEndian(value, littleEndian ? 1 : wordSizeOf(vr)).toString('base64') };
   const values =
     vr === 'AT'
       ? attributeTags(value, littleEndian)

@@ -71,17 +71,6 @@ export function assertPlausible({
     throw new PixelProblem('too-large', 'The image is larger than is decoded.');
 }
 
-/** Bytes of one uncompressed frame (PS3.5 8.2); of YBR_FULL_422 two pixels share their colour (PS3.3 C.7.6.3.1.2). */
-export function nativeFrameBits({
-  rows,
-  columns,
-  samplesPerPixel,
-  bitsAllocated,
-  photometricInterpretation,
-}: ImagePixel): number {
-  const samples = isSubsampled(photometricInterpretation) && samplesPerPixel === 3 ? 2 : samplesPerPixel;
-  return rows * columns * samples * bitsAllocated;
-}
-
+/** Two pixels share their colour (PS3.3 C.7.6.3.1.2). */
 export const isSubsampled = (photometricInterpretation: string): boolean =>
   /^YBR_(FULL|PARTIAL)_422$/.test(photometricInterpretation);

@@ -22,3 +22,14 @@ export const transferSyntax = {
 } as const;
 
 export type TransferSyntaxUid = (typeof transferSyntax)[keyof typeof transferSyntax];
+
+/** Whose frames are not what the modality made; of those that can be either, those that are not lossless by their name. */
+export const lossyTransferSyntaxes: ReadonlySet<string> = new Set([
+  transferSyntax.jpegBaseline,
+  transferSyntax.jpegExtended,
+  transferSyntax.jpegSpectralSelection,
+  transferSyntax.jpegFullProgression,
+  transferSyntax.jpegLsNearLossless,
+  transferSyntax.jpeg2000,
+  transferSyntax.htj2k,
+]);
