@@ -28,7 +28,7 @@ export function acceptedRanges(header: string | undefined): MediaRange[] {
 
 function mediaRange(text: string): MediaRange | undefined {
   const [name = '', ...rest] = splitOutsideQuotes(text, ';').map((piece) => piece.trim());
-  const parameters = new Map(rest.flatMap((piece) => parameterOf(piece) ?? []));
+  const parameters = new Map(rest.map(parameterOf).filter((parameter) => parameter !== undefined));
   const type = name.toLowerCase();
   if (!/^[\w!#$&^.+*-]+\/[\w!#$&^.+*-]+$/.test(type)) return undefined;
   const q = Number(parameters.get('q') ?? 1);
@@ -65,7 +65,9 @@ export interface Offer {
 
 const covers = (range: MediaRange, offer: Offer): boolean =>
   (range.framing === 'either' || range.framing === offer.framing) &&
-  (range.type === '*/*' || range.type === offer.type || (range.type.endsWith('/*') && offer.type.startsWith(range.type.slice(0, -1))));
+  (range.type === '*/*' ||
+    range.type === offer.type ||
+    (range.type.endsWith('/*') && offer.type.startsWith(range.type.slice(0, -1))));
 
 /** An offer that was taken, and the ranges that it meets, in order of preference. */
 export interface Chosen<T extends Offer> {

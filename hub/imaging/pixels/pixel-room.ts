@@ -8,13 +8,18 @@ export interface PixelRoomSettings extends WorkerLimits {
   processes: number;
 }
 
+/** The parts of an answer, in order; `return` gives it up. */
+export interface Answer extends AsyncIterableIterator<AnswerPart> {
+  return(): Promise<IteratorResult<AnswerPart>>;
+}
+
 /** Where foreign pixels are decoded: in processes of their own, which have limits and nothing to lose. */
 export interface PixelRoom {
   /**
    * Gives the bytes of an object to a process, with a task. Resolves when the first part is at hand. An answer that is not read to its end must be
    * given up with `return`. @throws PixelFailure; what the object's source throws.
    */
-  run(task: PixelTask, object: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<AsyncGenerator<AnswerPart>>;
+  run(task: PixelTask, object: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Answer>;
   /** Ends the processes. */
   close(): void;
 }
@@ -84,19 +89,16 @@ export function createPixelRoom(settings: PixelRoomSettings): PixelRoom {
 }
 
 /** The same answer once its first part is there; giving it up ends it also when nothing was read. */
-async function withFirst(parts: AsyncGenerator<AnswerPart>): Promise<AsyncGenerator<AnswerPart>> {
+async function withFirst(parts: AsyncGenerator<AnswerPart>): Promise<Answer> {
   let first: IteratorResult<AnswerPart> | undefined = await parts.next();
-  return {
+  const answer: Answer = {
     next: async () => {
       const part = first ?? (await parts.next());
       first = undefined;
       return part;
     },
-    return: (value) => parts.return(value),
-    throw: (error) => parts.throw(error),
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    [Symbol.asyncDispose]: async () => void (await parts.return(undefined)),
+    return: () => parts.return(undefined),
+    [Symbol.asyncIterator]: () => answer,
   };
+  return answer;
 }
