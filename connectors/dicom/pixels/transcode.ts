@@ -5,13 +5,13 @@ import type { DicomObject } from '../part10.js';
 import { transferSyntaxes } from '../part10.js';
 import { part10Header } from '../part10-header.js';
 import type { DicomJson } from '../values.js';
-import { elementHead, writeDataSet } from '../write-data-set.js';
+import { explicitLittleEndian, writeDataSet } from '../write/data-set.js';
+import { elementHead } from '../write/encode.js';
 import { type DecodedFrame, decodeFrame } from './decode-frame.js';
 import { type ImagePixel, imagePixel } from './image-pixel.js';
 import { PixelProblem } from './problem.js';
 import { lossyTransferSyntaxes } from './transfer-syntax.js';
 
-const explicitLittleEndian = transferSyntaxes.explicitLittleEndian;
 /** The longest value that an element of explicit length can have, which is even. */
 const LONGEST = 0xfffffffe;
 
@@ -26,7 +26,7 @@ export async function* transcode(object: DicomObject, json: DicomJson): AsyncGen
   yield part10Header({
     sopClassUid: text(json, '00080016') ?? '',
     sopInstanceUid: text(json, '00080018') ?? '',
-    transferSyntaxUid: explicitLittleEndian,
+    transferSyntaxUid: transferSyntaxes.explicitLittleEndian,
   });
   yield* writeDataSet(pixelData?.dataSet ?? object.dataSet, object.body);
   if (pixelData) yield* pixelData.bytes;
@@ -45,7 +45,10 @@ function nativeElement(object: DicomObject, json: DicomJson): NewPixelData | und
   const vr = pixelData.tag === '7FE00010' ? (isWide ? 'OW' : 'OB') : pixelData.vr;
   return {
     dataSet,
-    bytes: padded(elementHead(pixelData.tag, vr, pixelData.length + (pixelData.length % 2)), nativePixelData(object, json)),
+    bytes: padded(
+      elementHead(pixelData.tag, vr, pixelData.length + (pixelData.length % 2), explicitLittleEndian),
+      nativePixelData(object, json),
+    ),
   };
 }
 
@@ -61,7 +64,7 @@ async function decodedPixelData(object: DicomObject, json: DicomJson): Promise<N
     for (let frame = 2; frame <= index.frames; frame++)
       yield asCells(await decodeFrame(await bytesOf(index.read(frame)), image), image);
   }
-  const head = elementHead('7FE00010', image.bitsAllocated > 8 ? 'OW' : 'OB', length + (length % 2));
+  const head = elementHead('7FE00010', image.bitsAllocated > 8 ? 'OW' : 'OB', length + (length % 2), explicitLittleEndian);
   return { dataSet: describing(first, image, object.dataSet), bytes: padded(head, cells()) };
 }
 
@@ -85,16 +88,16 @@ const viewOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
 /** The data set with what decoding changed: colour space, planes, bits, no offset tables; a lossy past stays stated (PS3.3 C.7.6.1.1.5). */
-function describing(frame: DecodedFrame, image: ImagePixel, { elements, littleEndian }: DataSet): DataSet {
+function describing(frame: DecodedFrame, image: ImagePixel, { elements, ...encoding }: DataSet): DataSet {
   const changed = new Map(elements);
   for (const offsets of ['7FE00001', '7FE00002']) changed.delete(offsets);
   const set = (tag: string, vr: string, value: Buffer) =>
-    changed.set(tag, { tag, vr, offset: 0, length: value.length, value } satisfies Element);
+    changed.set(tag, { tag, vr, start: 0, end: 0, offset: 0, length: value.length, value } satisfies Element);
   set('00280004', 'CS', Buffer.from(frame.photometricInterpretation, 'latin1'));
   if (image.samplesPerPixel > 1) set('00280006', 'US', Buffer.alloc(2));
   set('00280102', 'US', Buffer.from([image.bitsStored - 1, 0]));
   if (lossyTransferSyntaxes.has(image.transferSyntaxUid) && !elements.has('00282110')) set('00282110', 'CS', Buffer.from('01'));
-  return { elements: changed, littleEndian };
+  return { ...encoding, elements: changed };
 }
 
 async function* padded(head: Buffer, value: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,9 +1,11 @@
-import { type ByteSource, chunks } from './byte-source.js';
-import type { DataSet, Element } from './data-set.js';
-import { inLittleEndian, wordSizeOf } from './values.js';
-import { hasLongForm } from './vr.js';
+import { type ByteSource, chunks } from '../byte-source.js';
+import type { DataSet, Element } from '../data-set.js';
+import { inLittleEndian, wordSizeOf } from '../values.js';
+import { hasLongForm } from '../vr.js';
+import { elementHead, undefinedLength } from './encode.js';
 
-const undefinedLength = 0xffffffff;
+/** Of what is written here. */
+export const explicitLittleEndian = { explicit: true, littleEndian: true };
 const item = Buffer.from('feff00e0ffffffff', 'hex');
 const itemEnd = Buffer.from('feff0de000000000', 'hex');
 const sequenceEnd = Buffer.from('feffdde000000000', 'hex');
@@ -35,7 +37,7 @@ const inOrder = ({ elements }: DataSet): Element[] =>
 /** Large values are copied, not held; their representations have words of at most 8 bytes, which no chunk cuts in two. */
 async function* leftInBody(element: Element, context: Context, body: ByteSource): AsyncGenerator<Uint8Array> {
   const vr = vrOf(element, context);
-  yield elementHead(element.tag, vr, element.length + (element.length % 2));
+  yield elementHead(element.tag, vr, element.length + (element.length % 2), explicitLittleEndian);
   const size = context.littleEndian ? 1 : wordSizeOf(vr);
   for await (const chunk of chunks(body, element.offset, element.offset + element.length))
     yield inLittleEndian(Buffer.from(chunk), size);
@@ -47,13 +49,17 @@ function* encoded(element: Element, context: Context): Generator<Uint8Array> {
   const vr = vrOf(element, context);
   const value = inLittleEndian(element.value!, context.littleEndian ? 1 : wordSizeOf(vr));
   const padding = value.length % 2 === 0 ? '' : isText.has(vr) ? ' ' : '\0';
-  yield Buffer.concat([elementHead(element.tag, vr, value.length + padding.length), value, Buffer.from(padding, 'latin1')]);
+  yield Buffer.concat([
+    elementHead(element.tag, vr, value.length + padding.length, explicitLittleEndian),
+    value,
+    Buffer.from(padding, 'latin1'),
+  ]);
 }
 
 function* sequence({ tag, items = [] }: Element, outer: Context): Generator<Uint8Array> {
   const kept = items.filter((dataSet) => ![...dataSet.elements.values()].some(isEncapsulated));
   if (kept.length === 0 && items.length > 0) return;
-  yield elementHead(tag, 'SQ', undefinedLength);
+  yield elementHead(tag, 'SQ', undefinedLength, explicitLittleEndian);
   for (const dataSet of kept) {
     const context = {
       littleEndian: dataSet.littleEndian,
@@ -74,15 +80,4 @@ const isText = new Set(['AE', 'AS', 'CS', 'DA', 'DS', 'DT', 'IS', 'LO', 'LT', 'P
 function vrOf({ vr, length }: Element, { signed }: Context): string {
   const known = vr === 'xs' ? (signed ? 'SS' : 'US') : vr;
   return !hasLongForm(known) && length > 0xfffe ? 'UN' : known;
-}
-
-/** Tag, representation and length (PS3.5 7.1.2). */
-export function elementHead(tag: string, vr: string, length: number): Buffer {
-  const head = Buffer.alloc(hasLongForm(vr) ? 12 : 8);
-  head.writeUInt16LE(Number.parseInt(tag.slice(0, 4), 16), 0);
-  head.writeUInt16LE(Number.parseInt(tag.slice(4), 16), 2);
-  head.write(vr, 4, 'latin1');
-  if (hasLongForm(vr)) head.writeUInt32LE(length, 8);
-  else head.writeUInt16LE(length, 6);
-  return head;
 }
