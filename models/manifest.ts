@@ -23,18 +23,34 @@ export const manifestSchema = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]{2,63}$/),
   version: z.string().regex(/^\d+\.\d+\.\d+$/),
   title: z.string().min(1),
-  /** SPDX identifier. */
-  licence: z.string().min(1),
+  licence: z.strictObject({
+    /** `research-only`: trained on data that may not be used otherwise, so neither may the model. */
+    use: z.enum(['unrestricted', 'research-only']),
+    /** Of the graph: SPDX identifier, or LicenseRef- and a name that the card explains. */
+    graph: z.string().min(1),
+    /** What it was trained on; empty where nothing was. */
+    data: z.array(z.strictObject({ name: z.string().min(1), licence: z.string().min(1) })),
+  }),
   task: z.enum(['detection', 'classification', 'severity']),
   accepts: z.strictObject({
-    modality: z.array(z.string().regex(/^[A-Z]{2,16}$/)).min(1),
+    /** Empty where the model reads no images. */
+    modality: z.array(z.string().regex(/^[A-Z]{2,16}$/)),
     bodySite: z.array(coding).min(1),
     /** Body Part Examined (0018,0015) values that fit; a series without one fits too, the model then looks for itself. */
-    bodyPartExamined: z.array(z.string().regex(/^[A-Z ]{1,16}$/)).min(1),
-    transferSyntaxes: z.array(z.string().regex(/^[0-9.]+$/)).min(1),
-    leastSlices: z.int().min(2),
-    mostSliceSpacingMm: z.number().positive(),
-    mostVoxels: z.int().positive(),
+    bodyPartExamined: z.array(z.string().regex(/^[A-Z ]{1,16}$/)),
+    transferSyntaxes: z.array(z.string().regex(/^[0-9.]+$/)),
+    /** Of a model that reads a CT volume. */
+    volume: z
+      .strictObject({
+        leastSlices: z.int().min(2),
+        mostSliceSpacingMm: z.number().positive(),
+        mostVoxels: z.int().positive(),
+      })
+      .optional(),
+    /** Of a model that reads laboratory values: their codes in the order of the graph's input, and how many may be missing. */
+    observations: z
+      .strictObject({ codes: z.array(coding).min(1), unit: z.string().min(1), mostMissing: z.int().min(0) })
+      .optional(),
   }),
   graph: z.strictObject({
     file: z.literal('model.onnx'),

@@ -10,6 +10,8 @@ import { failure, type Outcome, success } from './outcome.js';
 export interface ModelPackage {
   manifest: Manifest;
   folder: string;
+  /** Whether the folder holds the code that makes a study ready for the graph; without it the graph can be checked, not used. */
+  runnable: boolean;
 }
 
 /** Where the models of the project lie: one folder each. */
@@ -39,7 +41,7 @@ export async function loadModelPackage(name: string, root = modelsFolder): Promi
   if (!manifest.ok) return manifest;
   if (manifest.value.name !== name) return failure('invalid-model', 'The manifest names another model than its folder.');
   const graph = await readGraph(folder, manifest.value);
-  return graph.ok ? success({ manifest: manifest.value, folder }) : graph;
+  return graph.ok ? success({ manifest: manifest.value, folder, runnable: existsSync(join(folder, 'pipeline.js')) }) : graph;
 }
 
 async function readManifest(folder: string): Promise<Outcome<Manifest>> {

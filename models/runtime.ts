@@ -37,6 +37,7 @@ export interface ScoreRequest extends ProcessLimits {
 export async function scoreStudy(request: ScoreRequest): Promise<Outcome<Scored>> {
   const model = await loadModelPackage(request.model, request.modelsRoot ?? modelsFolder);
   if (!model.ok) return model;
+  if (!model.value.runnable) return failure('invalid-model', 'The model has no code that makes a study ready for its graph.');
   const files = request.files ?? (await filesIn(request.folder));
   if (files.length === 0) return failure('malformed-input', 'The study has no files.');
   const task: ScoreTask = {
@@ -64,7 +65,11 @@ export async function checkModelPackage(
   const { manifest, folder } = model.value;
   const card = await readFile(join(folder, 'model-card.md'), 'utf8').catch(() => '');
   const checks: ModelCheck[] = [
-    { check: 'manifest', ok: true, detail: `${manifest.name} ${manifest.version}, ${manifest.licence}` },
+    {
+      check: 'manifest',
+      ok: true,
+      detail: `${manifest.name} ${manifest.version}, ${manifest.licence.graph}, ${manifest.licence.use}`,
+    },
     { check: 'hash', ok: true, detail: manifest.graph.sha256 },
     {
       check: 'card',

@@ -13,14 +13,15 @@ export async function listModelsTable({ folder = modelsFolder }: ModelOptions): 
   if (names.length === 0) return console.log('no model');
   const rows = await Promise.all(names.map((name) => describeModel(name, folder)));
   console.log(table(rows));
-  if (rows.some(({ state }) => state !== 'ok')) process.exitCode = 1;
+  if (rows.some(({ state }) => state?.startsWith('BROKEN'))) process.exitCode = 1;
 }
 
 async function describeModel(name: string, folder: string): Promise<Record<string, string>> {
   const loaded = await loadModelPackage(name, folder);
   if (!loaded.ok) return { name, version: '', modality: '', licence: '', sha256: '', state: `BROKEN: ${loaded.message}` };
   const { version, accepts, licence, graph } = loaded.value.manifest;
-  return { name, version, modality: accepts.modality.join(','), licence, sha256: graph.sha256.slice(0, 16), state: 'ok' };
+  const [modality, sha256] = [accepts.modality.join(','), graph.sha256.slice(0, 16)];
+  return { name, version, modality, licence: licence.graph, sha256, state: loaded.value.runnable ? 'ok' : 'graph only' };
 }
 
 /** `hub model check [name]`: manifest, hash, graph and self-test, in the process that would score. Exit status 1 when one fails. */

@@ -5,10 +5,10 @@ import type { ResourceRow } from '../store/resources.js';
 /** The models that this hub carries, by name. */
 export type Models = ReadonlyMap<string, Manifest>;
 
-/** Reads the model folders; one that is not what its manifest says is left out. */
+/** Reads the model folders; one that is not what its manifest says, or that no study can be made ready for, is left out. */
 export async function loadModels(root?: string): Promise<Models> {
   const packages = await listModels(root);
-  return new Map(packages.map(({ manifest }) => [manifest.name, manifest]));
+  return new Map(packages.filter(({ runnable }) => runnable).map(({ manifest }) => [manifest.name, manifest]));
 }
 
 /** Whether a model is made for a study, as far as the index can tell: a body site that is not stated does not speak against it. */

@@ -27,7 +27,9 @@ export async function preprocess(
   progress: (share: number) => void,
 ): Promise<Outcome<LungGrid>> {
   const { accepts, parameters } = manifest;
-  const read = await readCtVolume(paths, accepts, progress);
+  if (!accepts.volume) return failure('invalid-model', 'The manifest does not say which volumes the model accepts.');
+  const limits = { ...accepts.volume, transferSyntaxes: accepts.transferSyntaxes };
+  const read = await readCtVolume(paths, limits, progress);
   if (!read.ok) return read;
   const { hounsfield: _, ...volume } = read.value;
   const [voxel, closing, leastAir] = [parameters['voxelMm']!, parameters['closingMm']!, parameters['leastAirMl']!];
