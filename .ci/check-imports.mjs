@@ -18,8 +18,17 @@ const hub = [
   kernel,
   ['hub/store'],
 ];
-/** What neighbours may import from each other: identity and retrieval serve the other domains; a caller is audited, a write has an audit. */
-const neighbourly = { 'hub/identity': domains, 'hub/imaging': domains, 'hub/access': kernel, 'hub/audit': kernel };
+/**
+ * What neighbours may import from each other: identity and retrieval serve the other domains; a caller is audited, a write has an audit; QIDO-RS
+ * searches by the conditions of FHIR search.
+ */
+const neighbourly = {
+  'hub/fhir': ['hub/dicomweb'],
+  'hub/identity': domains,
+  'hub/imaging': domains,
+  'hub/access': kernel,
+  'hub/audit': kernel,
+};
 /** Below its neighbours: the DICOM library, which models read images with. */
 const library = { 'connectors/dicom': ['models'] };
 /** Open to the whole hub. */

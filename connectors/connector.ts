@@ -25,6 +25,9 @@ export interface StudyDescription {
   started?: string;
   accessionNumber?: string;
   description?: string;
+  /** Study ID (0020,0010). */
+  studyId?: string;
+  /** Referring Physician's Name (0008,0090), all component groups. */
   referringPhysicianName?: string;
   series: SeriesDescription[];
   /** Number of Study Related Instances that the source claims (0020,1208), if it says so; used to find half-sent studies. */
@@ -42,7 +45,19 @@ export interface SeriesDescription {
   bodyPartExamined?: string;
   laterality?: 'R' | 'L';
   started?: string;
+  /** Performed Procedure Step Start Date and Time (0040,0244), (0040,0245) as DA and TM. */
+  performedStart?: { date: string; time?: string };
+  /** Request Attributes Sequence (0040,0275). */
+  requestAttributes?: RequestAttributes[];
   instances: InstanceDescription[];
+}
+
+/** An item of Request Attributes Sequence (PS3.3 table 10-9), as far as it is searched for. */
+export interface RequestAttributes {
+  /** (0040,0009) */
+  scheduledProcedureStepId?: string;
+  /** (0040,1001) */
+  requestedProcedureId?: string;
 }
 
 /** SOP Common and Image Pixel modules, as far as the index needs them. */

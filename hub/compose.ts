@@ -25,6 +25,7 @@ import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
 import type { Config } from './config.js';
 import { registerFrontPage } from './console/front-page.js';
+import { registerQidoRs } from './dicomweb/qido-rs.js';
 import { registerWadoRs } from './dicomweb/wado-rs.js';
 import { createCursorSigner } from './fhir/cursor.js';
 import type { FhirDeps } from './fhir/exchange.js';
@@ -111,6 +112,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerFrontPage(server, { db, config });
   registerHealth(server, { db, audit, access });
   registerFhir(server, fhir);
+  registerQidoRs(server, { db, access, audit, config });
   registerWadoRs(server, { db, access, audit, config, connectorFor: sources.connectorFor });
   registerExplain(server, { db, access, audit, config });
   registerExceptionalAccess(server, { db, access, audit, config, issueToken });

@@ -2,6 +2,7 @@ import type {
   InstanceDescription,
   PatientDescription,
   QuarantineReason,
+  RequestAttributes,
   SeriesDescription,
   StudyDescription,
 } from '../connector.js';
@@ -61,6 +62,7 @@ export function describeStudy(json: DicomJson, { defaultUtcOffset }: Pick<Proven
     started: fhirDateTime(text(json, '00080020'), text(json, '00080030'), text(json, '00080201'), defaultUtcOffset),
     accessionNumber: text(json, '00080050'),
     description: text(json, '00081030'),
+    studyId: text(json, '00200010'),
     referringPhysicianName: personName(json, '00080090'),
     series: [],
     claimedInstances: count(json, '00201208'),
@@ -115,6 +117,8 @@ function describeSeries(json: DicomJson, { defaultUtcOffset }: Provenance): Seri
     bodyPartExamined: text(json, '00180015')?.toUpperCase(),
     laterality: laterality === 'R' || laterality === 'L' ? laterality : undefined,
     started: fhirDateTime(text(json, '00080021'), text(json, '00080031'), text(json, '00080201'), defaultUtcOffset),
+    performedStart: performedStart(json),
+    requestAttributes: requestAttributes(json),
     instances: [],
   });
 }
@@ -130,6 +134,29 @@ function describeObject(json: DicomJson, { digest, locator, transferSyntaxUid }:
     digest,
     locator,
   });
+}
+
+function performedStart(json: DicomJson): SeriesDescription['performedStart'] {
+  const [date, time] = [text(json, '00400244'), text(json, '00400245')];
+  if (date === undefined || !fullDate(date)) return undefined;
+  return compact({ date, time: time !== undefined && /^\d\d(\d\d(\d\d(\.\d{1,6})?)?)?$/.test(time) ? time : undefined });
+}
+
+/** The first items: a series answers to one request, rarely to several. */
+const maxRequests = 10;
+
+function requestAttributes(json: DicomJson): RequestAttributes[] | undefined {
+  const items = json['00400275']?.Value;
+  const requests = (Array.isArray(items) ? items.slice(0, maxRequests) : [])
+    .filter((item) => item !== null && typeof item === 'object')
+    .map((item) =>
+      compact({
+        scheduledProcedureStepId: text(item as DicomJson, '00400009'),
+        requestedProcedureId: text(item as DicomJson, '00401001'),
+      }),
+    )
+    .filter((request) => Object.keys(request).length > 0);
+  return requests.length > 0 ? requests : undefined;
 }
 
 /** Title of a structured report: the meaning of its Concept Name Code (0040,A043). */

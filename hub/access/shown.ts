@@ -6,6 +6,8 @@ import type { Decision, RequestAccess, RowWithEvidence } from './decision.js';
 export interface Shown {
   row: RowWithEvidence;
   decision: Decision;
+  /** The row is a part of the record: what else is known of the study as a whole is not shown. */
+  isPart?: true;
 }
 
 /** The one place where it is decided what of a record leaves: all of it, the part that is opened, or nothing (undefined). */
@@ -13,7 +15,7 @@ export function shown(access: RequestAccess, row: RowWithEvidence): Shown | unde
   const decision = access.decide('read', row);
   if (decision.allowed || row.deleted) return decision.allowed ? { row, decision } : undefined;
   const part = access.part?.of(row);
-  return part && { row: partOfStudy(row, part.isShown), decision: part.decision };
+  return part && { row: partOfStudy(row, part.isShown), decision: part.decision, isPart: true };
 }
 
 /** Condition on `r`: `shown` shows something of it. */

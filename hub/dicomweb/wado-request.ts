@@ -35,7 +35,7 @@ export function wadoRequest(request: Request, representation: WadoRequest['repre
 }
 
 /** PS3.5 section 9.1; leading zeros are common in archives and taken as they are. */
-function uid(value: string, name: string): string {
+export function uid(value: string, name: string): string {
   if (value.length > 64 || !/^[0-2](\.\d+)+$/.test(value)) throw invalid('This is no unique identifier.', name);
   return value;
 }

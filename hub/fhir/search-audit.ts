@@ -9,6 +9,9 @@ import type { Withheld } from './withheld.js';
 /** Records whose existence was counted for the caller. */
 export type Counted = Pick<RowWithEvidence, 'patient_id' | 'custodian_id'>;
 
+/** A search as far as the audit keeps it. */
+export type Search = Pick<FhirRequest, 'path' | 'query' | 'caller' | 'context'>;
+
 /** What a search showed of whom. */
 export interface Shown {
   type: string;
@@ -19,7 +22,7 @@ export interface Shown {
 }
 
 /** One entry for each patient in the result (IHE BALP), included resources too; one without a patient when there is none. */
-export function searchEntries(request: FhirRequest, shown: Shown): AuditEntry[] {
+export function searchEntries(request: Search, shown: Shown): AuditEntry[] {
   const base = {
     ...agentOf(request.caller, request.context),
     type: 'rest',
@@ -67,7 +70,7 @@ export function searchEntries(request: FhirRequest, shown: Shown): AuditEntry[] 
 }
 
 /** A search as it was asked, so that it can't be read as another one: what separates parameters is escaped inside them. */
-export const queryText = (request: FhirRequest): string =>
+export const queryText = (request: Pick<Search, 'path' | 'query'>): string =>
   `${request.path[0]}?${request.query.map(([n, v]) => `${escaped(n)}=${escaped(v)}`).join('&')}`;
 
 const escaped = (text: string): string => text.replace(/[%&]/g, encodeURIComponent);
@@ -77,7 +80,7 @@ const LONGEST = 8000;
 export const MOST_PARAMETERS = 40;
 
 /** @throws Refusal 400 for a search that is too long to be on record as it is. */
-export function assertRecordable(request: FhirRequest): void {
+export function assertRecordable(request: Pick<Search, 'path' | 'query'>): void {
   if (request.query.length > MOST_PARAMETERS) throw invalid(`At most ${MOST_PARAMETERS} parameters are taken.`);
   if (queryText(request).length <= LONGEST) return;
   const [longest] = [...request.query].sort(([, a], [, b]) => b.length - a.length);

@@ -16,7 +16,13 @@ export function sortExpression(sort: Sort): Sql {
  * One page: those of `records` (alias `r`) that meet the conditions and the policy, in order, one more than asked to see whether there is a next page.
  * `place` is the order: rows of a statement around this one have none of their own.
  */
-export function pageStatement(search: SearchQuery, columns: Sql, records: Sql, where: Sql, after: Position | undefined): Sql {
+export function pageStatement(
+  search: Pick<SearchQuery, 'sort' | 'count'>,
+  columns: Sql,
+  records: Sql,
+  where: Sql,
+  after: Position | undefined,
+): Sql {
   const key = sortExpression(search.sort);
   const order = sql`${key} ${raw(search.sort.descending ? 'desc' : 'asc')}, r.id asc`;
   return sql`

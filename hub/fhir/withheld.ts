@@ -4,6 +4,7 @@ import { shown, visible } from '../access/shown.js';
 import type { Issue } from '../outcomes.js';
 import { columns } from '../store/resources.js';
 import { and, type Sql, sql } from '../store/sql.js';
+import type { Condition } from './search-conditions.js';
 import type { SearchQuery } from './search-query.js';
 import { searched, selectionSql } from './search-conditions.sql.js';
 
@@ -17,12 +18,18 @@ const NAMING: ReadonlySet<string> = new Set(['patient', 'patient-identifier', 'i
  * would change the answer, so that a release request can be sent. Only when the search names a patient: nobody trawls. They are the same
  * whatever else is searched for: a study that came and went with a condition would tell its content.
  */
-export function withheldStatement(access: RequestAccess, search: SearchQuery): Sql | undefined {
-  const naming = search.conditions.filter((c) => NAMING.has(c.kind));
+export function withheldStatement(access: RequestAccess, { type, conditions }: SearchQuery): Sql | undefined {
+  const naming = conditions.filter((c) => NAMING.has(c.kind));
   const namesPatient = naming.some((c) => c.kind !== 'id');
-  if (search.type !== 'ImagingStudy' || !namesPatient) return undefined;
-  const { records, left } = searched({ type: search.type, conditions: naming }, access);
-  const [know, read] = [access.filter('know', search.type), visible(access, search.type)];
+  return type === STUDY && namesPatient ? withheldAmong(access, naming) : undefined;
+}
+
+const STUDY = 'ImagingStudy';
+
+/** Studies that these conditions name, which the caller may know of and not read. */
+export function withheldAmong(access: RequestAccess, naming: readonly Condition[]): Sql {
+  const { records, left } = searched({ type: STUDY, conditions: naming }, access);
+  const [know, read] = [access.filter('know', STUDY), visible(access, STUDY)];
   return sql`
     select ${columns}, ${access.evidence}, '' as sort_value, row_number() over (order by r.id) as place from ${records}
     where ${and([selectionSql(left, access), know, sql`not ${read}`])}

@@ -42,6 +42,37 @@ export function humanNames(personName: string): HumanName[] {
   ];
 }
 
+/**
+ * The component groups of a DICOM Person Name that the names make (PS3.18 F.2.2): letters first; what is written in characters alone stands in the
+ * first group, as archives have it, so that nobody is shown without a name. Undefined where there is no name.
+ */
+export function personNameGroups(names: readonly HumanName[] | undefined): PersonNameGroups | undefined {
+  const written = (names ?? []).map((name) => ({ name, group: groupOf(name) })).filter(({ group }) => group !== '');
+  const phonetic = written.find(({ name }) => isPhonetic(name))?.group;
+  const plain = written.filter(({ name }) => !isPhonetic(name)).map(({ group }) => group);
+  const letters = plain.find((group) => !CHARACTERS.test(group));
+  const characters = plain.find((group) => CHARACTERS.test(group));
+  const first = letters ?? characters;
+  if (first === undefined) return undefined;
+  return {
+    Alphabetic: first,
+    ...(letters !== undefined && characters !== undefined ? { Ideographic: characters } : {}),
+    ...(phonetic === undefined ? {} : { Phonetic: phonetic }),
+  };
+}
+
+export interface PersonNameGroups {
+  Alphabetic: string;
+  Ideographic?: string;
+  Phonetic?: string;
+}
+
+/** Family name, given, middle, prefix, suffix (PS3.5 section 6.2.1.1); a name that is not divided is the first of them. */
+function groupOf({ text, family, given, prefix, suffix }: HumanName): string {
+  const first = family ?? (given === undefined ? (text ?? '') : '');
+  return [first, given?.[0] ?? '', given?.[1] ?? '', prefix?.[0] ?? '', suffix?.[0] ?? ''].join('^').replace(/\^+$/, '');
+}
+
 const PHONETIC = 'SYL';
 
 const isPhonetic = ({ extension }: HumanName): boolean =>

@@ -13,6 +13,11 @@ export interface SeriesFacts {
   body_part: string | null;
   laterality: 'R' | 'L' | null;
   started: string | null;
+  /** Start of the Performed Procedure Step, as DA and TM. */
+  performed_date: string | null;
+  performed_time: string | null;
+  /** Request Attributes as JSON text (`RequestAttributes[]`). */
+  request_attributes: string | null;
 }
 
 /** What one submission says about an instance: a row of `imaging_instance`. */
@@ -35,6 +40,10 @@ export interface StudyAttributes {
   started: string | null;
   accession_number: string | null;
   description: string | null;
+  /** Study ID (0020,0010). */
+  study_number: string | null;
+  /** Referring Physician's Name (0008,0090). */
+  referring_physician: string | null;
 }
 
 /** A study taken apart: whoever sent it, the same rows. Series and instances are in order of their UIDs. */
@@ -72,6 +81,8 @@ export function factsOfStudy(study: StudyDescription): StudyFacts {
       started: dateTime(study.started),
       accession_number: text(study.accessionNumber),
       description: text(study.description),
+      study_number: text(study.studyId),
+      referring_physician: text(study.referringPhysicianName),
     },
     series: distinctSeries(study.series.map(seriesFacts)),
     ...distinctInstances(instances),
@@ -87,6 +98,9 @@ function seriesFacts(series: SeriesDescription): SeriesFacts {
     body_part: text(series.bodyPartExamined),
     laterality: series.laterality ?? null,
     started: dateTime(series.started),
+    performed_date: series.performedStart?.date ?? null,
+    performed_time: series.performedStart?.time ?? null,
+    request_attributes: requests(series.requestAttributes),
   };
 }
 
@@ -118,6 +132,8 @@ export function factsOfResource(resource: FhirResource): StudyFacts {
       started: null,
       accession_number: null,
       description: null,
+      study_number: null,
+      referring_physician: null,
     },
     series: distinctSeries(listed.map(pushedSeriesFacts)),
     ...distinctInstances(instances),
@@ -133,6 +149,9 @@ function pushedSeriesFacts(series: FhirResource): SeriesFacts {
     body_part: bodyPartOfCode(series.bodySite?.code ?? '')?.term ?? null,
     laterality: LATERALITY[series.laterality?.code] ?? null,
     started: dateTime(series.started),
+    performed_date: null,
+    performed_time: null,
+    request_attributes: null,
   };
 }
 
@@ -152,6 +171,18 @@ const withoutUrn = (value: string): string => value.replace(/^urn:oid:/, '');
 /** Text that FHIR and PostgreSQL can hold; anything else counts as absent. */
 export const text = (value: string | undefined): string | null =>
   value && isCleanText(value) ? value.trim().slice(0, 1_000) || null : null;
+
+/** Items whose texts can be stored, in one order, so that equal ones compare equal. */
+function requests(given: SeriesDescription['requestAttributes']): string | null {
+  const items = (given ?? [])
+    .map(({ scheduledProcedureStepId, requestedProcedureId }) => ({
+      scheduledProcedureStepId: text(scheduledProcedureStepId) ?? undefined,
+      requestedProcedureId: text(requestedProcedureId) ?? undefined,
+    }))
+    .map((item) => JSON.stringify(item))
+    .filter((item) => item !== '{}');
+  return items.length > 0 ? `[${[...new Set(items)].sort().join(',')}]` : null;
+}
 
 /** FHIR unsignedInt; DICOM's Integer String may be negative, which has no place in FHIR. */
 const unsigned = (value: unknown): number | null =>

@@ -12,13 +12,21 @@ export interface Claim extends StudyAttributes {
   pushed: string[];
 }
 
-const CLAIM = raw('study_instance_uid, patient_id, study_id, claimed_instances, started, accession_number, description, pushed');
+const CLAIM_NAMES =
+  'study_instance_uid, patient_id, study_id, claimed_instances, started, accession_number, description, study_number, referring_physician, pushed';
+const CLAIM = raw(CLAIM_NAMES);
+const CLAIM_VALUES = raw(CLAIM_NAMES.replace(/\w+/g, 'c.$&'));
 
 const CLAIM_COLUMNS = raw(`(study_instance_uid text, patient_id text, study_id text, claimed_instances integer, started text,
-  accession_number text, description text, pushed text[])`);
+  accession_number text, description text, study_number text, referring_physician text, pushed text[])`);
+const SERIES_NAMES =
+  'study_instance_uid, series_instance_uid, modality, number, description, body_part, laterality, started, performed_date, performed_time, request_attributes';
+const SERIES = raw(SERIES_NAMES);
+const SERIES_VALUES = raw(SERIES_NAMES.replace(/\w+/g, 'n.$&'));
+
 const SERIES_COLUMNS =
   raw(`(study_instance_uid text, series_instance_uid text, modality text, number integer, description text, body_part text,
-  laterality text, started text)`);
+  laterality text, started text, performed_date text, performed_time text, request_attributes text)`);
 const INSTANCE_COLUMNS = raw(`(study_instance_uid text, series_instance_uid text, sop_instance_uid text, sop_class_uid text,
   transfer_syntax_uid text, number integer, title text, frames integer, digest text, locator text)`);
 
@@ -32,7 +40,7 @@ const CHUNK = 2_000;
 export async function claimStudies(tx: Queryable, custodianId: string, claims: readonly Claim[]): Promise<Claim[]> {
   return tx.query<Claim & Record<string, unknown>>(sql`
     insert into study_claim (custodian_id, ${CLAIM})
-    select ${custodianId}, c.study_instance_uid, c.patient_id, c.study_id, c.claimed_instances, c.started, c.accession_number, c.description, c.pushed
+    select ${custodianId}, ${CLAIM_VALUES}
     from json_to_recordset(${JSON.stringify(claims)}::json) as c ${CLAIM_COLUMNS}
     order by c.study_instance_uid
     on conflict do nothing
@@ -63,14 +71,14 @@ export async function storeNewStudies(
   const [stored] = await tx.query<NewStudies & Record<string, unknown>>(sql`
     with claimed as (
       insert into study_claim (custodian_id, ${CLAIM})
-      select ${custodianId}, c.study_instance_uid, c.patient_id, c.study_id, c.claimed_instances, c.started, c.accession_number, c.description, c.pushed
+      select ${custodianId}, ${CLAIM_VALUES}
       from json_to_recordset(${JSON.stringify(claims)}::json) as c ${CLAIM_COLUMNS}
       order by c.study_instance_uid
       on conflict do nothing
       returning study_instance_uid, study_id
     ), new_series as (
-      insert into imaging_series (custodian_id, study_instance_uid, series_instance_uid, modality, number, description, body_part, laterality, started)
-      select ${custodianId}, n.study_instance_uid, n.series_instance_uid, n.modality, n.number, n.description, n.body_part, n.laterality, n.started
+      insert into imaging_series (custodian_id, ${SERIES})
+      select ${custodianId}, ${SERIES_VALUES}
       from json_to_recordset(${JSON.stringify(series)}::json) as n ${SERIES_COLUMNS} join claimed using (study_instance_uid)
       order by n.study_instance_uid, n.series_instance_uid
     ), new_instances as (
@@ -109,7 +117,7 @@ export async function lockClaim(tx: Queryable, custodianId: string, studyInstanc
 export async function updateClaim(tx: Queryable, custodianId: string, claim: Claim): Promise<void> {
   await tx.query(sql`
     update study_claim set claimed_instances = ${claim.claimed_instances}, started = ${claim.started}, accession_number = ${claim.accession_number},
-      description = ${claim.description}, pushed = ${claim.pushed}
+      description = ${claim.description}, study_number = ${claim.study_number}, referring_physician = ${claim.referring_physician}, pushed = ${claim.pushed}
     where custodian_id = ${custodianId} and study_instance_uid = ${claim.study_instance_uid}`);
 }
 
@@ -117,14 +125,16 @@ export async function updateClaim(tx: Queryable, custodianId: string, claim: Cla
 export async function addSeries(tx: Queryable, custodianId: string, series: readonly OfStudy<SeriesFacts>[]): Promise<void> {
   for (let from = 0; from < series.length; from += CHUNK)
     await tx.query(sql`
-      insert into imaging_series as s (custodian_id, study_instance_uid, series_instance_uid, modality, number, description, body_part, laterality, started)
-      select ${custodianId}, n.study_instance_uid, n.series_instance_uid, n.modality, n.number, n.description, n.body_part, n.laterality, n.started
+      insert into imaging_series as s (custodian_id, ${SERIES})
+      select ${custodianId}, ${SERIES_VALUES}
       from json_to_recordset(${JSON.stringify(series.slice(from, from + CHUNK))}::json) as n ${SERIES_COLUMNS}
       order by n.study_instance_uid, n.series_instance_uid
       on conflict (custodian_id, study_instance_uid, series_instance_uid) do update set
         modality = least(s.modality, excluded.modality), number = least(s.number, excluded.number),
         description = least(s.description, excluded.description), body_part = least(s.body_part, excluded.body_part),
-        laterality = least(s.laterality, excluded.laterality), started = least(s.started, excluded.started)`);
+        laterality = least(s.laterality, excluded.laterality), started = least(s.started, excluded.started),
+        performed_date = least(s.performed_date, excluded.performed_date), performed_time = least(s.performed_time, excluded.performed_time),
+        request_attributes = least(s.request_attributes, excluded.request_attributes)`);
 }
 
 /** Adds instances whose SOP Instance UID the custodian's index has not; returns the UIDs that are new. */
@@ -206,7 +216,7 @@ export async function studyRows(
   studyInstanceUid: string,
 ): Promise<{ series: SeriesFacts[]; instances: InstanceFacts[] }> {
   const series = await tx.query<SeriesFacts & Record<string, unknown>>(sql`
-    select series_instance_uid, modality, number, description, body_part, laterality, started from imaging_series
+    select ${SERIES} from imaging_series
     where custodian_id = ${custodianId} and study_instance_uid = ${studyInstanceUid}`);
   const instances = await tx.query<InstanceFacts & Record<string, unknown>>(sql`
     select series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid, number, title, frames, digest, locator from imaging_instance

@@ -67,18 +67,23 @@ function isNothingNew(claim: Claim | undefined, facts: StudyFacts, { fresh, loca
   return isSameAttributes(mergeAttributes(claim, facts.attributes), claim);
 }
 
-const ATTRIBUTES = ['claimed_instances', 'started', 'accession_number', 'description'] as const;
+const ATTRIBUTES = [
+  'claimed_instances',
+  'started',
+  'accession_number',
+  'description',
+  'study_number',
+  'referring_physician',
+] as const;
 
 const isSameAttributes = (a: StudyAttributes, b: StudyAttributes): boolean => ATTRIBUTES.every((name) => a[name] === b[name]);
 
 /** Of counts the largest stands, since sources grow; of everything else the least. */
 function mergeAttributes(claim: Claim, given: StudyAttributes): Claim {
-  const { claimed_instances: before, ...rest } = claim;
+  const { started, accession_number, description, study_number, referring_physician } = claim;
   const { claimed_instances: now, ...others } = given;
-  const attributes = leastOf(
-    { started: rest.started, accession_number: rest.accession_number, description: rest.description },
-    others,
-  );
+  const attributes = leastOf({ started, accession_number, description, study_number, referring_physician }, others);
+  const before = claim.claimed_instances;
   return {
     ...claim,
     ...attributes,

@@ -10,6 +10,8 @@ import { Guardians1763856007001 } from './migrations/0007b-guardians.js';
 import { PartsOfStudies1763856007002 } from './migrations/0007c-parts-of-studies.js';
 import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-custodian.js';
 import { LabelsLifted1763856011000 } from './migrations/0011-labels-lifted.js';
+import { QueriedAttributes1763856022000 } from './migrations/0022-queried-attributes.js';
+import { JoinedNames1763856023000 } from './migrations/0023-joined-names.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
 const migrations = [
@@ -23,6 +25,8 @@ const migrations = [
   PartsOfStudies1763856007002,
   StudiesByCustodian1763856008000,
   LabelsLifted1763856011000,
+  QueriedAttributes1763856022000,
+  JoinedNames1763856023000,
 ];
 
 /** Their names, as the database remembers those that it had. */

@@ -1,5 +1,5 @@
-import { pinyin } from 'pinyin-pro';
 import { type DateRange, dateRange } from './fhir-date.js';
+import { wordsOf } from './name-words.js';
 import { type FhirResource, labelsOf, list, localReference, searchKeys } from './search-keys.js';
 import { type Token, tokensOf } from './tokens.js';
 
@@ -84,22 +84,4 @@ function partyReferences(resource: FhirResource): unknown[] {
   // A draft is not sent yet: those who will be asked don't see it.
   const asked = resource.status === 'draft' ? [] : [resource.owner, ...list(resource.performer)];
   return [resource.requester, ...asked];
-}
-
-const HAN = /\p{Script=Han}/u;
-
-/** Words of a name in lower case; Chinese names also as characters joined and as pinyin (whole and by syllable). */
-export function wordsOf(value: unknown): string[] {
-  const name = value as { text?: string; family?: string; given?: string[] } | string | undefined;
-  const parts = typeof name === 'string' ? [name] : [name?.text, name?.family, ...(name?.given ?? [])];
-  return [...new Set(parts.filter((p): p is string => typeof p === 'string').flatMap(wordsOfText))];
-}
-
-function wordsOfText(text: string): string[] {
-  const plain = text.normalize('NFKC').toLowerCase();
-  const words = plain.split(/[\s^=,;·]+/).filter(Boolean);
-  const han = words
-    .filter((w) => HAN.test(w))
-    .flatMap((w) => [pinyin(w, { toneType: 'none', type: 'string' }), pinyin(w, { toneType: 'none', type: 'array' }).join('')]);
-  return [plain, ...words, ...han].map((w) => w.slice(0, 200));
 }

@@ -17,10 +17,13 @@ type Query = Iterable<readonly [string, string]>;
 export function costOfRequest({ method, path, query }: { method: string; path: string; query: Query }): number {
   const [face = '', type = '', id] = path.split('/').filter(Boolean); // as the faces read it: `//` and a last `/` say nothing
   if (face === 'fhir') return costOfInteraction(method, [type, ...(id === undefined ? [] : [id])], query);
-  if (face === 'dicomweb') return COSTS.retrieve;
+  if (face === 'dicomweb') return isSearch(method, path) ? COSTS.search : COSTS.retrieve;
   const isExport = (face === 'reports' && type !== '') || (face === 'audit' && type === 'export');
   return isExport ? COSTS.export : method === 'GET' ? COSTS.search : COSTS.write;
 }
+
+/** QIDO-RS: its paths end in what is searched (PS3.18 table 10.6.1-1). */
+const isSearch = (method: string, path: string): boolean => method === 'GET' && /\/(studies|series|instances)\/*$/.test(path);
 
 /** Of one FHIR interaction, over HTTP or in a Bundle; `path` is below the base. */
 function costOfInteraction(method: string, [type = '', id]: readonly string[], query: Query): number {

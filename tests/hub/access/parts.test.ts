@@ -178,6 +178,48 @@ describe('an agreement that looks at each series by itself', () => {
     expect(await found('?_sort=-started&_count=50')).toEqual(both);
   });
 
+  it('is the same by QIDO-RS: its series, its counts, and by what it is found', async () => {
+    const qido = async (path: string) => {
+      const { status, text } = await reader.get(`/dicomweb/${path}`);
+      expect([200, 204]).toContain(status);
+      for (const secret of [uids.hidden, uids.silent, 'hidden-description', 'head']) expect(text).not.toContain(secret);
+      const found: Record<string, { Value?: unknown[] }>[] = status === 204 ? [] : JSON.parse(text);
+      return found.filter((one) => one['0020000D']?.Value?.[0] === studyUidOf(mixed));
+    };
+    const study = `StudyInstanceUID=${studyUidOf(mixed)}`;
+    for (const query of [
+      '',
+      study,
+      'ModalitiesInStudy=CT',
+      'ModalitiesInStudy=C*',
+      `StudyDate=20260506`,
+      `SeriesInstanceUID=${uids.shown}`,
+    ]) {
+      const level = query.startsWith('Series') ? 'series' : 'studies';
+      const [one, ...more] = await qido(`${level}?${query}&includefield=all`);
+      expect([one?.['00080061']?.Value, one?.['00201206']?.Value, one?.['00201208']?.Value, more]).toEqual([
+        ['CT'],
+        [1],
+        [1],
+        [],
+      ]);
+      expect(one?.['00081030']).toEqual({ vr: 'LO' });
+    }
+    for (const query of [
+      'ModalitiesInStudy=MR',
+      'ModalitiesInStudy=M*',
+      'StudyDescription=head*',
+      'StudyID=?*',
+      'ReferringPhysicianName=?*',
+    ])
+      expect(await qido(`studies?${query}`)).toEqual([]);
+    for (const key of [`SeriesInstanceUID=${uids.hidden}`, 'Modality=MR', 'SeriesDescription=hidden*'])
+      expect(await qido(`series?${key}`)).toEqual([]);
+    expect(await qido(`studies/${studyUidOf(mixed)}/series`)).toMatchObject([{ '0020000E': { Value: [uids.shown] } }]);
+    expect(await qido(`studies/${studyUidOf(mixed)}/instances`)).toHaveLength(1);
+    expect(await qido(`studies/${studyUidOf(mixed)}/series/${uids.hidden}/instances`)).toEqual([]);
+  });
+
   it('is not called withheld where the patient is registered with the reader', async () => {
     const more = { ...agreement('parts-d', bySeries), participatingOrganization: { reference: 'Organization/d' } };
     expect((await admin.put(more as FhirResource)).status).toBe(201);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { humanNames, nameForms, namesCompatible } from '../../../hub/identity/person-name.js';
-import { wordsOf } from '../../../hub/store/extract-keys.js';
+import { wordsOf } from '../../../hub/store/name-words.js';
 
 const dicom = (name: string) => nameForms(humanNames(name));
 

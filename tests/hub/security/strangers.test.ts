@@ -35,6 +35,12 @@ describe('to a stranger a record that he may not know of is one that does not ex
       [`/fhir/ImagingStudy?identifier=urn:oid:${uid}`, `/fhir/ImagingStudy?identifier=urn:oid:2.25.1`],
       [`/fhir/Patient?identifier=${assigner('a')}|A1`, `/fhir/Patient?identifier=${assigner('a')}|A9`],
       [`/fhir/Provenance?target=ImagingStudy/${studyOfA.id}`, `/fhir/Provenance?target=ImagingStudy/${NOBODY}`],
+      [`/dicomweb/studies?StudyInstanceUID=${uid}`, '/dicomweb/studies?StudyInstanceUID=2.25.1'],
+      [`/dicomweb/studies?PatientID=A1`, '/dicomweb/studies?PatientID=A9'],
+      [`/dicomweb/series?SeriesInstanceUID=${studyOfA.series[0].uid}`, '/dicomweb/series?SeriesInstanceUID=2.25.1'],
+      [`/dicomweb/instances?SOPInstanceUID=${studyOfA.series[0].instance[0].uid}`, '/dicomweb/instances?SOPInstanceUID=2.25.1'],
+      [`/dicomweb/studies/${uid}/series`, '/dicomweb/studies/2.25.1/series'],
+      [`/dicomweb/studies/${uid}/instances?limit=0`, '/dicomweb/studies/2.25.1/instances?limit=0'],
       [`/dicomweb/studies/${uid}`, '/dicomweb/studies/2.25.1'],
       [`/dicomweb/studies/${uid}/metadata`, '/dicomweb/studies/2.25.1/metadata'],
       [`/dicomweb/studies/${uid}?custodian=a`, '/dicomweb/studies/2.25.1?custodian=a'],
@@ -55,11 +61,18 @@ describe('to a stranger a record that he may not know of is one that does not ex
     for (const client of [stranger, strangersSystem, strangersAdministrator, patient]) {
       for (const [there, nowhere] of pairs()) {
         const [one, other] = [await client.get(there), await client.get(nowhere)];
-        expect({ there, status: one.status, text: plain(one.text, there), etag: one.headers.etag }).toEqual({
+        expect({
+          there,
+          status: one.status,
+          text: plain(one.text, there),
+          etag: one.headers.etag,
+          warning: one.headers.warning,
+        }).toEqual({
           there,
           status: other.status,
           text: plain(other.text, nowhere),
           etag: other.headers.etag,
+          warning: other.headers.warning,
         });
       }
     }
