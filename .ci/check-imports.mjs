@@ -12,7 +12,7 @@ const hub = [
   ['hub/demo'],
   ['hub/compose'],
   ['hub/server'],
-  ['hub/fhir', 'hub/dicomweb', 'hub/api', 'hub/console'],
+  ['hub/fhir', 'hub/dicomweb', 'hub/api', 'hub/console', 'hub/backup'],
   domains,
   ['hub/jobs'],
   kernel,

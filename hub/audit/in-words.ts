@@ -67,6 +67,8 @@ const DEEDS: Readonly<Record<string, readonly [did: string, toDo: string, zh: st
   'meta-delete': ['took a label from', 'take a label from', '取消敏感性标注：'],
   explain: ['asked who may see', 'ask who may see', '询问谁可以查看'],
   'audit-inclusion': ['checked the audit of', 'check the audit of', '核验审计记录：'],
+  backup: ['made a backup', 'make a backup', '备份数据'],
+  restore: ['was restored from a backup', 'be restored from a backup', '从备份恢复'],
   'break-glass': ['began an emergency session for', 'begin an emergency session for', '开启紧急访问：'],
 };
 

@@ -119,7 +119,7 @@ function keysIn(given: string): (string | JWK)[] {
 
 /** What was found, as text; exit status 1 when it is anything. */
 function report(found: Verification, options: TrustOptions): void {
-  const { header, head, faults, counts } = found;
+  const { header, head, counts } = found;
   if (header && head) {
     const pinned = options.key?.length ? 'pinned' : 'NOT PINNED: the file only shows that it agrees with itself';
     console.log(`leaves ${header.from} to ${header.to - 1} of ${head.tree_size}, head of ${head.timestamp}`);
@@ -128,11 +128,16 @@ function report(found: Verification, options: TrustOptions): void {
       `${found.leaves} leaves, ${found.heads} heads, ${found.archived} rows in archives, ${found.unsealed} rows not sealed yet`,
     );
   }
+  printFaults(found);
+  if (counts.size > 0) process.exitCode = 1;
+}
+
+/** Each fault, and the verdict. */
+export function printFaults({ faults, counts }: Verification): void {
   for (const { kind, text, leaf, event } of faults) {
     const where = [leaf === undefined ? '' : `leaf ${leaf}`, event ? `AuditEvent/${event}` : ''].filter(Boolean).join(', ');
     console.log(`FAULT  ${kind.padEnd(18)}  ${where ? `${where}: ` : ''}${text}`);
   }
   if (counts.size === 0) console.log('ok: every row is the one that was sealed');
   else console.log(`NOT OK: ${[...counts].map(([kind, count]) => `${count} ${kind}`).join(', ')}`);
-  if (counts.size > 0) process.exitCode = 1;
 }

@@ -15,13 +15,22 @@ export async function withDatabase<T>(work: (db: Database, config: Config) => Pr
   }
 }
 
-/** The database that the configuration names, or the embedded one. */
+/** Address of the database that the configuration names, or of the embedded one, which is started where it does not run. */
+export async function reachDatabase(
+  config: Config,
+  progress: (line: string) => void,
+): Promise<{ url: string; leave(): Promise<void> }> {
+  if (config.databaseUrl) return { url: config.databaseUrl, leave: async () => undefined };
+  const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log: progress });
+  return { url: embedded.url, leave: () => embedded.stop() };
+}
+
+/** The database, brought up to date. */
 export async function openStore(
   config: Config,
   progress: (line: string) => void,
 ): Promise<{ db: Database; url: string; close(): Promise<void> }> {
-  const embedded = config.databaseUrl ? undefined : await startEmbeddedPostgres({ dataDir: config.dataDir, log: progress });
-  const url = config.databaseUrl ?? embedded?.url ?? '';
+  const { url, leave } = await reachDatabase(config, progress);
   const db = await openDatabase(url, { protection: createProtection(config) });
   await reprotect(
     db,
@@ -33,7 +42,7 @@ export async function openStore(
     url,
     close: async () => {
       await db.close();
-      await embedded?.stop();
+      await leave();
     },
   };
 }

@@ -33,11 +33,14 @@ export interface KeyRing {
   addKept(id: string, purpose: KeyPurpose, key: Buffer): void;
 }
 
+/** What a secret is called where it must not be shown. */
+export const keyId = (secret: string): string => derivedKey(secret, 'key-id').toString('hex').slice(0, 8);
+
 /**
  * @param secrets the current one, then others that values may lie under: a previous one, or the next one before every process writes with it.
  */
 export function createKeyRing(secrets: readonly [string, ...string[]]): KeyRing {
-  const roots = new Map(secrets.map((secret) => [derivedKey(secret, 'key-id').toString('hex').slice(0, 8), secret]));
+  const roots = new Map(secrets.map((secret) => [keyId(secret), secret]));
   const ids = [...roots.keys()];
   const current = ids[0] as string;
   const keys = new Map<string, Buffer>();

@@ -38,7 +38,9 @@ export const sealState = raw(`
   from audit_seal`);
 
 const columns = raw('row_to_json(a) as json, a.id, (extract(epoch from a.recorded) * 1000000)::bigint as micros, a.xact');
-const isUnsealed = raw('not exists (select from audit_leaf l where l.recorded = a.recorded and l.event_id = a.id)');
+/** Over alias `a`: in no tree. */
+export const UNSEALED = 'not exists (select from audit_leaf l where l.recorded = a.recorded and l.event_id = a.id)';
+const isUnsealed = raw(UNSEALED);
 
 /** Rows from before the tree or from another cluster, by their place. */
 export const unsweptRows = ({ base, sweptRecorded, sweptId }: SealState, limit: number): Sql => sql`

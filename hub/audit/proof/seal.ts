@@ -3,6 +3,7 @@ import type { SigningKey } from '../../access/authentication/signing-key.js';
 import type { Database, Queryable } from '../../store/database.js';
 import { raw, sql } from '../../store/sql.js';
 import { leafOfRow } from './leaf.js';
+import { countOn } from './restored.js';
 import * as statement from './seal.sql.js';
 import { type StoredNode, storedFrontier } from './stored-tree.js';
 import { NOW, sign, type TreeHead } from './tree-head.js';
@@ -68,10 +69,7 @@ async function currentState(tx: Queryable): Promise<statement.SealState> {
   if (!state) throw new Error('audit_seal is empty');
   if (!state.isOtherCluster) return state;
   await tx.query(raw("set local lock_timeout = '5s'"));
-  await tx.query(statement.lockAudit);
-  const [{ newest }] = (await tx.query<{ newest: number }>(statement.newestXact)) as [{ newest: number }];
-  await tx.query(statement.countFrom(newest));
-  await tx.query(statement.setBase(newest));
+  await countOn(tx);
   const [moved] = (await tx.query<statement.SealState>(statement.sealState)) as [statement.SealState];
   return moved;
 }
