@@ -304,15 +304,20 @@ describe('a restore', () => {
 
   it('that is killed in the middle leaves the database empty, and can be run again', async () => {
     const url = await another();
-    const killed = started(['restore', quiet()], { DATABASE_URL: url });
-    await killed.said('resource_other: ');
-    await killed.kill();
-    await until(
-      'its session ended',
-      async () =>
-        (await ask(url, "select from pg_stat_activity where datname = current_database() and application_name = 'hub-admin'"))
-          .length === 0,
+    // it stands still when the rows are in
+    await ask(
+      url,
+      "create function stand_still() returns event_trigger language plpgsql as 'begin if exists (select from resource_other) then perform pg_sleep(60); end if; end'",
+      "create event trigger stand_still on ddl_command_end when tag in ('ALTER TABLE') execute function stand_still()",
     );
+    const sessions = "from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    const standing = async () => (await ask(url, `select ${sessions}`)).length;
+    const killed = started(['restore', quiet()], { DATABASE_URL: url });
+    await until('the rows are in', async () => (await standing()) === 1);
+    await killed.kill();
+    await ask(url, `select pg_terminate_backend(pid) ${sessions}`);
+    await until('its session ended', async () => (await standing()) === 0);
+    await ask(url, 'drop event trigger stand_still', 'drop function stand_still');
     expect(await isEmpty(url)).toBe(true);
     expect((await restore(quiet(), url)).status).toBe(0);
   });
