@@ -54,6 +54,15 @@ export function createAddressPolicy(allowedNetworks: readonly string[]): (addres
   };
 }
 
+/** Which addresses lie in one of these networks (CIDR). @throws TypeError naming the entry that is no network. */
+export function networksContain(networks: readonly string[]): (address: string) => boolean {
+  const list = blockList(networks);
+  return (address) => {
+    const plain = unmapped(address);
+    return isIP(plain) !== 0 && list.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4');
+  };
+}
+
 /** True for an address or a network in CIDR notation. */
 export function isNetwork(network: string): boolean {
   const [address = '', prefix, ...more] = network.split('/');

@@ -3,6 +3,7 @@
  * and health. A connector translates a wire format into these shapes; it never imports the hub.
  */
 import type { Readable } from 'node:stream';
+import type { Statement } from './statement.js';
 
 /** Patient module as the source states it (PS3.3 C.7.1.1), text decoded to Unicode. */
 export interface PatientDescription {
@@ -85,7 +86,12 @@ export type QuarantineReason =
   | 'source-error'
   | 'count-mismatch'
   | 'sop-instance-conflict'
-  | 'patient-conflict';
+  | 'patient-conflict'
+  | 'not-hl7'
+  | 'character-set'
+  | 'unsupported'
+  | 'invalid-record'
+  | 'unknown-reference';
 
 /** An item that could not be read: it is kept in the visible quarantine and can be retried by its locator. */
 export interface UnreadableItem {
@@ -98,6 +104,8 @@ export interface UnreadableItem {
   studyInstanceUid?: string;
   seriesInstanceUid?: string;
   sopInstanceUid?: string;
+  /** The item as it came, for a source that can't be asked again: kept encrypted, and given to `retry`. */
+  message?: Uint8Array;
 }
 
 /**
@@ -106,6 +114,7 @@ export interface UnreadableItem {
  */
 export type Change =
   | { kind: 'study'; study: StudyDescription; cursor?: string }
+  | { kind: 'statement'; statement: Statement; cursor?: string }
   | { kind: 'unreadable'; item: UnreadableItem; cursor?: string }
   | { kind: 'checkpoint'; cursor: string };
 
@@ -177,8 +186,8 @@ export interface Connector {
    * allowed where it says yes. @throws SourceError when the source cannot be asked.
    */
   hasNews?(cursor: string, signal: AbortSignal): Promise<boolean>;
-  /** Reads one quarantined item again. */
-  retry(item: { locator: string }, signal: AbortSignal): Promise<Change>;
+  /** Reads one quarantined item again; `message` is what was kept of it. */
+  retry(item: { locator: string; message?: Uint8Array }, signal: AbortSignal): Promise<Change>;
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;
   /**
    * Has the archive keep objects: STOW-RS, C-STORE, a file. Yields an outcome for each, in the order given; one that is refused stops no other.

@@ -3,6 +3,9 @@ import type { Connector } from './connector.js';
 import { fhirOffset } from './dicom/date-time.js';
 import { createDicomwebConnector } from './dicomweb/dicomweb-connector.js';
 import { createFolderConnector } from './folder/folder-connector.js';
+import { isNetwork } from './address-policy.js';
+import { CHARACTER_SETS } from './hl7v2/character-set.js';
+import { createHl7v2Connector } from './hl7v2/hl7v2-connector.js';
 import type { Outbound } from './outbound.js';
 
 /** What connectors need from the program that runs them. */
@@ -44,6 +47,28 @@ export const connectorSettings = {
     fullListingHours: z.number().positive().max(8_760).optional(),
     recentDays: z.int().min(0).max(3_650).optional(),
   }),
+  hl7v2: z.strictObject({
+    port: z.int().min(1).max(65_535),
+    host: z.string().min(1).max(255).optional(),
+    peers: z.array(z.string().refine(isNetwork, 'must be an address or a network in CIDR notation')).min(1).max(100),
+    tls: z
+      .strictObject({
+        cert: z.string().min(1).max(4_096),
+        key: z.string().min(1).max(4_096),
+        clientCa: z.string().min(1).max(4_096).optional(),
+      })
+      .optional(),
+    characterSet: z.enum(CHARACTER_SETS).optional(),
+    ownAuthorities: z.array(z.string().min(1).max(200)).max(50).optional(),
+    authorities: z.record(z.string().min(1).max(200), z.url().max(500)).optional(),
+    processingId: z.string().min(1).max(8).optional(),
+    defaultUtcOffset: utcOffset.optional(),
+    maxMessageBytes: z.int().min(1_024).max(67_108_864).optional(),
+    maxSegments: z.int().min(10).max(100_000).optional(),
+    maxConnections: z.int().min(1).max(1_000).optional(),
+    messageTimeoutMs: z.int().min(100).max(600_000).optional(),
+    idleTimeoutMs: z.int().min(1_000).max(86_400_000).optional(),
+  }),
 } as const;
 
 export type ConnectorKind = keyof typeof connectorSettings;
@@ -57,6 +82,7 @@ export const connectorKinds = Object.keys(connectorSettings) as ConnectorKind[];
  */
 export function createConnector(kind: ConnectorKind, settings: unknown, { outbound }: ConnectorDeps): Connector {
   if (kind === 'folder') return createFolderConnector(connectorSettings.folder.parse(settings));
+  if (kind === 'hl7v2') return createHl7v2Connector(connectorSettings.hl7v2.parse(settings));
   return createDicomwebConnector({ ...connectorSettings.dicomweb.parse(settings), outbound });
 }
 

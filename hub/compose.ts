@@ -33,6 +33,7 @@ import { registerFhir } from './fhir/register.js';
 import { patientWriter } from './identity/patient-writer.js';
 import { retrieveSeries } from './imaging/retrieve.js';
 import { imagingStudyWriter } from './ingest/imaging-study-writer.js';
+import type { RecordDeps } from './ingest/statements/taking.js';
 import { type Sources, startSources } from './ingest/watch-sources.js';
 import { clinicalWriter } from './referral/clinical-writer.js';
 import { consultation } from './referral/consultation.js';
@@ -86,7 +87,17 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const policyWatch = watchPolicy(databaseUrl, prepare);
   const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
   const models = await loadModels();
-  const sources = startSources({ db, audit, config, outbound, log, scheduleAutomatic: createAutomaticScoring(models, audit) });
+  const writers = writersOf(config, audit, models);
+  const records: RecordDeps = { access, writers, reevaluateGrants: createGrantReevaluation(audit) };
+  const sources = startSources({
+    db,
+    audit,
+    config,
+    outbound,
+    log,
+    records,
+    scheduleAutomatic: createAutomaticScoring(models, audit),
+  });
   const workers = startScoringWorkers({
     db,
     audit,
@@ -103,7 +114,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     audit,
     config,
     cursors,
-    writers: writersOf(config, audit, models),
+    writers,
   };
 
   const server = createHttpServer(config, log);
@@ -120,7 +131,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerPolicy(server, { db, access, audit, config });
   registerNotices(server, { db, access, audit, config });
   registerSourceChanged(server, { audit, config, sources });
-  registerQuarantine(server, { db, access, audit, config, sources });
+  registerQuarantine(server, { db, access, audit, config, sources, records });
   registerIdentityLinks(server, { db, access, audit, config });
   registerAuditProof(server, { db, access, audit, config, sealer });
   registerReports(server, { db, access, audit, config });

@@ -9,6 +9,7 @@ import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { listQuarantine, type QuarantineRow, setQuarantineState } from '../ingest/quarantine.js';
 import { retryQuarantined } from '../ingest/retry-quarantined.js';
+import type { RecordDeps } from '../ingest/statements/taking.js';
 import type { Sources } from '../ingest/watch-sources.js';
 import type { IngestDeps } from '../ingest/submit-study.js';
 import { forbidden, notFound, Refusal } from '../outcomes.js';
@@ -25,6 +26,7 @@ export interface QuarantineDeps extends IngestDeps {
   audit: Audit;
   config: Pick<Config, 'trustedProxy' | 'maxPage'>;
   sources: Pick<Sources, 'connectorFor'>;
+  records?: RecordDeps;
 }
 
 /** `/quarantine`: what could not be taken from a hospital's archives, for its own administrator. Another hospital's items do not exist. */

@@ -1,4 +1,5 @@
 import { sealSecretsAgain } from '../ingest/credentials.js';
+import { sealMessagesAgain } from '../ingest/quarantined-message.js';
 import { type Config, secretsOf } from '../config.js';
 import type { Database, Queryable } from '../store/database.js';
 import { giveUpOtherKeys } from '../store/keys-in-use.js';
@@ -27,6 +28,7 @@ export async function rekeyAll(db: Database, config: Config, say: (line: string)
   await db.transaction(async (tx) => {
     await sealSecretsAgain(tx, secrets);
     await sealKeysAgain(tx, secrets);
+    await sealMessagesAgain(tx, db.protection);
     await giveUpOtherKeys(tx, db.protection.keys);
   });
 }

@@ -5,7 +5,8 @@ import { agentOf, decidedBy } from '../access/write-request.js';
 import { gone, invalid, methodNotAllowed, notFound, unprocessable } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { columns, type ResourceRow, toResource, updateResource } from '../store/resources.js';
-import { type FhirResource, labelsOf } from '../store/search-keys.js';
+import { rewrite } from '../store/rewrite.js';
+import type { FhirResource } from '../store/search-keys.js';
 import { type Coding, isAmong, joinedLabels } from '../store/sensitivity-labels.js';
 import { sql } from '../store/sql.js';
 import { passLabelsOn } from '../store/study-labels.sql.js';
@@ -75,22 +76,8 @@ async function relabelled(
   const before = resource.meta?.security ?? [];
   const security = change(before);
   if (security.length === before.length && security.every((label) => isAmong(label, before))) return current;
-  const own = labelsOf(resource);
-  const row = await updateResource(
-    tx,
-    {
-      resource: { ...resource, meta: { ...resource.meta, security: security.length > 0 ? security : undefined } },
-      custodianId: current.custodian_id,
-      parties: current.parties,
-      scope: {
-        modality: current.modality,
-        bodySite: current.body_site,
-        ...(current.date_from ? { started: current.date_from } : {}),
-      },
-      labels: current.labels.filter((label) => !own.includes(label)),
-    },
-    current.version,
-  );
+  const labelled = { ...resource, meta: { ...resource.meta, security: security.length > 0 ? security : undefined } };
+  const row = await updateResource(tx, rewrite(current, labelled), current.version);
   if (row.type === 'ImagingStudy') await passLabelsOn(tx, row);
   return row;
 }

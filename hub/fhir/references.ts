@@ -85,7 +85,7 @@ interface Referring {
   kept?: ReadonlySet<string>;
 }
 
-type Target = { type: string; id: string };
+type Target = { type: string; id: string; survivor: string | null };
 type LocalReference = Found & { target: string };
 
 function localReferences(resources: readonly Referring[], given: ReadonlySet<string>): LocalReference[] {
@@ -99,14 +99,17 @@ function localReferences(resources: readonly Referring[], given: ReadonlySet<str
 
 function assertKnown(local: readonly LocalReference[], rows: readonly Target[]): void {
   const known = new Set(rows.map((r) => `${r.type}/${r.id}`));
-  const dangling = local.filter((f) => !known.has(f.target));
-  if (dangling.length === 0) return;
+  const merged = new Map(rows.flatMap((r) => (r.survivor ? [[`${r.type}/${r.id}`, r.survivor]] : [])));
+  const wrong = local.filter((f) => !known.has(f.target) || merged.has(f.target));
+  if (wrong.length === 0) return;
   throw unprocessable(
-    dangling.slice(0, 20).map((f) => ({
+    wrong.slice(0, 20).map(({ target, at }) => ({
       severity: 'error',
-      code: 'not-found',
-      diagnostics: 'The reference points to nothing that you may refer to.',
-      expression: [f.at],
+      code: merged.has(target) ? 'business-rule' : 'not-found',
+      diagnostics: merged.has(target)
+        ? `The Patient was given up: refer to Patient/${merged.get(target)}.`
+        : 'The reference points to nothing that you may refer to.',
+      expression: [at],
     })),
   );
 }
@@ -129,6 +132,9 @@ export async function keptReferences(
 const isForeign = (target: string): boolean =>
   target.startsWith('#') || /^https?:\/\//.test(target) || /^urn:(oid|iso):/.test(target);
 
+/** Whom a Patient that was given up was given up for. */
+const SURVIVOR = raw('(select m.survivor_id from patient_merge m where m.retired_id = r.id)');
+
 /** What of the targets the caller may know of, a part for each type. */
 function knownTargets(access: RequestAccess, local: readonly LocalReference[]): Sql {
   const idsOf = new Map<string, Set<string>>();
@@ -136,8 +142,8 @@ function knownTargets(access: RequestAccess, local: readonly LocalReference[]): 
     if (more.length === 0 && Object.hasOwn(typeRules, type)) idsOf.set(type, (idsOf.get(type) ?? new Set()).add(id));
   const ofTypes = [...idsOf].map(
     ([type, ids]) => sql`
-    select r.type, r.id from resource r
+    select r.type, r.id, ${type === 'Patient' ? SURVIVOR : raw('null')} as survivor from resource r
     where ${and([sql`r.type = ${typeLiteral(type)}`, oneOf(raw('r.id'), [...ids]), raw('not r.deleted'), access.filter('know', type)])}`,
   );
-  return join(ofTypes, ' union all ', 'select null::text as type, null::text as id where false');
+  return join(ofTypes, ' union all ', 'select null::text as type, null::text as id, null::text as survivor where false');
 }

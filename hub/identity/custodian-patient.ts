@@ -3,9 +3,17 @@ import { identifierTypes, systems } from '../../fhir-profiles/codes.js';
 import { refreshRegistrations } from '../access/policy/registrations.js';
 import type { Queryable } from '../store/database.js';
 import { storedForms } from '../store/patient-identifier.js';
-import { columns, createResources, newId, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import {
+  columns,
+  createResources,
+  findResource,
+  newId,
+  type ResourceRow,
+  toResource,
+  updateResource,
+} from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
-import { keyed, raw, sql } from '../store/sql.js';
+import { keyed, sql } from '../store/sql.js';
 import { contradiction, demographicsOfDescription, demographicsOfRow } from './demographics.js';
 import { assignerSystem, LONGEST_VALUE, PATIENT_OF_STUDY, type PatientIdentifier } from './identifiers.js';
 import { lockForMatching, matchPatients } from './match-patients.js';
@@ -31,18 +39,45 @@ export async function ensureCustodianPatient(
   of: StudyPatient,
 ): Promise<{ patientId: string } | { conflict: string }> {
   const identifier = await identifierOf(tx, of);
-  if (identifier.value.length > LONGEST_VALUE || /\p{Cc}/u.test(identifier.value))
-    return { conflict: 'The Patient ID is no usable number.' };
+  if (!isUsable(identifier)) return UNUSABLE;
   const known = await holderOf(tx, of.custodianId, identifier);
   if (known) return agree(tx, known, of.patient);
-  await lockForMatching(tx, [identifier.value], [demographicsOfDescription(of.patient)]);
+  const made = await enter(tx, of.custodianId, identifier, of.patient);
+  return made ?? agree(tx, (await holderOf(tx, of.custodianId, identifier))!, of.patient);
+}
+
+/** The Patient who holds a number of the hospital, given up or not; entered with the number alone when there is none. */
+export async function ensureNumber(
+  tx: Queryable,
+  custodianId: string,
+  value: string,
+): Promise<{ patientId: string } | { conflict: string }> {
+  const identifier = { system: await assignerSystem(tx, custodianId), value: value.trim(), kind: 'hospital' as const };
+  if (!isUsable(identifier)) return UNUSABLE;
+  const held = async () => (await holderOf(tx, custodianId, identifier))?.id;
+  const id = (await held()) ?? (await enter(tx, custodianId, identifier, {}))?.patientId ?? (await held());
+  return id === undefined ? UNUSABLE : { patientId: id };
+}
+
+const UNUSABLE = { conflict: 'The Patient ID is no usable number.' };
+
+const isUsable = ({ value }: PatientIdentifier): boolean => value.length <= LONGEST_VALUE && !/\p{Cc}/u.test(value);
+
+/** A new Patient under a number; undefined when somebody else entered it meanwhile. */
+async function enter(
+  tx: Queryable,
+  custodianId: string,
+  identifier: PatientIdentifier,
+  patient: PatientDescription,
+): Promise<{ patientId: string } | undefined> {
+  await lockForMatching(tx, [identifier.value], [demographicsOfDescription(patient)]);
   const patientId = newId();
   const claimed = await tx.query(sql`
     insert into patient_identifier (system, value, custodian_id, patient_id, kind)
-    values (${identifier.system}, ${keyed((p) => storedForms(p, identifier)[0])}, ${of.custodianId}, ${patientId}, ${identifier.kind}) on conflict do nothing returning 1`);
-  if (claimed.length === 0) return agree(tx, (await holderOf(tx, of.custodianId, identifier))!, of.patient);
-  const resource = patientResource(patientId, identifier, of.patient);
-  const rows = await createResources(tx, [{ resource, custodianId: of.custodianId }]);
+    values (${identifier.system}, ${keyed((p) => storedForms(p, identifier)[0])}, ${custodianId}, ${patientId}, ${identifier.kind}) on conflict do nothing returning 1`);
+  if (claimed.length === 0) return undefined;
+  const resource = patientResource(patientId, identifier, patient);
+  const rows = await createResources(tx, [{ resource, custodianId }]);
   await refreshRegistrations(tx, [patientId]);
   await matchPatients(tx, rows);
   return { patientId };
@@ -54,25 +89,25 @@ async function identifierOf(tx: Queryable, { custodianId, patient, studyInstance
   return { system: await assignerSystem(tx, custodianId), value, kind: 'hospital' };
 }
 
-async function holderOf(
-  tx: Queryable,
-  custodianId: string,
-  identifier: PatientIdentifier,
-  lock = false,
-): Promise<ResourceRow | undefined> {
-  const [row] = await tx.query<ResourceRow & Record<string, unknown>>(sql`
-    select ${columns} from patient_identifier i join resource r on r.type = 'Patient' and r.id = i.patient_id
-    where i.system = ${identifier.system} and i.value = any(${keyed((p) => storedForms(p, identifier))}::text[]) and i.custodian_id = ${custodianId} ${lock ? raw('for update of r') : raw('')}`);
+/** Who holds a number, and for whom he was given up, if he was. */
+type Holder = ResourceRow & { survivor_id: string | null };
+
+async function holderOf(tx: Queryable, custodianId: string, identifier: PatientIdentifier): Promise<Holder | undefined> {
+  const [row] = await tx.query<Holder & Record<string, unknown>>(sql`
+    select ${columns}, (select m.survivor_id from patient_merge m where m.retired_id = r.id) as survivor_id
+    from patient_identifier i join resource r on r.type = 'Patient' and r.id = i.patient_id
+    where i.system = ${identifier.system} and i.value = any(${keyed((p) => storedForms(p, identifier))}::text[]) and i.custodian_id = ${custodianId}`);
   return row;
 }
 
 /** The record as known, with what the study adds to it; a study that says otherwise is a conflict. */
 async function agree(
   tx: Queryable,
-  known: ResourceRow,
+  known: Holder,
   patient: PatientDescription,
 ): Promise<{ patientId: string } | { conflict: string }> {
   const against = contradiction(demographicsOfRow(known), demographicsOfDescription(patient));
+  if (known.survivor_id !== null) return ofSurvivor(tx, known.survivor_id, patient, against);
   if (against) return { conflict: `The patient number is held with another ${against}.` };
   if (!learned(toResource(known), patient)) return { patientId: known.id };
   await lockForMatching(tx, [], [demographicsOfDescription(patient), demographicsOfRow(known)]);
@@ -84,6 +119,19 @@ async function agree(
   const row = await updateResource(tx, { resource: next, custodianId: current.custodian_id }, current.version);
   await matchPatients(tx, [row]);
   return { patientId: known.id };
+}
+
+/** Images keep the number that was given up, with what was known of its patient then: they are the survivor's, and change nothing of him. */
+async function ofSurvivor(
+  tx: Queryable,
+  survivorId: string,
+  patient: PatientDescription,
+  againstRetired: string | undefined,
+): Promise<{ patientId: string } | { conflict: string }> {
+  const survivor = await findResource(tx, 'Patient', survivorId);
+  const against = survivor && contradiction(demographicsOfRow(survivor), demographicsOfDescription(patient));
+  if (againstRetired && against) return { conflict: `The patient number is held with another ${against}.` };
+  return { patientId: survivorId };
 }
 
 /** The record with what it did not say before; undefined when the study adds nothing. */
@@ -105,14 +153,20 @@ const isUnknown = (sex: string | undefined): boolean => sex === undefined || sex
 
 function patientResource(id: string, { system, value, kind }: PatientIdentifier, patient: PatientDescription): FhirResource {
   const name = humanNames((patient.name ?? '').replace(/\p{Cc}/gu, ''));
-  const type = { coding: [{ system: systems.identifierType, code: identifierTypes.medicalRecordNumber }] };
   return {
     resourceType: 'Patient',
     id,
     meta: { source: FROM_STUDY },
-    identifier: [{ ...(kind === 'hospital' ? { type } : {}), system, value }],
+    identifier: [kind === 'hospital' ? patientNumber(system, value) : { system, value }],
     ...(name.length > 0 ? { name } : {}),
     ...(patient.birthDate ? { birthDate: patient.birthDate } : {}),
     ...(patient.sex ? { gender: patient.sex } : {}),
   };
 }
+
+/** FHIR Identifier of a hospital's own number. */
+export const patientNumber = (system: string, value: string) => ({
+  type: { coding: [{ system: systems.identifierType, code: identifierTypes.medicalRecordNumber }] },
+  system,
+  value,
+});

@@ -29,13 +29,22 @@ export const demographicsOfRow = (row: ResourceRow): Demographics => demographic
 export const demographicsOfDescription = ({ name, birthDate, sex }: PatientDescription): Demographics =>
   demographicsOf({ name: humanNames(name ?? ''), birthDate, gender: sex });
 
+/** What two records of one person do not differ in. */
+export type Trait = 'name' | 'birth date' | 'sex';
+
 /** What keeps two records from being one person's; undefined when nothing does. */
-export function contradiction(a: Demographics, b: Demographics): 'name' | 'birth date' | 'sex' | undefined {
-  if (!namesCompatible(a.names, b.names)) return 'name';
-  if (a.birthDate && b.birthDate && !a.birthDate.startsWith(b.birthDate) && !b.birthDate.startsWith(a.birthDate))
-    return 'birth date';
-  if (a.sex && b.sex && a.sex !== b.sex) return 'sex';
-  return undefined;
+export const contradiction = (a: Demographics, b: Demographics): Trait | undefined => contradictions(a, b)[0];
+
+/** Everything that two records differ in. */
+export function contradictions(a: Demographics, b: Demographics): Trait[] {
+  const differ: Record<Trait, boolean> = {
+    name: !namesCompatible(a.names, b.names),
+    'birth date': Boolean(
+      a.birthDate && b.birthDate && !a.birthDate.startsWith(b.birthDate) && !b.birthDate.startsWith(a.birthDate),
+    ),
+    sex: Boolean(a.sex && b.sex && a.sex !== b.sex),
+  };
+  return (Object.keys(differ) as Trait[]).filter((trait) => differ[trait]);
 }
 
 const FULL_DATE = /^\d{4}-\d\d-\d\d$/;

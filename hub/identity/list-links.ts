@@ -1,6 +1,6 @@
 import type { Queryable } from '../store/database.js';
 import { columns, type ResourceRow } from '../store/resources.js';
-import { and, sql } from '../store/sql.js';
+import { and, raw, sql } from '../store/sql.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { demographicsOf } from './demographics.js';
 import { nationalIdentifiersOf } from './identifiers.js';
@@ -45,6 +45,8 @@ export interface LinkQuery {
 /** Pairs in which the hospital takes part, newest first. */
 export async function listLinks(tx: Queryable, { organizationId, state, id, after, count }: LinkQuery): Promise<LinkRow[]> {
   const conditions = and([
+    // what a hospital merged is its own matter
+    raw('d.custodian_a <> d.custodian_b'),
     ...(state ? [sql`d.state = ${state}`] : []),
     ...(id ? [sql`d.id = ${id}`] : []),
     ...(after ? [sql`d.id < ${after}`] : []),

@@ -77,7 +77,8 @@ async function findMatches(tx: Queryable, rows: readonly ResourceRow[]): Promise
   if (candidates.length === 0) return [];
   const others = [...new Set(candidates.map((c) => c.other))];
   const found = await tx.query<ResourceRow & Record<string, unknown>>(
-    sql`select ${columns} from resource r where r.type = 'Patient' and r.id = any(${others}::text[]) and not r.deleted`,
+    sql`select ${columns} from resource r where r.type = 'Patient' and r.id = any(${others}::text[]) and not r.deleted
+      and not exists (select from patient_merge m where m.retired_id = r.id)`,
   );
   const people = new Map([...found, ...rows].map((row) => [row.id, demographicsOfRow(row)]));
   const settled = await readSettled(tx, candidates);

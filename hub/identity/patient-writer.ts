@@ -18,6 +18,7 @@ import {
   identifiersOf,
   nationalIdentifiersOf,
 } from './identifiers.js';
+import { mergedInto, retiredAmong } from './merges.sql.js';
 import { pairOf, type Pair, type ReevaluateGrants, unlink } from './links.js';
 import { lockForMatching, matchPatients } from './match-patients.js';
 
@@ -71,12 +72,29 @@ async function update(
   assertIdentifiers([patient]);
   const wanted = heldBy(patient, custodianId, await assignerSystem(tx, custodianId));
   await lockForMatching(tx, numbersOf(wanted), [demographicsOf(patient), demographicsOfRow(current)]);
+  await assertStands(tx, current.id);
+  await takeOver(tx, current.id, wanted);
   await tx.query(sql`delete from patient_identifier where patient_id = ${current.id}`);
   if ((await claimIdentifiers(tx, wanted)).length > 0) throw taken();
   const row = await updateResource(tx, { resource: patient, custodianId }, current.version);
   await withdrawUnfounded(deps, tx, request, row);
   await settle(deps, tx, request, [row]);
   return row;
+}
+
+/** @throws Refusal 409 for a Patient who was given up: a late registration does not bring her back. */
+async function assertStands(tx: Queryable, patientId: string): Promise<void> {
+  const retired = (await retiredAmong(tx, [patientId])).get(patientId);
+  if (retired) throw conflict(`The Patient was given up for Patient/${retired.survivor_id}.`, 'Patient.link');
+}
+
+/** What a person's number that was merged bore beside itself (a national identifier, say) is the survivor's once he states it. */
+async function takeOver(tx: Queryable, survivorId: string, wanted: readonly Held[]): Promise<void> {
+  const others = wanted.filter((h) => h.kind !== 'hospital');
+  const merged = others.length > 0 ? await mergedInto(tx, survivorId) : [];
+  if (merged.length === 0) return;
+  await tx.query(sql`
+    delete from patient_identifier i where i.patient_id = any(${merged}::text[]) and i.kind <> 'hospital' and ${or(others.map((n) => identifierIs('i', n)))}`);
 }
 
 /** @throws Refusal 403 for a caller who is no organization's. */
@@ -170,14 +188,26 @@ async function settle(
 /** Links that a national identifier made end when the two no longer share one: a steward sees them as proposals. */
 async function withdrawUnfounded(deps: PatientWriterDeps, tx: Queryable, request: WriteRequest, row: ResourceRow): Promise<void> {
   const national = nationalIdentifiersOf(toResource(row)).map((value) => ({ system: systems.nationalIdentifier, value }));
+  // what a number that was merged was linked by holds until the survivor bears another identifier
+  const merged = national.length > 0 ? await mergedInto(tx, row.id) : [];
+  for (const id of [row.id, ...merged]) await withdrawOf(deps, tx, request, id, national);
+}
+
+async function withdrawOf(
+  deps: PatientWriterDeps,
+  tx: Queryable,
+  request: WriteRequest,
+  id: string,
+  national: readonly { system: string; value: string }[],
+): Promise<void> {
   const pairs = await tx.query<{ other: string }>(sql`
     select mate.id as other from link_decision d
-      cross join lateral (select case d.patient_a when ${row.id} then d.patient_b else d.patient_a end as id) mate
-    where (d.patient_a = ${row.id} or d.patient_b = ${row.id}) and d.state = 'linked' and d.decided_by = 'Device/hub'
+      cross join lateral (select case d.patient_a when ${id} then d.patient_b else d.patient_a end as id) mate
+    where (d.patient_a = ${id} or d.patient_b = ${id}) and d.state = 'linked' and d.decided_by = 'Device/hub' and d.custodian_a <> d.custodian_b
       and not exists (select from patient_identifier i
         where i.patient_id = mate.id and i.kind = 'national' and ${or(national.map((n) => identifierIs('i', n)))})`);
   for (const { other } of pairs) {
-    const pair = pairOf(row.id, other);
+    const pair = pairOf(id, other);
     await unlink(tx, pair, 'Device/hub', deps.reevaluateGrants, 'proposed');
     await deps.audit.append(tx, await linkEntries(tx, request, 'unlink', [pair]));
   }

@@ -2,7 +2,8 @@ import type { QuarantineReason, UnreadableItem } from '../../connectors/connecto
 import type { Audit } from '../audit/vocabulary.js';
 import type { Queryable } from '../store/database.js';
 import { newId } from '../store/resources.js';
-import { and, type Sql, sql } from '../store/sql.js';
+import { and, keyed, raw, type Sql, sql } from '../store/sql.js';
+import { withMessage } from './quarantined-message.js';
 
 export type QuarantineState = 'held' | 'resolved' | 'discarded';
 
@@ -18,6 +19,8 @@ export interface QuarantineRow {
   study_instance_uid: string | null;
   series_instance_uid: string | null;
   sop_instance_uid: string | null;
+  /** What was kept of it, sealed; only where it is read to be tried again. */
+  message?: string | null;
   state: QuarantineState;
   attempts: number;
   first_seen: Date;
@@ -25,6 +28,11 @@ export interface QuarantineRow {
 }
 
 type Stored = QuarantineRow & Record<string, unknown>;
+
+/** All but the message: it is for one purpose, and large. */
+const COLUMNS =
+  raw(`id, custodian_id, connector_id, locator, reason, detail, digest, study_instance_uid, series_instance_uid, sop_instance_uid, state,
+  attempts, first_seen, last_seen`);
 
 /** Where items come from, and the id under which the audit finds the reading. */
 export interface Origin {
@@ -44,24 +52,26 @@ export async function quarantineItems(
   items: readonly UnreadableItem[],
 ): Promise<QuarantineRow[]> {
   if (items.length === 0) return [];
-  const given = items.map((item) => ({
+  const given = items.map(({ message, ...item }) => ({
     ...item,
     id: newId(),
     locator: item.locator.slice(0, 1000),
     detail: item.detail.slice(0, 1000),
+    bytes: message,
   }));
   const once = new Map(given.map((item) => [`${item.reason} ${item.locator}`, item]));
   const rows = await tx.query<Stored & { fresh: boolean }>(sql`
-    insert into quarantine as q (id, custodian_id, connector_id, locator, reason, detail, digest, study_instance_uid, series_instance_uid, sop_instance_uid)
-    select i.id, ${custodianId}, ${connectorId ?? null}, i.locator, i.reason, i.detail, i.digest, i."studyInstanceUid", i."seriesInstanceUid", i."sopInstanceUid"
-    from json_to_recordset(${JSON.stringify([...once.values()])}::json) as i
-      (id text, locator text, reason text, detail text, digest text, "studyInstanceUid" text, "seriesInstanceUid" text, "sopInstanceUid" text)
+    insert into quarantine as q (id, custodian_id, connector_id, locator, reason, detail, digest, study_instance_uid, series_instance_uid, sop_instance_uid, message)
+    select i.id, ${custodianId}, ${connectorId ?? null}, i.locator, i.reason, i.detail, i.digest, i."studyInstanceUid", i."seriesInstanceUid", i."sopInstanceUid", i.message
+    from json_to_recordset(${keyed((p) => JSON.stringify([...once.values()].map((item) => withMessage(p, { custodianId, connectorId }, item))))}::json) as i
+      (id text, locator text, reason text, detail text, digest text, "studyInstanceUid" text, "seriesInstanceUid" text, "sopInstanceUid" text, message text)
     order by md5(i.locator), i.reason
     on conflict (custodian_id, connector_id, md5(locator), reason) do update set
       state = case when q.state = 'discarded' and q.digest is not distinct from excluded.digest then 'discarded' else 'held' end,
       attempts = q.attempts + 1, last_seen = now(), detail = excluded.detail, digest = excluded.digest,
-      study_instance_uid = excluded.study_instance_uid, series_instance_uid = excluded.series_instance_uid, sop_instance_uid = excluded.sop_instance_uid
-    returning q.*, (xmax = 0) as fresh`);
+      study_instance_uid = excluded.study_instance_uid, series_instance_uid = excluded.series_instance_uid, sop_instance_uid = excluded.sop_instance_uid,
+      message = excluded.message
+    returning ${COLUMNS}, (xmax = 0) as fresh`);
   const fresh = rows.filter((r) => r.fresh);
   const reasons = [...new Set(fresh.map((r) => r.reason))];
   await audit.append(
@@ -97,7 +107,7 @@ export async function resolveItems(
 ): Promise<void> {
   if (locators.length === 0) return;
   await tx.query(sql`
-    update quarantine set state = 'resolved', last_seen = now()
+    update quarantine set state = 'resolved', last_seen = now(), message = null
     where custodian_id = ${custodianId} and connector_id is not distinct from ${connectorId ?? null}::text and state = 'held'
       and md5(locator) in (select md5(l) from unnest(${locators}::text[]) as l)`);
 }
@@ -144,13 +154,13 @@ export async function listQuarantine(
     ...(after ? [sql`(date_trunc('milliseconds', first_seen), id) < (${after.first_seen}::timestamptz, ${after.id})`] : []),
   ];
   return on.query<Stored>(sql`
-    select * from quarantine where ${and(conditions)} order by date_trunc('milliseconds', first_seen) desc, id desc limit ${count}`);
+    select ${COLUMNS} from quarantine where ${and(conditions)} order by date_trunc('milliseconds', first_seen) desc, id desc limit ${count}`);
 }
 
 /** One item of a custodian, under lock; undefined when it has none of this id. */
 export async function lockQuarantined(tx: Queryable, custodianId: string, id: string): Promise<QuarantineRow | undefined> {
   const [row] = await tx.query<Stored>(
-    sql`select * from quarantine where id = ${id} and custodian_id = ${custodianId} for update`,
+    sql`select ${COLUMNS}, message from quarantine where id = ${id} and custodian_id = ${custodianId} for update`,
   );
   return row;
 }
@@ -163,6 +173,7 @@ export async function setQuarantineState(
   state: QuarantineState,
 ): Promise<QuarantineRow | undefined> {
   const [row] = await tx.query<Stored>(sql`
-    update quarantine set state = ${state}, last_seen = now() where id = ${id} and custodian_id = ${custodianId} returning *`);
+    update quarantine set state = ${state}, last_seen = now(), message = case ${state} when 'resolved' then null else message end
+    where id = ${id} and custodian_id = ${custodianId} returning ${COLUMNS}`);
   return row;
 }

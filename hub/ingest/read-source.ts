@@ -1,4 +1,4 @@
-import { type Connector, SourceError } from '../../connectors/connector.js';
+import { type Change, type Connector, SourceError } from '../../connectors/connector.js';
 import type { Database } from '../store/database.js';
 import { newId } from '../store/resources.js';
 import { sql } from '../store/sql.js';
@@ -6,7 +6,7 @@ import { type TakeDeps, takeChange } from './take-change.js';
 
 export interface ReadDeps extends TakeDeps {
   /** Told after each step that was committed. */
-  onProgress?: (step: { connectorId: string; kind: 'study' | 'unreadable' | 'checkpoint' }) => void;
+  onProgress?: (step: { connectorId: string; kind: Change['kind']; held: number }) => void;
   /** Whether this process still has the source to itself. */
   holds: () => boolean;
 }
@@ -36,8 +36,8 @@ export async function readSource(deps: ReadDeps, source: ReadSource, signal: Abo
   for await (const change of source.connector.changes(at.cursor ?? undefined, signal)) {
     signal.throwIfAborted();
     if (!deps.holds()) throw new SourceError('unreachable', 'The reading was interrupted.');
-    await takeChange(deps, origin, change);
-    deps.onProgress?.({ connectorId: source.connectorId, kind: change.kind });
+    const held = await takeChange(deps, origin, change);
+    deps.onProgress?.({ connectorId: source.connectorId, kind: change.kind, held: held.length });
     if (change.kind !== 'checkpoint') reading.changes += 1;
     if (change.cursor === undefined || change.cursor === reading.cursor) continue;
     if (!(await storeCursor(deps.db, source.connectorId, change.cursor, at.reset))) return readSource(deps, source, signal);

@@ -1,6 +1,7 @@
 import { type Connector, SourceError } from '../../connectors/connector.js';
 import { conflict, notFound, sourceFailed } from '../outcomes.js';
 import { lockQuarantined, type QuarantineRow, setQuarantineState } from './quarantine.js';
+import { messageOf } from './quarantined-message.js';
 import { type TakeDeps, takeChange } from './take-change.js';
 
 export interface RetryDeps extends TakeDeps {
@@ -22,7 +23,8 @@ export async function retryQuarantined(
   if (item.state === 'resolved') throw conflict('The item was taken already.');
   const connector = item.connector_id === null ? undefined : deps.connectorFor(item.connector_id);
   if (!connector) throw conflict('The source of the item is not connected.');
-  const change = await readAgain(connector, item.locator);
+  const message = messageOf(deps.db.protection, { ...item, custodianId, connectorId: item.connector_id });
+  const change = await readAgain(connector, { locator: item.locator, ...(message ? { message } : {}) });
   await deps.db.transaction((tx) => setQuarantineState(tx, custodianId, id, 'held'));
   const refused = await takeChange(deps, { custodianId, connectorId: item.connector_id ?? undefined, requestId }, change);
   const stillHeld = refused.some((one) => one.reason === item.reason && one.locator === item.locator);
@@ -36,9 +38,9 @@ async function own({ db }: RetryDeps, custodianId: string, id: string): Promise<
   return item;
 }
 
-async function readAgain(connector: Connector, locator: string) {
+async function readAgain(connector: Connector, item: Parameters<Connector['retry']>[0]) {
   try {
-    return await connector.retry({ locator }, AbortSignal.timeout(LONGEST_RETRY_MS));
+    return await connector.retry(item, AbortSignal.timeout(LONGEST_RETRY_MS));
   } catch (error) {
     if (error instanceof SourceError) throw sourceFailed(error.code === 'timeout' ? 504 : 502, 'The source can not be read now.');
     if ((error as Error).name === 'TimeoutError') throw sourceFailed(504, 'The source does not answer in time.');

@@ -103,7 +103,8 @@ async function patientOf(
   if (number) {
     const held = await tx.query(sql`
       select 1 from patient_identifier
-      where custodian_id = ${custodianId} and patient_id = ${claim.patient_id} and kind = 'hospital'
+      where custodian_id = ${custodianId} and kind = 'hospital'
+        and patient_id in (select ${claim.patient_id} union all select retired_id from patient_merge where survivor_id = ${claim.patient_id})
         and value = any(${keyed((p) => searchedIdentifier(p, { value: number }))}::text[])`);
     if (held.length === 0) return { conflict: 'The study is known with another patient number.' };
     return ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid });

@@ -2,30 +2,48 @@ import type { Change, UnreadableItem } from '../../connectors/connector.js';
 import { Refusal } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { type Origin, quarantineItems } from './quarantine.js';
+import { asRefused } from './statements/refused.js';
+import { takeStatement } from './statements/take-statement.js';
+import type { RecordDeps } from './statements/taking.js';
 import { type IngestDeps, submitStudy } from './submit-study.js';
 
 export interface TakeDeps extends IngestDeps {
   db: Database;
-  /** Told of a study that could not be stored for a reason that lies in it or in the hub; no patient data. */
+  /** Needed by sources that state records. */
+  records?: RecordDeps;
+  /** Told of what could not be stored for a reason that lies in it or in the hub; no patient data. */
   onDefect?: (code: string) => void;
 }
 
 /**
- * Takes one step of a source's change log: a study into the index, what can't be read into the quarantine. Resolves after the commit with
- * what was not taken. A study that the database refuses is quarantined too, so that it never stops its hospital's other studies.
+ * Takes one step of a source's change log: a study into the index, a statement into the records, what can't be read into the quarantine. Resolves after
+ * the commit with what was not taken. What the rules or the database refuse is quarantined too, so that it never stops its hospital's other items.
  * @throws when the database or the audit is not available: the step is to be repeated.
  */
 export async function takeChange(deps: TakeDeps, origin: Origin, change: Change): Promise<readonly UnreadableItem[]> {
   if (change.kind === 'checkpoint') return [];
   if (change.kind === 'unreadable') return hold(deps, origin, [change.item]);
   try {
-    const { quarantined } = await deps.db.transaction((tx) => submitStudy(tx, deps, { ...origin, study: change.study }));
-    return quarantined;
+    return await take(deps, origin, change);
   } catch (error) {
     if (isOutage(error)) throw error;
-    deps.onDefect?.(codeOf(error));
-    return hold(deps, origin, itemsOf(change.study));
+    if (!(error instanceof Refusal)) deps.onDefect?.(codeOf(error));
+    return hold(deps, origin, change.kind === 'study' ? itemsOf(change.study) : [asRefused(change.statement, error)]);
   }
+}
+
+function take(
+  deps: TakeDeps,
+  origin: Origin,
+  change: Extract<Change, { kind: 'study' | 'statement' }>,
+): Promise<readonly UnreadableItem[]> {
+  const { db, audit, records } = deps;
+  return db.transaction(async (tx) => {
+    if (change.kind === 'study') return (await submitStudy(tx, deps, { ...origin, study: change.study })).quarantined;
+    if (!records) throw new Error('statements are not taken here');
+    await takeStatement(tx, { audit, records }, origin, change.statement);
+    return [];
+  });
 }
 
 async function hold(deps: TakeDeps, origin: Origin, items: UnreadableItem[]): Promise<UnreadableItem[]> {

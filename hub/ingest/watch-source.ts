@@ -18,6 +18,7 @@ export interface SourceDeps extends IngestDeps {
   config: Pick<Config, 'secret' | 'utcOffset' | 'pollSeconds' | 'quickPollSeconds'>;
   outbound: Outbound;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  records?: ReadDeps['records'];
   onProgress?: ReadDeps['onProgress'];
 }
 
@@ -172,14 +173,15 @@ async function readOnce(
   signal: AbortSignal,
 ): Promise<{ cursor?: string; changes: number }> {
   if ('problem' in opened) throw opened.problem;
-  const { db, audit, scheduleAutomatic, onProgress, log } = deps;
+  const { db, audit, records, scheduleAutomatic, onProgress, log } = deps;
   const reading: ReadDeps = {
     db,
     audit,
+    records,
     scheduleAutomatic,
     onProgress,
     holds: () => locks.holds(record.id),
-    onDefect: (code) => log.error({ connectorId: record.id, code }, 'a study could not be stored'),
+    onDefect: (code) => log.error({ connectorId: record.id, code }, 'an item could not be stored'),
   };
   const source = { connectorId: record.id, custodianId: record.organization_id, connector: opened.connector };
   await pushes.start(reading, source);

@@ -12,6 +12,7 @@ import { StudiesByCustodian1763856008000 } from './migrations/0008-studies-by-cu
 import { LabelsLifted1763856011000 } from './migrations/0011-labels-lifted.js';
 import { QueriedAttributes1763856022000 } from './migrations/0022-queried-attributes.js';
 import { JoinedNames1763856023000 } from './migrations/0023-joined-names.js';
+import { Statements1763856026000 } from './migrations/0026-statements.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
 const migrations = [
@@ -27,6 +28,7 @@ const migrations = [
   LabelsLifted1763856011000,
   QueriedAttributes1763856022000,
   JoinedNames1763856023000,
+  Statements1763856026000,
 ];
 
 /** Their names, as the database remembers those that it had. */

@@ -79,6 +79,11 @@ describe('code systems hold what the program knows', () => {
       'count-mismatch': true,
       'sop-instance-conflict': true,
       'patient-conflict': true,
+      'not-hl7': true,
+      'character-set': true,
+      unsupported: true,
+      'invalid-record': true,
+      'unknown-reference': true,
     };
     const denial: Record<DenialReason, true> = {
       'no-basis': true,

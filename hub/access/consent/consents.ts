@@ -27,7 +27,7 @@ export function consentWriter(utcOffset: string, ageOfMajority = 18): ResourceWr
     },
     update: async (tx, request) => {
       const { current, resource } = request;
-      if (idOf(resource.patient, 'Patient') !== current.patient_id)
+      if (!(await isStillAbout(tx, current.patient_id, idOf(resource.patient, 'Patient'))))
         throw refused('The patient of a consent does not change.', 'Consent.patient');
       const speaker = await speaking(tx, request);
       assertMayChange(request, current, speaker);
@@ -40,6 +40,15 @@ export function consentWriter(utcOffset: string, ageOfMajority = 18): ResourceWr
       return row;
     },
   };
+}
+
+/** A consent for a number that was merged may be stated anew for the survivor. */
+async function isStillAbout(tx: Queryable, before: string, now: string | undefined): Promise<boolean> {
+  if (before === now) return true;
+  const merged = await tx.query(
+    sql`select from patient_merge where retired_id = ${before} and survivor_id = ${now ?? ''} and kind = 'merge'`,
+  );
+  return merged.length > 0;
 }
 
 /** meta.source of a consent that the patient gave herself, by her own login. */
@@ -132,18 +141,28 @@ export async function refreshConsents(tx: Queryable, patientIds: readonly string
 
 /**
  * The rules that stand at a consent's own Patient hold for the linked ones too; but a label is lifted, at another hospital's Patient, only by what the patient
- * or her guardian said: no hospital opens to itself what another keeps closed.
+ * or her guardian said: no hospital opens to itself what another keeps closed. Nor does what a hospital recorded for a number that was given up open anything
+ * at the survivor's, until it is recorded there. Of a number that was moved to another patient the denials alone go along.
  */
 async function copyRules(tx: Queryable, patientIds: readonly string[]): Promise<void> {
   await tx.query(sql`
     insert into consent_rule (${COLUMNS}, patient_id, valid_from, valid_until, lifts)
     select ${COLUMNS}, mate.patient_id, c.valid_from, c.valid_until,
-      p.custodian_id = r.custodian_id or coalesce(r.meta->>'source', '') = any(${[BY_PATIENT, BY_GUARDIAN]}::text[])
+      p.custodian_id = r.custodian_id and not exists (select from patient_merge m where m.retired_id = c.patient_id)
+        or coalesce(r.meta->>'source', '') = any(${[BY_PATIENT, BY_GUARDIAN]}::text[])
     from consent_rule c
     join resource r on r.type = 'Consent' and r.id = c.consent_id and r.patient_id = c.patient_id and not r.deleted
     join cross_reference own on own.patient_id = c.patient_id
     join cross_reference mate on mate.cluster_id = own.cluster_id and mate.patient_id <> own.patient_id
     join resource p on p.type = 'Patient' and p.patient_id = mate.patient_id and p.id = mate.patient_id
     where c.patient_id = any(${patientIds}::text[])
+    on conflict do nothing`);
+  await tx.query(sql`
+    insert into consent_rule (${COLUMNS}, patient_id, valid_from, valid_until, lifts)
+    select ${COLUMNS}, m.survivor_id, c.valid_from, c.valid_until, false
+    from patient_merge m
+    join consent_rule c on c.patient_id = m.retired_id and c.decision = 'deny'
+    join resource r on r.type = 'Consent' and r.id = c.consent_id and r.patient_id = c.patient_id and not r.deleted
+    where m.kind = 'move' and (m.retired_id = any(${patientIds}::text[]) or m.survivor_id = any(${patientIds}::text[]))
     on conflict do nothing`);
 }
