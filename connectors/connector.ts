@@ -164,6 +164,13 @@ export interface Part10Object {
   bytes: Uint8Array;
 }
 
+/** The identifiers of a SOP Instance and of what it belongs to. */
+export interface ObjectUids {
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  sopInstanceUid: string;
+}
+
 /** What an archive answered to one object. */
 export interface StoreOutcome {
   sopInstanceUid: string;
@@ -194,6 +201,8 @@ export interface Connector {
    * Storing again what the archive has is no error. @throws SourceError when the archive cannot be asked.
    */
   store?(objects: AsyncIterable<Part10Object>, signal: AbortSignal): AsyncIterable<StoreOutcome>;
+  /** Where an object that was stored is found again: the locator that `changes` will state for it, and that `retry` reads it by. */
+  storedLocator?(uids: ObjectUids): string;
   /**
    * Takes what the hospital pushes (C-STORE, MLLP). A sender is told of success only after `take` resolved. Resolves when it listens; stops when
    * `signal` is aborted. Only one process listens for a source at a time. @throws SourceError when it cannot listen.

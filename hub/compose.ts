@@ -26,6 +26,7 @@ import { type AuditWriter, openAudit } from './audit/record.js';
 import type { Config } from './config.js';
 import { registerFrontPage } from './console/front-page.js';
 import { registerQidoRs } from './dicomweb/qido-rs.js';
+import { registerStowRs } from './dicomweb/stow-rs.js';
 import { registerWadoRs } from './dicomweb/wado-rs.js';
 import { createCursorSigner } from './fhir/cursor.js';
 import type { FhirDeps } from './fhir/exchange.js';
@@ -89,15 +90,8 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const models = await loadModels();
   const writers = writersOf(config, audit, models);
   const records: RecordDeps = { access, writers, reevaluateGrants: createGrantReevaluation(audit) };
-  const sources = startSources({
-    db,
-    audit,
-    config,
-    outbound,
-    log,
-    records,
-    scheduleAutomatic: createAutomaticScoring(models, audit),
-  });
+  const scheduleAutomatic = createAutomaticScoring(models, audit);
+  const sources = startSources({ db, audit, config, outbound, log, records, scheduleAutomatic });
   const workers = startScoringWorkers({
     db,
     audit,
@@ -124,6 +118,15 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerHealth(server, { db, audit, access });
   registerFhir(server, fhir);
   registerQidoRs(server, { db, access, audit, config });
+  registerStowRs(server, {
+    db,
+    access,
+    audit,
+    config,
+    connectorFor: sources.connectorFor,
+    scheduleAutomatic,
+    onDefect: (code) => log.error({ code }, 'a pushed study could not be stored'),
+  });
   registerWadoRs(server, { db, access, audit, config, connectorFor: sources.connectorFor });
   registerExplain(server, { db, access, audit, config });
   registerExceptionalAccess(server, { db, access, audit, config, issueToken });

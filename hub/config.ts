@@ -75,6 +75,8 @@ const schema = z.strictObject({
   maxBundleEntries: count(1000).describe('Largest batch or transaction.'),
   maxPage: count(200).describe('Largest _count.'),
   maxStreams: count(16).describe('Retrievals that may run at once for one caller.'),
+  maxObjectBytes: count(256 * 1024 * 1024).describe('Largest DICOM object that a hospital may push (STOW-RS).'),
+  maxPushes: count(4).describe('Pushes (STOW-RS) that run at once in this process; each holds a few objects in memory.'),
   rateLimit: count(1000, 0).describe(
     'Cost units a second that one account or client may use: a read costs 1, a search or write 2, a retrieval 5, a report 50, entries of a Bundle each; 0: no limit.',
   ),

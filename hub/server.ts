@@ -3,6 +3,7 @@ import Hapi, { type Request, type ResponseToolkit, type Server } from '@hapi/hap
 import type { Logger } from 'pino';
 import type { Config } from './config.js';
 import { type Issue, notFound, outcome, Refusal, unavailable } from './outcomes.js';
+import { LONGEST_PUSH_MS } from './dicomweb/stow-rs.js';
 import { FHIR_JSON } from './fhir/register.js';
 import { IntegrityFailure } from './store/key-ring.js';
 
@@ -22,10 +23,21 @@ export function createHttpServer(config: Config, log: Logger): Server {
     },
   });
   server.listener.headersTimeout = 20_000;
-  server.listener.requestTimeout = 60_000;
+  server.listener.requestTimeout = LONGEST_PUSH_MS;
+  server.ext('onRequest', inTime);
   server.ext('onPreResponse', (request, h) => answer(request, h, log));
   server.events.on('response', (request) => logRequest(request, log));
   return server;
+}
+
+const LONGEST_REQUEST_MS = 60_000;
+
+/** A request has arrived within a minute; only a push of objects, which is watched as it comes, may take longer. */
+function inTime({ method, path, raw: { req } }: Request, h: ResponseToolkit) {
+  if (method === 'post' && /^\/dicomweb\/studies(\/|$)/.test(path)) return h.continue;
+  const timer = setTimeout(() => req.complete || req.destroy(), LONGEST_REQUEST_MS).unref();
+  req.once('close', () => clearTimeout(timer));
+  return h.continue;
 }
 
 /** Errors leave as OperationOutcome. A defect or an outage is logged once, and tells the caller nothing. */

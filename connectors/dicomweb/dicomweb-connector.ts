@@ -3,6 +3,7 @@ import { SourceError } from '../connector.js';
 import type { Outbound } from '../outbound.js';
 import { hasOrthancNews, type OrthancCursor, orthancChanges, orthancPosition } from './orthanc-changes.js';
 import { hasQidoNews, type QidoCursor, type QidoPolicy, qidoChanges } from './qido-changes.js';
+import { resourcePath } from './resource.js';
 import { retrieveFromDicomweb } from './retrieve.js';
 import { retryItem } from './retry.js';
 import { createSeenStudies } from './seen-studies.js';
@@ -54,6 +55,7 @@ export function createDicomwebConnector(settings: DicomwebSettings & { outbound:
     retry: ({ locator }, signal) => retryItem(source, locator, signal),
     retrieve: (request, signal) => retrieveFromDicomweb(source, request, signal),
     store: (objects, signal) => storeByStow(source, objects, signal),
+    storedLocator: resourcePath,
     health: (signal) => healthOf(source, signal),
     // The outbound belongs to whoever made it.
     close: async () => {},

@@ -2,6 +2,7 @@ import { access, constants, readdir, realpath } from 'node:fs/promises';
 import { type Connector, SourceError } from '../connector.js';
 import { type Folder, folderChanges, hasNewFiles, readFile } from './changes.js';
 import { retrieveFromFolder } from './retrieve.js';
+import { storedLocator, storeInFolder } from './store.js';
 
 export interface FolderSettings {
   /** Directory of DICOM files; all ordinary files below it are read. */
@@ -26,6 +27,10 @@ export function createFolderConnector(settings: FolderSettings): Connector {
     hasNews: async (cursor, signal) => hasNewFiles(await folder(), cursor, signal),
     retry: async ({ locator }) => readFile(await folder(), locator),
     retrieve: async (request, signal) => retrieveFromFolder((await folder()).root, request, signal),
+    async *store(objects, signal) {
+      yield* storeInFolder((await folder()).root, objects, signal);
+    },
+    storedLocator,
     async health() {
       const begin = performance.now();
       try {

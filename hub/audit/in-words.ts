@@ -60,6 +60,7 @@ const DEEDS: Readonly<Record<string, readonly [did: string, toDo: string, zh: st
   vread: ['read an earlier version of', 'read an earlier version of', '查看历史版本：'],
   'history-instance': ['read the history of', 'read the history of', '查看变更历史：'],
   retrieve: ['retrieved the images of', 'retrieve the images of', '调取影像：'],
+  store: ['stored images of', 'store images of', '存入影像：'],
   'search-type': ['found in a search', 'find in a search', '检索'],
   create: ['recorded', 'record', '新建'],
   update: ['changed', 'change', '修改'],

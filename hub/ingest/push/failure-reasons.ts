@@ -1,0 +1,28 @@
+import type { QuarantineReason } from '../../../connectors/connector.js';
+
+/** Failure Reason (0008,1197) of PS3.18 table I.2-2. */
+export const PROCESSING_FAILURE = 0x0110;
+/** Duplicate SOP Instance (PS3.7 annex C): the first object with the identifier stands. */
+const DUPLICATE = 0x0111;
+const OUT_OF_RESOURCES = 0xa700;
+/** Data Set does not match SOP Class. */
+const NO_MATCH = 0xa900;
+const CANNOT_UNDERSTAND = 0xc000;
+
+/** The request names another study. */
+export const OF_ANOTHER_STUDY = NO_MATCH;
+
+const REASONS: Readonly<Record<QuarantineReason, number>> = {
+  'not-dicom': CANNOT_UNDERSTAND,
+  truncated: CANNOT_UNDERSTAND,
+  malformed: CANNOT_UNDERSTAND,
+  'missing-identifier': NO_MATCH,
+  'invalid-uid': NO_MATCH,
+  'too-large': OUT_OF_RESOURCES,
+  'source-error': PROCESSING_FAILURE,
+  'count-mismatch': PROCESSING_FAILURE,
+  'sop-instance-conflict': DUPLICATE,
+  'patient-conflict': PROCESSING_FAILURE,
+};
+
+export const failureOf = (reason: QuarantineReason): number => REASONS[reason];
