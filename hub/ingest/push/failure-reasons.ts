@@ -12,17 +12,14 @@ const CANNOT_UNDERSTAND = 0xc000;
 /** The request names another study. */
 export const OF_ANOTHER_STUDY = NO_MATCH;
 
-const REASONS: Readonly<Record<QuarantineReason, number>> = {
+const REASONS: Readonly<Partial<Record<QuarantineReason, number>>> = {
   'not-dicom': CANNOT_UNDERSTAND,
   truncated: CANNOT_UNDERSTAND,
   malformed: CANNOT_UNDERSTAND,
   'missing-identifier': NO_MATCH,
   'invalid-uid': NO_MATCH,
   'too-large': OUT_OF_RESOURCES,
-  'source-error': PROCESSING_FAILURE,
-  'count-mismatch': PROCESSING_FAILURE,
   'sop-instance-conflict': DUPLICATE,
-  'patient-conflict': PROCESSING_FAILURE,
 };
 
-export const failureOf = (reason: QuarantineReason): number => REASONS[reason];
+export const failureOf = (reason: QuarantineReason): number => REASONS[reason] ?? PROCESSING_FAILURE;
