@@ -1,8 +1,8 @@
-import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { Agent, buildConnector, request } from 'undici';
 import { createAddressPolicy } from './address-policy.js';
+import { checkedLookup, connectChecked, forbidden, notAllowed, type SocketTarget } from './checked-socket.js';
 import { SourceError } from './connector.js';
 
 export interface OutboundRequest {
@@ -23,10 +23,12 @@ export interface OutboundReply {
   body: Readable;
 }
 
-/** HTTP to places that an administrator or a client named: nothing inside the hub's own network can be reached through it. */
+/** HTTP, TCP and TLS to places that an administrator or a client named: nothing inside the hub's own network can be reached through it. */
 export interface Outbound {
   /** @throws SourceError `forbidden-address`, `unreachable` or `timeout`; the signal's reason when it is aborted. */
   request(url: URL, options?: OutboundRequest): Promise<OutboundReply>;
+  /** A connection for protocols other than HTTP. @throws as `request`. */
+  connect(target: SocketTarget, signal?: AbortSignal): Promise<Socket>;
   close(): Promise<void>;
 }
 
@@ -63,6 +65,13 @@ export function createOutbound({ allowedNetworks, connectTimeoutMs = 5_000 }: Ou
         return { status: statusCode, headers, body };
       } catch (error) {
         throw asSourceError(error, options.signal);
+      }
+    },
+    async connect(target, signal) {
+      try {
+        return await connectChecked(mayConnect, target, signal);
+      } catch (error) {
+        throw asSourceError(error, signal);
       }
     },
     close: () => agent.destroy(),
@@ -120,24 +129,7 @@ function checkedConnector(mayConnect: (address: string) => boolean, timeout: num
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '');
     // A literal address is never looked up.
-    if (isIP(host) !== 0 && !mayConnect(host)) return callback(forbidden('The address is not in an allowed network.'), null);
+    if (isIP(host) !== 0 && !mayConnect(host)) return callback(notAllowed(), null);
     return connect(options, callback);
   };
 }
-
-type LookupCallback = (error: Error | null, address?: string | LookupAddress[], family?: number) => void;
-
-/** Resolves a name and gives only the addresses that may be connected to. */
-function checkedLookup(mayConnect: (address: string) => boolean) {
-  return (hostname: string, options: LookupOptions, callback: LookupCallback) => {
-    dnsLookup(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error) return callback(error);
-      const allowed = addresses.filter(({ address }) => mayConnect(address));
-      const [first] = allowed;
-      if (!first) return callback(forbidden('The name leads to an address that is not in an allowed network.'));
-      return options.all ? callback(null, allowed) : callback(null, first.address, first.family);
-    });
-  };
-}
-
-const forbidden = (detail: string) => new SourceError('forbidden-address', detail);

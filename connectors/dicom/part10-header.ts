@@ -6,7 +6,7 @@ export interface FileMeta {
 }
 
 /** Identifies this implementation (PS3.7 D.3.3.2), derived from a UUID (PS3.5 annex B.2). */
-const implementationClassUid = '2.25.243471289047123507342990417785046195407';
+export const implementationClassUid = '2.25.243471289047123507342990417785046195407';
 
 /** Preamble, prefix and File Meta Information (PS3.10 section 7.1). */
 export function part10Header({ sopClassUid, sopInstanceUid, transferSyntaxUid }: FileMeta): Buffer {
