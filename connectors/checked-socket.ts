@@ -36,13 +36,19 @@ export function connectChecked(
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       socket.off('error', settle);
-      if (error === undefined) return resolve(socket);
+      if (error === undefined) {
+        resolve(socket);
+        return;
+      }
       // What it still has to say is of no interest.
       socket.on('error', () => undefined).destroy();
       reject(error);
     };
     const abort = (): void => settle(signal?.reason);
-    const timer = setTimeout(() => settle(new SourceError('timeout', 'The source does not take the connection in time.')), timeoutMs);
+    const timer = setTimeout(
+      () => settle(new SourceError('timeout', 'The source does not take the connection in time.')),
+      timeoutMs,
+    );
     socket.once('error', settle).once(tls ? 'secureConnect' : 'connect', () => settle());
     signal?.addEventListener('abort', abort, { once: true });
   });

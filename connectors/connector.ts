@@ -69,8 +69,11 @@ export interface InstanceDescription {
   number?: number;
   title?: string;
   numberOfFrames?: number;
-  /** SHA-256, hex, of the bytes of the object where the connector sees them, else of its metadata in canonical order. */
-  digest: string;
+  /**
+   * SHA-256, hex, of the bytes of the object where the connector sees them, else of its metadata in canonical order. Absent when the source only told of the
+   * object: then nothing is compared.
+   */
+  digest?: string;
   /** Where the connector finds the object again (opaque to the hub, at most 1,000 characters). */
   locator: string;
 }
@@ -127,7 +130,7 @@ export interface RetrieveRequest {
   frames?: number[];
   representation: 'instances' | 'metadata' | 'frames';
   /** The indexed instances inside the request's scope, in order: connectors without a query of their own find them by locator. */
-  instances: { seriesInstanceUid: string; sopInstanceUid: string; locator: string }[];
+  instances: { seriesInstanceUid: string; sopInstanceUid: string; sopClassUid?: string; locator: string }[];
 }
 
 /** A retrieval ready to be piped: `multipart/related; type="application/dicom"` (or octet-stream frames), or `application/dicom+json`. */

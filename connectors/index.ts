@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Connector } from './connector.js';
 import { fhirOffset } from './dicom/date-time.js';
+import { createDimseConnector } from './dimse/dimse-connector.js';
 import { createDicomwebConnector } from './dicomweb/dicomweb-connector.js';
 import { createFolderConnector } from './folder/folder-connector.js';
 import { isNetwork } from './address-policy.js';
@@ -21,6 +22,9 @@ const rootUrl = z
   .string()
   .max(2_000)
   .refine(isRootUrl, 'must be an http or https address without credentials, query or fragment');
+
+/** Application Entity title (PS3.5 6.2, AE): at most 16 characters, not only spaces. */
+const aeTitle = z.string().regex(/^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$/, 'must be an AE title of at most 16 characters');
 
 /** Settings of each kind of connector, as they stand in a hospital's record. Unknown elements are refused. */
 export const connectorSettings = {
@@ -69,6 +73,36 @@ export const connectorSettings = {
     messageTimeoutMs: z.int().min(100).max(600_000).optional(),
     idleTimeoutMs: z.int().min(1_000).max(86_400_000).optional(),
   }),
+  dimse: z.strictObject({
+    host: z.string().min(1).max(253),
+    port: z.int().min(1).max(65_535),
+    calledAeTitle: aeTitle,
+    aeTitle: aeTitle.optional(),
+    tls: z.strictObject({ ca: z.string().max(100_000).optional(), serverName: z.string().max(253).optional() }).optional(),
+    auth: z
+      .strictObject({
+        username: z.string().min(1).max(200).optional(),
+        passcode: z.string().min(1).max(200).optional(),
+        cert: z.string().max(100_000).optional(),
+        key: z.string().max(100_000).optional(),
+      })
+      .optional(),
+    defaultUtcOffset: utcOffset.optional(),
+    timeouts: z
+      .strictObject({
+        connectMs: z.int().min(100).max(600_000).optional(),
+        artimMs: z.int().min(100).max(600_000).optional(),
+        responseMs: z.int().min(100).max(600_000).optional(),
+        idleMs: z.int().min(100).max(600_000).optional(),
+      })
+      .optional(),
+    maxConcurrent: z.int().min(3).max(64).optional(),
+    maxPduBytes: z.int().min(4_096).max(1_048_576).optional(),
+    freshDays: z.int().min(0).max(3_650).optional(),
+    recentDays: z.int().min(0).max(3_650).optional(),
+    recentMinutes: z.number().positive().max(525_600).optional(),
+    fullListingHours: z.number().positive().max(8_760).optional(),
+  }),
 } as const;
 
 export type ConnectorKind = keyof typeof connectorSettings;
@@ -83,6 +117,7 @@ export const connectorKinds = Object.keys(connectorSettings) as ConnectorKind[];
 export function createConnector(kind: ConnectorKind, settings: unknown, { outbound }: ConnectorDeps): Connector {
   if (kind === 'folder') return createFolderConnector(connectorSettings.folder.parse(settings));
   if (kind === 'hl7v2') return createHl7v2Connector(connectorSettings.hl7v2.parse(settings));
+  if (kind === 'dimse') return createDimseConnector({ ...connectorSettings.dimse.parse(settings), outbound });
   return createDicomwebConnector({ ...connectorSettings.dicomweb.parse(settings), outbound });
 }
 

@@ -85,6 +85,8 @@ export async function readDataSet(
     dataSet.elements.set(element.tag, element);
     position = after;
   }
+  // A stream's length is only known when it ends.
+  if (position > source.length) throw truncated([...dataSet.elements.keys()].at(-1) ?? 'header');
   return { dataSet, end: position };
 }
 

@@ -28,7 +28,7 @@ export interface Refused extends KnownUids {
 
 /** What the attributes alone don't tell. */
 export interface Provenance {
-  digest: string;
+  digest?: string;
   locator: string;
   transferSyntaxUid?: string;
   /** `+08:00`: for sources that don't state Timezone Offset From UTC. */

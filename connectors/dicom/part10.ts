@@ -37,7 +37,7 @@ const inflate = promisify(inflateRaw) as (bytes: Buffer, options: { maxOutputLen
 export async function openDicom(source: ByteSource, limits: DicomLimits = defaultLimits): Promise<DicomObject> {
   const { meta, hasPrefix, end } = await readMeta(source, limits);
   const stated = meta && uidOf(meta, '00020010');
-  const encoding = encodingOf(stated) ?? (await detectEncoding(source, end, hasPrefix || meta !== undefined));
+  const encoding = (stated && encodingOf(stated)) || (await detectEncoding(source, end, hasPrefix || meta !== undefined));
   const transferSyntaxUid = stated ?? transferSyntaxOf(encoding);
   const isDeflated = transferSyntaxUid === transferSyntaxes.deflatedLittleEndian;
   const body = isDeflated ? bufferSource(await inflateFrom(source, end, limits)) : source;
@@ -62,8 +62,7 @@ async function readMeta(source: ByteSource, limits: DicomLimits): Promise<{ meta
 }
 
 /** PS3.5 annex A: all but three transfer syntaxes, private ones included, encode the data set as explicit little endian. */
-function encodingOf(transferSyntaxUid: string | undefined): Encoding | undefined {
-  if (transferSyntaxUid === undefined) return undefined;
+export function encodingOf(transferSyntaxUid: string): Encoding {
   return {
     explicit: transferSyntaxUid !== transferSyntaxes.implicitLittleEndian,
     littleEndian: transferSyntaxUid !== transferSyntaxes.explicitBigEndian,

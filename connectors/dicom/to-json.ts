@@ -16,11 +16,14 @@ interface Context {
  * are absent; Available Transfer Syntax UID (0008,3002) states how the object is stored. Text is Unicode, so
  * Specific Character Set reads ISO_IR 192 (PS3.18 F.2.2 note).
  */
-export function toDicomJson(object: DicomObject): DicomJson {
-  const signed = object.dataSet.elements.get(pixelRepresentation)?.value?.includes(1) ?? false;
-  const json = dataSetToJson(object.dataSet, { decode: decoderFor([]), signed });
-  json['00083002'] = { vr: 'UI', Value: [object.transferSyntaxUid] };
-  return json;
+export function toDicomJson(object: Pick<DicomObject, 'dataSet' | 'transferSyntaxUid'>): DicomJson {
+  return { ...attributesOf(object.dataSet), '00083002': { vr: 'UI', Value: [object.transferSyntaxUid] } };
+}
+
+/** The attributes of a data set that is no stored object, such as the answer to a query. */
+export function attributesOf(dataSet: DataSet): DicomJson {
+  const signed = dataSet.elements.get(pixelRepresentation)?.value?.includes(1) ?? false;
+  return dataSetToJson(dataSet, { decode: decoderFor([]), signed });
 }
 
 function dataSetToJson(dataSet: DataSet, outer: Context): DicomJson {

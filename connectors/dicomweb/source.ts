@@ -3,7 +3,7 @@ import { describeInstance, knownUids, text } from '../dicom/describe.js';
 import { DicomProblem } from '../dicom/problem.js';
 import { isUid } from '../dicom/uid.js';
 import type { DicomJson } from '../dicom/values.js';
-import { metadataDigest } from './digest.js';
+import { metadataDigest } from '../dicom/metadata-digest.js';
 import { type Resource, resourcePath, urlBelow } from './resource.js';
 import type { SourceClient } from './source-client.js';
 

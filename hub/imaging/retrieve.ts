@@ -30,6 +30,7 @@ export type ConnectorFor = (connectorId: string) => Connector | undefined;
 interface Indexed {
   seriesInstanceUid: string;
   sopInstanceUid: string;
+  sopClassUid: string;
   frames: number | null;
   connectorId: string | null;
   locator: string | null;
@@ -40,8 +41,8 @@ interface Indexed {
 export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval | Unretrievable> {
   const indexed = await readIndex(tx, wanted);
   if (indexed.length === 0) return wanted.seriesInstanceUid ? 'unknown' : 'not-retrievable';
-  const instances = indexed.flatMap(({ seriesInstanceUid, sopInstanceUid, locator, connectorId }) =>
-    locator === null || connectorId === null ? [] : [{ seriesInstanceUid, sopInstanceUid, locator, connectorId }],
+  const instances = indexed.flatMap(({ seriesInstanceUid, sopInstanceUid, sopClassUid, locator, connectorId }) =>
+    locator === null || connectorId === null ? [] : [{ seriesInstanceUid, sopInstanceUid, sopClassUid, locator, connectorId }],
   );
   const [first] = instances;
   if (!first) return 'not-retrievable';
@@ -78,7 +79,7 @@ function readIndex(tx: Queryable, wanted: Wanted): Promise<Indexed[]> {
   const seriesInstanceUid = wanted.seriesInstanceUid ?? null;
   const sopInstanceUid = wanted.sopInstanceUid ?? null;
   return tx.query<Indexed>(sql`
-    select i.series_instance_uid as "seriesInstanceUid", i.sop_instance_uid as "sopInstanceUid", i.frames, i.connector_id as "connectorId", i.locator
+    select i.series_instance_uid as "seriesInstanceUid", i.sop_instance_uid as "sopInstanceUid", i.sop_class_uid as "sopClassUid", i.frames, i.connector_id as "connectorId", i.locator
     from imaging_instance i left join imaging_series s using (custodian_id, study_instance_uid, series_instance_uid)
     where i.custodian_id = ${custodianId} and i.study_instance_uid = ${studyInstanceUid}
       and (${seriesInstanceUid}::text is null or i.series_instance_uid = ${seriesInstanceUid})

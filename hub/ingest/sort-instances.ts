@@ -35,7 +35,7 @@ export async function sortInstances(
 function compareWith(before: KnownInstance, given: InstanceFacts, studyInstanceUid: string): 'located' | 'known' | 'conflicting' {
   const inPlace = before.study_instance_uid === studyInstanceUid && before.series_instance_uid === given.series_instance_uid;
   if (!inPlace || before.sop_class_uid !== given.sop_class_uid) return 'conflicting';
-  if (given.digest === null) return 'known';
+  if (given.digest === null) return before.locator === null && given.locator !== null ? 'located' : 'known';
   if (before.digest === null) return 'located';
   if (!before.comparable) return 'known';
   if (before.digest !== given.digest) return 'conflicting';

@@ -69,7 +69,7 @@ export function factsOfStudy(study: StudyDescription): StudyFacts {
         number: unsigned(i.number),
         title: text(i.title),
         frames: unsigned(i.numberOfFrames),
-        digest: i.digest,
+        digest: i.digest ?? null,
         locator: i.locator.slice(0, 1_000),
       }),
     ),

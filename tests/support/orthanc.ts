@@ -13,7 +13,7 @@ export interface Orthanc {
   dicomwebUrl: string;
   /** Root of Orthanc's own REST interface. */
   orthancUrl: string;
-  /** Port of its DICOM server. */
+  /** Port of its DICOM server; its AE title is ORTHANC. */
   dicomPort: number;
   /** Its process; another one after `restart`. */
   pid(): number;

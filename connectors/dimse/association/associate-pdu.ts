@@ -156,7 +156,11 @@ interface Item {
 
 function decodeHead(body: Buffer) {
   if (body.length < 68) throw protocolError('an association PDU is too short');
-  const title = (at: number) => body.toString('latin1', at, at + 16).replace(/\0/g, ' ').trim();
+  const title = (at: number) =>
+    body
+      .toString('latin1', at, at + 16)
+      .replace(/\0/g, ' ')
+      .trim();
   return { titles: { calledAeTitle: title(4), callingAeTitle: title(20) }, parts: decodeItems(body.subarray(68)) };
 }
 
@@ -199,7 +203,11 @@ function item(type: number, values: readonly Buffer[]): Buffer {
 
 const sized = (value: Buffer): Buffer => Buffer.concat([uint16(value.length), value]);
 const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
-const uid = (value: Buffer): string => value.toString('latin1').replace(/[\0\s]+$/, '').slice(0, 64);
+const uid = (value: Buffer): string =>
+  value
+    .toString('latin1')
+    .replace(/[\0\s]+$/, '')
+    .slice(0, 64);
 
 function uint16(value: number): Buffer {
   const bytes = Buffer.alloc(2);

@@ -85,11 +85,18 @@ export class Association {
     });
   }
 
-  /** The next message; undefined when the peer released the association. The rest of the message before is skipped. */
-  async receive(waitMs = this.waits.responseMs): Promise<Message | undefined> {
-    return this.guarded(async () => {
+  /** Reads and forgets what is left of the last message's data set. */
+  async skip(): Promise<void> {
+    await this.guarded(async () => {
       for await (const _ of this.unread ?? []) void _;
       this.unread = undefined;
+    });
+  }
+
+  /** The next message; undefined when the peer released the association. The rest of the message before is skipped. */
+  async receive(waitMs = this.waits.responseMs): Promise<Message | undefined> {
+    await this.skip();
+    return this.guarded(async () => {
       const received = await this.readCommand(waitMs);
       if (!received) return undefined;
       const { contextId, bytes } = received;

@@ -66,7 +66,10 @@ export class SocketReader {
   private more(waitMs: number): Promise<void> {
     if (this.ended) return Promise.reject(this.ended);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => settle(() => reject(new SourceError('timeout', 'The peer does not answer in time.'))), Math.max(waitMs, 0));
+      const timer = setTimeout(
+        () => settle(() => reject(new SourceError('timeout', 'The peer does not answer in time.'))),
+        Math.max(waitMs, 0),
+      );
       const settle = (how: () => void): void => {
         clearTimeout(timer);
         this.wake = undefined;

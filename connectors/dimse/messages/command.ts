@@ -70,7 +70,9 @@ export function encodeCommand(command: Command): Buffer {
     return value === undefined ? [] : [{ number, value: encodeValue(value, kind) }];
   });
   const type = { number: dataSetType, value: uint16(command.hasDataSet ? 0x0001 : noDataSet) };
-  const body = Buffer.concat([...given, type].sort((a, b) => a.number - b.number).map(({ number, value }) => element(number, value)));
+  const body = Buffer.concat(
+    [...given, type].sort((a, b) => a.number - b.number).map(({ number, value }) => element(number, value)),
+  );
   const length = Buffer.alloc(4);
   length.writeUInt32LE(body.length);
   return Buffer.concat([element(0x0000, length), body]);
@@ -81,7 +83,8 @@ export function decodeCommand(bytes: Buffer): Command {
   const command: Partial<Command> = {};
   let type = noDataSet;
   for (let at = 0; at < bytes.length; ) {
-    if (bytes.length - at < 8 || bytes.readUInt16LE(at) !== 0) throw protocolError('a command set holds something else than its elements');
+    if (bytes.length - at < 8 || bytes.readUInt16LE(at) !== 0)
+      throw protocolError('a command set holds something else than its elements');
     const number = bytes.readUInt16LE(at + 2);
     const end = at + 8 + bytes.readUInt32LE(at + 4);
     if (end > bytes.length) throw protocolError('an element is longer than its command set');

@@ -150,7 +150,12 @@ class Storing {
 }
 
 /** The object without preamble and File Meta Information; undefined when it can't be told where it begins, or a UID is none. */
-async function dataSetOf({ bytes, sopClassUid, sopInstanceUid, transferSyntaxUid }: Part10Object): Promise<Uint8Array | undefined> {
+async function dataSetOf({
+  bytes,
+  sopClassUid,
+  sopInstanceUid,
+  transferSyntaxUid,
+}: Part10Object): Promise<Uint8Array | undefined> {
   if (![sopClassUid, sopInstanceUid, transferSyntaxUid].every(isUid)) return undefined;
   try {
     const { dataSetOffset } = await openDicom(bufferSource(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)));

@@ -1,0 +1,162 @@
+import type { Change, Connector, SourceHealth } from '../connector.js';
+import { SourceError } from '../connector.js';
+import { mergeStudies } from '../dicom/merge-studies.js';
+import { createGate } from '../gate.js';
+import type { Outbound } from '../outbound.js';
+import type { UserIdentity } from './association/associate-pdu.js';
+import { listChanges, type Policy } from './listing/changes.js';
+import { createFinder, type Finder } from './listing/finder.js';
+import { unknownHabits } from './listing/list-studies.js';
+import { createMemory } from './listing/memory.js';
+import { readObjects } from './listing/read-objects.js';
+import type { Reading } from './listing/read-study.js';
+import { readAgain } from './listing/retry.js';
+import { retrieveByGet } from './retrieve/retrieve.js';
+import { echo, verificationContext } from './services/echo.js';
+import { findContext, studyRoot } from './services/find.js';
+import { getContext } from './services/get.js';
+import { storeObjects } from './services/store.js';
+import { type DimseSource, inSession } from './source.js';
+
+export interface DimseSettings {
+  host: string;
+  /** 104 or 11112 by custom, 2762 with TLS. */
+  port: number;
+  /** AE title of the PACS. */
+  calledAeTitle: string;
+  /** AE title of the hub. */
+  aeTitle?: string;
+  /** DICOM over TLS (PS3.15 annex B); `ca` in PEM where the certificate is not of a public authority. */
+  tls?: { ca?: string; serverName?: string };
+  /** User identity (PS3.7 D.3.3.7), and the hub's own certificate and key in PEM. */
+  auth?: { username?: string; passcode?: string; cert?: string; key?: string };
+  defaultUtcOffset?: string;
+  timeouts?: { connectMs?: number; artimMs?: number; responseMs?: number; idleMs?: number };
+  /** Associations with the PACS at once. */
+  maxConcurrent?: number;
+  maxPduBytes?: number;
+  freshDays?: number;
+  recentDays?: number;
+  recentMinutes?: number;
+  fullListingHours?: number;
+}
+
+const minute = 60_000;
+
+/** A hospital whose PACS speaks DIMSE alone (PS3.7): C-FIND on a schedule, C-GET, C-STORE. */
+export function createDimseConnector(settings: DimseSettings & { outbound: Outbound }): Connector {
+  const source = sourceOf(settings);
+  const memory = createMemory();
+  const habits = { ...unknownHabits(), listsBodyPart: false };
+  // The rest is left to whoever retrieves.
+  const maxConcurrent = Math.max(1, Math.floor(source.maxConcurrent / 3));
+  const readingWith = (finder: Finder, signal: AbortSignal): Reading => ({
+    finder,
+    memory,
+    habits,
+    defaultUtcOffset: source.defaultUtcOffset,
+    readObjects: (wanted) => readObjects(source, wanted, signal),
+    isOfItem: (error) => isOfItem(source, error, signal),
+  });
+  return {
+    async *changes(cursor, signal) {
+      const finder = createFinder(source, signal);
+      try {
+        const listing = { reading: readingWith(finder, signal), habits, policy: policyOf(settings), maxConcurrent };
+        yield* listChanges(listing, cursor, signal);
+      } finally {
+        await finder.close();
+      }
+    },
+    async retry({ locator }, signal) {
+      const finder = createFinder(source, signal);
+      try {
+        return asOne(await readAgain(readingWith(finder, signal), locator));
+      } finally {
+        await finder.close();
+      }
+    },
+    retrieve: (request, signal) => retrieveByGet(source, request, signal),
+    store: (objects, signal) => storeObjects(source, objects, signal),
+    health: (signal) => healthOf(source, signal),
+    // The outbound belongs to whoever made it.
+    close: async () => {},
+  };
+}
+
+function sourceOf(settings: DimseSettings & { outbound: Outbound }): DimseSource {
+  const { host, port, tls, auth, timeouts = {} } = settings;
+  const maxConcurrent = settings.maxConcurrent ?? 6;
+  return {
+    peer: {
+      outbound: settings.outbound,
+      target: {
+        host,
+        port,
+        timeoutMs: timeouts.connectMs ?? 5_000,
+        ...(tls ? { tls: { ca: tls.ca, servername: tls.serverName, cert: auth?.cert, key: auth?.key } } : {}),
+      },
+      calledAeTitle: settings.calledAeTitle,
+      callingAeTitle: settings.aeTitle ?? 'HUB',
+      identity: identityOf(auth),
+      maxPduLength: settings.maxPduBytes ?? 128 * 1024,
+      waits: {
+        artimMs: timeouts.artimMs ?? 10_000,
+        responseMs: timeouts.responseMs ?? 30_000,
+        idleMs: timeouts.idleMs ?? 30_000,
+      },
+    },
+    gate: createGate({ maxConcurrent }),
+    maxConcurrent,
+    defaultUtcOffset: settings.defaultUtcOffset,
+  };
+}
+
+const identityOf = (auth: DimseSettings['auth']): UserIdentity | undefined =>
+  auth?.username === undefined ? undefined : { username: auth.username, passcode: auth.passcode };
+
+const policyOf = (settings: DimseSettings): Policy => ({
+  freshDays: settings.freshDays ?? 1,
+  recentDays: settings.recentDays ?? 7,
+  recentMs: (settings.recentMinutes ?? 15) * minute,
+  fullMs: (settings.fullListingHours ?? 24) * 60 * minute,
+});
+
+/**
+ * Whether an error is of one item. A PACS that is down, or that hangs on everything, is no reason to put its items into quarantine: reading goes on from the same
+ * cursor when it is back.
+ */
+async function isOfItem(source: DimseSource, error: unknown, signal: AbortSignal): Promise<boolean> {
+  return error instanceof SourceError && error.code !== 'forbidden-address' && (await healthOf(source, signal)).reachable;
+}
+
+async function healthOf(source: DimseSource, signal: AbortSignal): Promise<SourceHealth> {
+  const begin = performance.now();
+  try {
+    return await inSession(source, { contexts: [verificationContext, findContext, getContext] }, signal, async (association) => {
+      await echo(association);
+      const latencyMs = performance.now() - begin;
+      const refused = [
+        ...(association.context(studyRoot.find) ? [] : ['C-FIND']),
+        ...(association.context(studyRoot.get) ? [] : ['C-GET']),
+      ];
+      return {
+        reachable: true,
+        detail: `C-ECHO answers.${refused.map((name) => ` It does not accept ${name}.`).join('')}`,
+        latencyMs,
+      };
+    });
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    return { reachable: false, detail: error.message };
+  }
+}
+
+/** A study or series that is read again is one change, and stays unreadable while anything of it is. */
+function asOne(changes: readonly Change[]): Change {
+  const unreadable = changes.find((change) => change.kind === 'unreadable');
+  if (unreadable) return unreadable;
+  const [study] = mergeStudies(changes.flatMap((change) => (change.kind === 'study' ? [change.study] : [])));
+  if (study === undefined) throw new SourceError('not-found', 'The PACS no longer has this item.');
+  return { kind: 'study', study };
+}

@@ -1,0 +1,42 @@
+import { SourceError } from '../../connector.js';
+import type { Keys } from '../messages/identifier.js';
+import type { DimseSource } from '../source.js';
+import type { Level } from './find.js';
+import { getContext, getObjects } from './get.js';
+import type { ReceivedObject } from './received-object.js';
+import { storageProposals } from './storage-contexts.js';
+
+/** What is fetched: all of a study, a series, or one instance. */
+export interface Wanted {
+  studyInstanceUid: string;
+  seriesInstanceUid?: string;
+  sopInstanceUid?: string;
+  /** SOP classes of the objects as far as they are known; none: any. */
+  sopClasses: readonly string[];
+}
+
+/** The objects as the archive holds them, one after the other; of any class, in one kind of transfer syntax after the other until all came. */
+export async function* fetchObjects(source: DimseSource, wanted: Wanted, signal: AbortSignal): AsyncGenerator<ReceivedObject> {
+  const proposals = storageProposals([getContext], wanted.sopClasses);
+  const came = new Set<string>();
+  for (const [i, proposal] of proposals.entries()) {
+    try {
+      for await (const object of getObjects(source, retrievalOf(wanted), proposal, signal)) {
+        if (came.has(object.sopInstanceUid)) continue;
+        came.add(object.sopInstanceUid);
+        yield object;
+      }
+      return;
+    } catch (error) {
+      const isTransferSyntax = error instanceof SourceError && ['bad-response', 'not-found'].includes(error.code);
+      if (!isTransferSyntax || i === proposals.length - 1) throw error;
+    }
+  }
+}
+
+function retrievalOf({ studyInstanceUid, seriesInstanceUid, sopInstanceUid }: Wanted): { level: Level; keys: Keys } {
+  const keys = { '0020000D': studyInstanceUid };
+  if (seriesInstanceUid === undefined) return { level: 'STUDY', keys };
+  if (sopInstanceUid === undefined) return { level: 'SERIES', keys: { ...keys, '0020000E': seriesInstanceUid } };
+  return { level: 'IMAGE', keys: { ...keys, '0020000E': seriesInstanceUid, '00080018': sopInstanceUid } };
+}
