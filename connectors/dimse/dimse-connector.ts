@@ -4,8 +4,8 @@ import { mergeStudies } from '../dicom/merge-studies.js';
 import { createGate } from '../gate.js';
 import type { Outbound } from '../outbound.js';
 import type { UserIdentity } from './association/associate-pdu.js';
-import { listChanges, type Policy } from './listing/changes.js';
-import { createFinder, type Finder } from './listing/finder.js';
+import { hasNews, type Listing, listChanges, type Policy } from './listing/changes.js';
+import { createFinder, type Finder, withFinder } from './listing/finder.js';
 import { unknownHabits } from './listing/list-studies.js';
 import { createMemory } from './listing/memory.js';
 import { readObjects } from './listing/read-objects.js';
@@ -58,24 +58,24 @@ export function createDimseConnector(settings: DimseSettings & { outbound: Outbo
     readObjects: (wanted) => readObjects(source, wanted, signal),
     isOfItem: (error) => isOfItem(source, error, signal),
   });
+  const listingWith = (finder: Finder, signal: AbortSignal): Listing => ({
+    reading: readingWith(finder, signal),
+    habits,
+    policy: policyOf(settings),
+    maxConcurrent,
+  });
   return {
     async *changes(cursor, signal) {
       const finder = createFinder(source, signal);
       try {
-        const listing = { reading: readingWith(finder, signal), habits, policy: policyOf(settings), maxConcurrent };
-        yield* listChanges(listing, cursor, signal);
+        yield* listChanges(listingWith(finder, signal), cursor, signal);
       } finally {
         await finder.close();
       }
     },
-    async retry({ locator }, signal) {
-      const finder = createFinder(source, signal);
-      try {
-        return asOne(await readAgain(readingWith(finder, signal), locator));
-      } finally {
-        await finder.close();
-      }
-    },
+    hasNews: (_cursor, signal) => withFinder(source, signal, (finder) => hasNews(listingWith(finder, signal))),
+    retry: ({ locator }, signal) =>
+      withFinder(source, signal, async (finder) => asOne(await readAgain(readingWith(finder, signal), locator))),
     retrieve: (request, signal) => retrieveByGet(source, request, signal),
     store: (objects, signal) => storeObjects(source, objects, signal),
     health: (signal) => healthOf(source, signal),

@@ -54,6 +54,13 @@ export async function* listChanges(listing: Listing, cursor: string | undefined,
   yield checkpoint({ ...at, recentAt: now });
 }
 
+/** Whether studies of the last days are listed otherwise than they were taken. @throws SourceError. */
+export async function hasNews({ reading, habits, policy }: Listing): Promise<boolean> {
+  if (habits.ignoresDates) return false;
+  const { studies } = await listStudies(reading.finder, recentSpan(reading, policy.freshDays), habits);
+  return studies.some((study) => !reading.memory.isKnown(text(study, '0020000D') ?? '', study));
+}
+
 class Look {
   private lastFresh = 0;
 
@@ -63,12 +70,12 @@ class Look {
   ) {}
 
   async *fresh(): AsyncGenerator<Change> {
-    yield* this.span(this.since(this.listing.policy.freshDays));
+    yield* this.span(recentSpan(this.listing.reading, this.listing.policy.freshDays));
     this.lastFresh = performance.now();
   }
 
   async *recent(): AsyncGenerator<Change> {
-    yield* this.span(this.since(this.listing.policy.recentDays));
+    yield* this.span(recentSpan(this.listing.reading, this.listing.policy.recentDays));
   }
 
   async *everything(at: Cursor): AsyncGenerator<Change> {
@@ -79,7 +86,7 @@ class Look {
       // What lies ahead of today is one window, and so is what is very old.
       const from =
         listing.to === latest
-          ? this.since(policy.freshDays).from
+          ? recentSpan(reading, policy.freshDays).from
           : listing.to < oldest
             ? earliest
             : listing.to - listing.days + 1;
@@ -121,11 +128,13 @@ class Look {
       }
     }
   }
-
-  private since(days: number): Span {
-    return { from: today(Date.now(), this.listing.reading.defaultUtcOffset) - days, to: latest };
-  }
 }
+
+/** So many days before today, today, and what is dated ahead, where the PACS stands. */
+const recentSpan = ({ defaultUtcOffset }: Reading, days: number): Span => ({
+  from: today(Date.now(), defaultUtcOffset) - days,
+  to: latest,
+});
 
 const isDue = (lastAt: number | undefined, afterMs: number, now: number): boolean =>
   lastAt === undefined || lastAt > now || now - lastAt >= afterMs;

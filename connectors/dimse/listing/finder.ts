@@ -41,3 +41,13 @@ export function createFinder(source: DimseSource, signal: AbortSignal): Finder {
     },
   };
 }
+
+/** A finder for one piece of work. */
+export async function withFinder<T>(source: DimseSource, signal: AbortSignal, work: (finder: Finder) => Promise<T>): Promise<T> {
+  const finder = createFinder(source, signal);
+  try {
+    return await work(finder);
+  } finally {
+    await finder.close();
+  }
+}

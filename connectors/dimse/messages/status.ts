@@ -6,10 +6,10 @@ export const statuses = {
   sopClassNotSupported: 0x0122,
   unrecognizedOperation: 0x0211,
   outOfResources: 0xa700,
+  noSubOperations: 0xa702,
   dataSetDoesNotMatch: 0xa900,
   cannotUnderstand: 0xc000,
   heldWithWarning: 0xb007,
-  subOperationsWithWarnings: 0xb000,
 } as const;
 
 /** FF00H and FF01H: more answers follow. */

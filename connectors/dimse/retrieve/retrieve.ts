@@ -31,9 +31,13 @@ export async function retrieveByGet(source: DimseSource, request: RetrieveReques
   }
 }
 
-async function* beginningWith(first: ReceivedObject, rest: AsyncIterable<ReceivedObject>): AsyncGenerator<ReceivedObject> {
-  yield first;
-  yield* rest;
+async function* beginningWith(first: ReceivedObject, rest: AsyncGenerator<ReceivedObject>): AsyncGenerator<ReceivedObject> {
+  try {
+    yield first;
+    yield* rest;
+  } finally {
+    await rest.return(undefined);
+  }
 }
 
 async function replyWith(request: RetrieveRequest, objects: AsyncIterable<ReceivedObject>): Promise<RetrieveReply> {

@@ -44,7 +44,9 @@ export async function find(association: Association, { level, keys, most, isWant
   if (!context) throw new SourceError('refused', 'The PACS does not accept C-FIND with the Study Root model.');
   const messageId = 1;
   const request = { commandField: commands.findRequest, messageId, sopClassUid: studyRoot.find, priority: 0, hasDataSet: true };
-  await association.send(context.id, request, encodeIdentifier({ ...keys, '00080052': level }, context.transferSyntax));
+  // Without a character set of its own a query is answered in ASCII, or in Latin 1, by a PACS that converts its answers.
+  const identifier = encodeIdentifier({ '00080005': 'ISO_IR 192', ...keys, '00080052': level }, context.transferSyntax);
+  await association.send(context.id, request, identifier);
   const entries: DicomJson[] = [];
   for (let taken = 0; taken <= most + mostAfterCancel; taken += 1) {
     const message = await association.receive();

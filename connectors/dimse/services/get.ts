@@ -94,10 +94,14 @@ export async function acknowledge(
   });
 }
 
+/** Objects that the PACS has and did not send: perhaps in another transfer syntax. */
+export class NotSent extends SourceError {}
+
 /** What the PACS says at the end of a C-GET or C-MOVE. */
 export function assertDone(status: number, received: number, failed: number): void {
+  if (failed > 0 || status === statuses.noSubOperations)
+    throw new NotSent('bad-response', `The PACS could not send ${failed || 'any'} of the objects.`);
   if (status !== statuses.success && !isWarning(status))
     throw new SourceError('bad-response', `The PACS answers the retrieval with ${statusText(status)}.`);
-  if (failed > 0) throw new SourceError('bad-response', `The PACS could not send ${failed} of the objects.`);
   if (received === 0) throw new SourceError('not-found', 'The PACS has nothing to send.');
 }

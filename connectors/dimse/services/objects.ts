@@ -1,8 +1,7 @@
-import { SourceError } from '../../connector.js';
 import type { Keys } from '../messages/identifier.js';
 import type { DimseSource } from '../source.js';
 import type { Level } from './find.js';
-import { getContext, getObjects } from './get.js';
+import { getContext, getObjects, NotSent } from './get.js';
 import type { ReceivedObject } from './received-object.js';
 import { storageProposals } from './storage-contexts.js';
 
@@ -15,7 +14,7 @@ export interface Wanted {
   sopClasses: readonly string[];
 }
 
-/** The objects as the archive holds them, one after the other; of any class, in one kind of transfer syntax after the other until all came. */
+/** The objects as the archive holds them, one after the other; where it does not send all, in one kind of transfer syntax after the other. */
 export async function* fetchObjects(source: DimseSource, wanted: Wanted, signal: AbortSignal): AsyncGenerator<ReceivedObject> {
   const proposals = storageProposals([getContext], wanted.sopClasses);
   const came = new Set<string>();
@@ -28,8 +27,7 @@ export async function* fetchObjects(source: DimseSource, wanted: Wanted, signal:
       }
       return;
     } catch (error) {
-      const isTransferSyntax = error instanceof SourceError && ['bad-response', 'not-found'].includes(error.code);
-      if (!isTransferSyntax || i === proposals.length - 1) throw error;
+      if (!(error instanceof NotSent) || i === proposals.length - 1) throw error;
     }
   }
 }

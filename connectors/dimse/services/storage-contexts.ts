@@ -31,6 +31,8 @@ const syntaxes = [
   '1.2.840.10008.1.2.4.108',
   '1.2.840.10008.1.2.4.92', // JPEG 2000 Part 2
   '1.2.840.10008.1.2.4.93',
+  '1.2.840.10008.1.2.4.53', // retired, JPEG Spectral Selection
+  '1.2.840.10008.1.2.4.55', // retired, JPEG Full Progression
   '1.2.840.10008.1.2.4.110', // JPEG XL
   '1.2.840.10008.1.2.4.111',
   '1.2.840.10008.1.2.4.112',
@@ -56,26 +58,24 @@ export const mostClasses = 12;
 export const isStorageClass = (uid: string): boolean => uid.startsWith(storageRoot) || !uid.startsWith('1.2.840.10008.');
 
 /**
- * What has to be proposed so that objects come as the archive holds them: a context for each SOP class and transfer syntax, with the hub as SCP.
+ * What has to be proposed so that objects come as the archive holds them, with the hub as SCP: a context for each SOP class and transfer syntax. An archive that
+ * finds its objects' context by the SOP class alone, as dcmtk does, needs one syntax after the other; so does one that does not tell what it holds, for there are
+ * more classes than contexts.
  * @param contexts others of the same association.
  */
-export function storageProposals(contexts: Proposal['contexts'], classes: readonly string[]): Proposal[] {
-  if (classes.length === 0) return ofAnyClass(contexts);
-  const each = Math.floor((maxContexts - contexts.length) / classes.length);
-  const pairs = classes.flatMap((abstractSyntax) =>
-    syntaxes.slice(0, each).map((syntax) => ({ abstractSyntax, transferSyntaxes: [syntax] })),
-  );
-  return [{ contexts: [...contexts, ...pairs], roles: classes.map(asScp) }];
-}
-
-/** For archives that don't tell what they hold: all classes, in one kind of transfer syntax after the other. */
-function ofAnyClass(contexts: Proposal['contexts']): Proposal[] {
+export function storageProposals(contexts: Proposal['contexts'], sopClasses: readonly string[]): Proposal[] {
   const [explicit = '', implicit = '', ...compressed] = syntaxes;
-  const classes = storageClasses.slice(0, maxContexts - contexts.length);
-  return [[explicit, implicit], ...compressed.map((syntax) => [syntax])].map((transferSyntaxes) => ({
-    contexts: [...contexts, ...classes.map((abstractSyntax) => ({ abstractSyntax, transferSyntaxes }))],
-    roles: classes.map(asScp),
-  }));
+  const classes = sopClasses.length > 0 ? sopClasses : storageClasses.slice(0, maxContexts - contexts.length);
+  const each = Math.max(1, Math.floor((maxContexts - contexts.length) / classes.length));
+  const pairs = syntaxes.slice(0, each).map((syntax) => [syntax]);
+  const apart = [[explicit, implicit], ...compressed.map((syntax) => [syntax])];
+  const roles = classes.map((sopClassUid) => ({ sopClassUid, scu: false, scp: true }));
+  const proposal = (choices: readonly string[][]): Proposal => ({
+    contexts: [
+      ...contexts,
+      ...classes.flatMap((abstractSyntax) => choices.map((transferSyntaxes) => ({ abstractSyntax, transferSyntaxes }))),
+    ],
+    roles,
+  });
+  return [...(each > 1 ? [proposal(pairs)] : []), ...apart.map((choice) => proposal([choice]))];
 }
-
-const asScp = (sopClassUid: string) => ({ sopClassUid, scu: false, scp: true });

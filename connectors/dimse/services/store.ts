@@ -159,7 +159,9 @@ async function dataSetOf({
   if (![sopClassUid, sopInstanceUid, transferSyntaxUid].every(isUid)) return undefined;
   try {
     const { dataSetOffset } = await openDicom(bufferSource(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)));
-    return bytes.subarray(dataSetOffset);
+    const dataSet = bytes.subarray(dataSetOffset);
+    // PS3.5 A.5: a deflated data set gets a NUL at its end where its length is odd.
+    return dataSet.length % 2 === 0 ? dataSet : Buffer.concat([dataSet, Buffer.alloc(1)]);
   } catch (error) {
     if (error instanceof DicomProblem) return undefined;
     throw error;
