@@ -23,6 +23,9 @@ const rootUrl = z
   .max(2_000)
   .refine(isRootUrl, 'must be an http or https address without credentials, query or fragment');
 
+/** Path of a PEM file. */
+const pemFile = z.string().min(1).max(4_096);
+
 /** Application Entity title (PS3.5 6.2, AE): at most 16 characters, not only spaces. */
 const aeTitle = z.string().regex(/^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$/, 'must be an AE title of at most 16 characters');
 
@@ -57,9 +60,9 @@ export const connectorSettings = {
     peers: z.array(z.string().refine(isNetwork, 'must be an address or a network in CIDR notation')).min(1).max(100),
     tls: z
       .strictObject({
-        cert: z.string().min(1).max(4_096),
-        key: z.string().min(1).max(4_096),
-        clientCa: z.string().min(1).max(4_096).optional(),
+        cert: pemFile,
+        key: pemFile,
+        clientCa: pemFile.optional(),
       })
       .optional(),
     characterSet: z.enum(CHARACTER_SETS).optional(),
@@ -78,15 +81,15 @@ export const connectorSettings = {
     port: z.int().min(1).max(65_535),
     calledAeTitle: aeTitle,
     aeTitle: aeTitle.optional(),
-    tls: z.strictObject({ ca: z.string().max(100_000).optional(), serverName: z.string().max(253).optional() }).optional(),
-    auth: z
+    tls: z
       .strictObject({
-        username: z.string().min(1).max(200).optional(),
-        passcode: z.string().min(1).max(200).optional(),
-        cert: z.string().max(100_000).optional(),
-        key: z.string().max(100_000).optional(),
+        ca: pemFile.optional(),
+        cert: pemFile.optional(),
+        key: pemFile.optional(),
+        serverName: z.string().min(1).max(253).optional(),
       })
       .optional(),
+    auth: z.strictObject({ username: z.string().min(1).max(200), passcode: z.string().min(1).max(200).optional() }).optional(),
     defaultUtcOffset: utcOffset.optional(),
     timeouts: z
       .strictObject({

@@ -3,7 +3,7 @@ import { SourceError } from '../connector.js';
 import { mergeStudies } from '../dicom/merge-studies.js';
 import { createGate } from '../gate.js';
 import type { Outbound } from '../outbound.js';
-import type { UserIdentity } from './association/associate-pdu.js';
+import { readTlsFiles, type TlsFiles } from '../tls-files.js';
 import { hasNews, type Listing, listChanges, type Policy } from './listing/changes.js';
 import { createFinder, type Finder, withFinder } from './listing/finder.js';
 import { unknownHabits } from './listing/list-studies.js';
@@ -26,10 +26,10 @@ export interface DimseSettings {
   calledAeTitle: string;
   /** AE title of the hub. */
   aeTitle?: string;
-  /** DICOM over TLS (PS3.15 annex B); `ca` in PEM where the certificate is not of a public authority. */
-  tls?: { ca?: string; serverName?: string };
-  /** User identity (PS3.7 D.3.3.7), and the hub's own certificate and key in PEM. */
-  auth?: { username?: string; passcode?: string; cert?: string; key?: string };
+  /** DICOM over TLS (PS3.15 annex B): `ca` where the PACS' certificate is not of a public authority, `cert` and `key` where it asks the hub for one. */
+  tls?: TlsFiles & { serverName?: string };
+  /** User identity (PS3.7 D.3.3.7). */
+  auth?: { username: string; passcode?: string };
   defaultUtcOffset?: string;
   timeouts?: { connectMs?: number; artimMs?: number; responseMs?: number; idleMs?: number };
   /** Associations with the PACS at once. */
@@ -90,15 +90,15 @@ function sourceOf(settings: DimseSettings & { outbound: Outbound }): DimseSource
   return {
     peer: {
       outbound: settings.outbound,
-      target: {
+      target: () => ({
         host,
         port,
         timeoutMs: timeouts.connectMs ?? 5_000,
-        ...(tls ? { tls: { ca: tls.ca, servername: tls.serverName, cert: auth?.cert, key: auth?.key } } : {}),
-      },
+        ...(tls ? { tls: { ...readTlsFiles(tls), servername: tls.serverName } } : {}),
+      }),
       calledAeTitle: settings.calledAeTitle,
       callingAeTitle: settings.aeTitle ?? 'HUB',
-      identity: identityOf(auth),
+      identity: auth,
       maxPduLength: settings.maxPduBytes ?? 128 * 1024,
       waits: {
         artimMs: timeouts.artimMs ?? 10_000,
@@ -111,9 +111,6 @@ function sourceOf(settings: DimseSettings & { outbound: Outbound }): DimseSource
     defaultUtcOffset: settings.defaultUtcOffset,
   };
 }
-
-const identityOf = (auth: DimseSettings['auth']): UserIdentity | undefined =>
-  auth?.username === undefined ? undefined : { username: auth.username, passcode: auth.passcode };
 
 const policyOf = (settings: DimseSettings): Policy => ({
   freshDays: settings.freshDays ?? 1,

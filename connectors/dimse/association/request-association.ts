@@ -9,7 +9,8 @@ import { SocketReader } from './socket-reader.js';
 /** A PACS as an association is asked of it. */
 export interface Peer {
   outbound: Outbound;
-  target: SocketTarget;
+  /** @throws SourceError when a certificate can't be read. */
+  target(): SocketTarget;
   calledAeTitle: string;
   callingAeTitle: string;
   identity?: UserIdentity;
@@ -37,7 +38,7 @@ const leastSent = 1_024;
  * @throws SourceError `refused` with the peer's reason, `unreachable`, `timeout`, `bad-response`, `forbidden-address`; the signal's reason.
  */
 export async function requestAssociation(peer: Peer, proposal: Proposal, signal: AbortSignal): Promise<Association> {
-  const socket = await peer.outbound.connect(peer.target, signal);
+  const socket = await peer.outbound.connect(peer.target(), signal);
   socket.setNoDelay(true);
   const reader = new SocketReader(socket);
   const giveUp = (): void => {
