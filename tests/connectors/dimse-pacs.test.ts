@@ -77,7 +77,7 @@ const searchable = (studies: StudyDescription[]) =>
         series.instances.map(
           ({ digest: _digest, locator: _locator, transferSyntaxUid: _syntax, title: _title, ...instance }) => ({
             ...{ ...study, claimedInstances: undefined },
-            series: { ...series, instances: undefined },
+            series: { ...series, instances: undefined, requestAttributes: undefined },
             instance,
           }),
         ),

@@ -15,7 +15,7 @@ function wrong(kind: keyof typeof connectorSettings, settings: unknown): string[
 
 describe('a hospital’s connector settings', () => {
   it('make a connector of their kind', async () => {
-    expect(connectorKinds).toEqual(['folder', 'dicomweb']);
+    expect(connectorKinds).toEqual(['folder', 'dicomweb', 'hl7v2', 'dimse']);
     const folder = createConnector('folder', { root: tmpdir() }, { outbound });
     expect(await folder.health(never())).toMatchObject({ reachable: true });
     const dicomweb = createConnector('dicomweb', { baseUrl: 'http://127.0.0.1:1/dicom-web' }, { outbound });
@@ -23,9 +23,16 @@ describe('a hospital’s connector settings', () => {
       reachable: false,
       detail: 'The address is not in an allowed network.',
     });
+    const dimse = createConnector('dimse', { host: '127.0.0.1', port: 1, calledAeTitle: 'PACS' }, { outbound });
+    expect(await dimse.health(never())).toEqual({ reachable: false, detail: 'The address is not in an allowed network.' });
   });
 
   it('are refused with the name of the element that is wrong', () => {
+    const pacs = { host: 'pacs.example', port: 104, calledAeTitle: 'PACS' };
+    expect(wrong('dimse', pacs)).toEqual([]);
+    for (const title of ['', ' ', 'A title of more than 16', 'A\\B', '王'])
+      expect(wrong('dimse', { ...pacs, calledAeTitle: title })).toEqual(['calledAeTitle']);
+    expect(wrong('dimse', { ...pacs, port: 0, maxConcurrent: 1, password: 'x' })).toEqual(['port', 'maxConcurrent', 'password']);
     expect(wrong('folder', { root: '' })).toEqual(['root']);
     expect(wrong('folder', { root: '/x', defaultUtcOffset: '+8' })).toEqual(['defaultUtcOffset']);
     expect(wrong('folder', { root: '/x', rot: 1 })).toEqual(['rot']);

@@ -36,6 +36,7 @@ const studyKeys: Keys = Object.fromEntries(
     '00100030', // Patient's Birth Date
     '00100040', // Patient's Sex
     '0020000D', // Study Instance UID
+    '00200010', // Study ID
     '00201206', // Number of Study Related Series
     '00201208', // Number of Study Related Instances
   ].map((tag) => [tag, '']),

@@ -27,17 +27,13 @@ export interface SeriesUids {
 }
 
 const keysOf = (...tags: string[]): Keys => Object.fromEntries(tags.map((tag) => [tag, '']));
-/** Attributes of the series level (PS3.4 C.6.2.1.3): dates, modality, description, body part, number, laterality, count. */
+/**
+ * Attributes of the series level (PS3.4 C.6.2.1.3): dates, modality, description, body part, number, laterality, start of the procedure step, count. No sequence:
+ * many archives stumble over one in a query.
+ */
 const seriesKeys = keysOf(
-  '00080021',
-  '00080031',
-  '00080060',
-  '0008103E',
-  '00180015',
-  '0020000E',
-  '00200011',
-  '00200060',
-  '00201209',
+  ...['00080021', '00080031', '00080060', '0008103E', '00180015', '0020000E', '00200011', '00200060', '00201209'],
+  ...['00400244', '00400245'],
 );
 /** Attributes of the image level (C.6.2.1.4): SOP class and instance, transfer syntax, number, frames. */
 const imageKeys = keysOf('00080016', '00080018', '00083002', '00200013', '00280008');

@@ -1,7 +1,8 @@
 import { type RetrieveRequest, SourceError } from '../../connector.js';
 import { text } from '../../dicom/describe.js';
 import { DicomProblem, defaultLimits } from '../../dicom/problem.js';
-import { fetchObjects, type Wanted } from '../services/objects.js';
+import { NotSent } from '../services/get.js';
+import { fetchObjects, isListed, type Wanted } from '../services/objects.js';
 import { type ReceivedObject, readHeader } from '../services/received-object.js';
 import { mostClasses } from '../services/storage-contexts.js';
 import type { DimseSource } from '../source.js';
@@ -17,26 +18,29 @@ export async function* wantedObjects(
 ): AsyncGenerator<ReceivedObject> {
   const missing = new Map(request.instances.map((instance) => [instance.sopInstanceUid, instance.seriesInstanceUid]));
   const count = missing.size;
-  if (count === 0) throw new SourceError('not-found', 'The PACS has no such instance.');
-  try {
-    for (const wanted of retrievals(request)) {
+  for (const wanted of count > 0 ? retrievals(request) : []) {
+    try {
       for await (const object of fetchObjects(source, wanted, signal)) {
         const seriesInstanceUid = missing.get(object.sopInstanceUid);
         if (seriesInstanceUid === undefined) continue;
+        const whole = await identified(object, request.studyInstanceUid, seriesInstanceUid);
         missing.delete(object.sopInstanceUid);
-        yield await identified(object, request.studyInstanceUid, seriesInstanceUid);
+        yield whole;
       }
+    } catch (error) {
+      // What else the PACS could not send was not asked for.
+      if (error instanceof NotSent && missing.size === 0) return;
+      const isGone = isAnswer(error) && missing.size === count && !(await isListed(source, wanted, signal));
+      throw isGone ? new SourceError('not-found', 'The PACS has no such instance.') : error;
     }
-  } catch (error) {
-    // What else the PACS could not send was not asked for.
-    if (!(error instanceof SourceError) || missing.size > 0) throw error;
   }
-  if (missing.size > 0)
-    throw new SourceError(
-      missing.size === count ? 'not-found' : 'bad-response',
-      `The PACS did not send ${missing.size} of ${count} objects.`,
-    );
+  if (count > 0 && missing.size === 0) return;
+  throw missing.size === count
+    ? new SourceError('not-found', 'The PACS has no such instance.')
+    : new SourceError('bad-response', `The PACS did not send ${missing.size} of ${count} objects.`);
 }
+
+const isAnswer = (error: unknown): boolean => error instanceof SourceError && error.code === 'bad-response';
 
 /** One retrieval, or one a series where the study has more SOP classes than one association can negotiate well. */
 function retrievals({ studyInstanceUid, seriesInstanceUid, sopInstanceUid, instances }: RetrieveRequest): Wanted[] {

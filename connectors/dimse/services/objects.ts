@@ -1,6 +1,6 @@
 import type { Keys } from '../messages/identifier.js';
-import type { DimseSource } from '../source.js';
-import type { Level } from './find.js';
+import { type DimseSource, inSession } from '../source.js';
+import { find, findContext, type Level } from './find.js';
 import { getContext, getObjects, NotSent } from './get.js';
 import type { ReceivedObject } from './received-object.js';
 import { storageProposals } from './storage-contexts.js';
@@ -30,6 +30,15 @@ export async function* fetchObjects(source: DimseSource, wanted: Wanted, signal:
       if (!(error instanceof NotSent) || i === proposals.length - 1) throw error;
     }
   }
+}
+
+/** Whether the PACS lists anything of what is wanted. */
+export async function isListed(source: DimseSource, wanted: Wanted, signal: AbortSignal): Promise<boolean> {
+  const { level, keys } = retrievalOf(wanted);
+  const answers = await inSession(source, { contexts: [findContext] }, signal, (association) =>
+    find(association, { level, keys, most: 10 }),
+  );
+  return answers.entries.length > 0;
 }
 
 function retrievalOf({ studyInstanceUid, seriesInstanceUid, sopInstanceUid }: Wanted): { level: Level; keys: Keys } {
