@@ -39,9 +39,10 @@ export function createFrameReader({ maxMessageBytes, maxGarbageBytes }: FrameLim
   let garbage = 0;
 
   const keep = (bytes: Buffer): void => {
+    const wasWhole = length <= maxMessageBytes;
     length += bytes.length;
     if (length <= maxMessageBytes) parts.push(Buffer.from(bytes));
-    else if (parts.length > 1 || (parts[0]?.length ?? 0) > HEAD) parts = [Buffer.concat(parts).subarray(0, HEAD)];
+    else if (wasWhole) parts = [Buffer.from(Buffer.concat([...parts, bytes]).subarray(0, HEAD))];
   };
   const begin = (): void => {
     parts = [];
@@ -54,7 +55,7 @@ export function createFrameReader({ maxMessageBytes, maxGarbageBytes }: FrameLim
     endsWithFs = false;
     const bytes = Buffer.concat(parts);
     parts = [];
-    return length <= maxMessageBytes ? { kind: 'message', bytes } : { kind: 'too-large', bytes: bytes.subarray(0, HEAD) };
+    return { kind: length <= maxMessageBytes ? 'message' : 'too-large', bytes };
   };
 
   /** Reads from `at`; returns where the next step begins. */
