@@ -90,6 +90,7 @@ export type QuarantineReason =
   | 'count-mismatch'
   | 'sop-instance-conflict'
   | 'patient-conflict'
+  | 'removal-unconfirmed'
   | 'not-hl7'
   | 'character-set'
   | 'unsupported'
@@ -118,8 +119,47 @@ export interface UnreadableItem {
 export type Change =
   | { kind: 'study'; study: StudyDescription; cursor?: string }
   | { kind: 'statement'; statement: Statement; cursor?: string }
+  /** Something of this study may be gone from the source, or be otherwise there. It is a hint: the hub looks at the study before it believes that. */
+  | { kind: 'removed'; studyInstanceUid: string; cursor?: string }
   | { kind: 'unreadable'; item: UnreadableItem; cursor?: string }
   | { kind: 'checkpoint'; cursor: string };
+
+/** An instance that the index holds from this source. */
+export interface IndexedInstance {
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  sopInstanceUid: string;
+  locator: string;
+}
+
+/** What the index holds from one source, for a connector that compares it with what the source has. */
+export interface IndexView {
+  /** Studies with the number of their instances, page by page. */
+  studies(): AsyncIterable<readonly { studyInstanceUid: string; instances: number }[]>;
+  /** All instances, page by page. */
+  instances(): AsyncIterable<readonly IndexedInstance[]>;
+}
+
+/** A study that is to be looked at. */
+export interface LookRequest {
+  studyInstanceUid: string;
+  /** What the index holds of it from this source. */
+  instances: readonly IndexedInstance[];
+  /** Locators of its objects in the quarantine. */
+  held: readonly string[];
+  /** An instance each of a few other studies that the source should have: one that has none of them is not itself. */
+  others: readonly IndexedInstance[];
+}
+
+/** Everything that a source has of one study at a moment. */
+export interface StudyNow {
+  /** Its parts; those that differ in the patient stay apart. Empty: the source answers, and has none of it. */
+  studies: StudyDescription[];
+  /** Listed and not readable: neither there nor gone. One without SOP Instance UID stands for its whole series or study. */
+  unreadable: UnreadableItem[];
+  /** Whether the source showed that it is the one that was indexed: what it does not have counts as gone only then. */
+  isItself: boolean;
+}
 
 /** What to fetch: WADO-RS resources of PS3.18 section 10.4. */
 export interface RetrieveRequest {
@@ -190,12 +230,17 @@ export type TakeChange = (change: Change) => Promise<readonly UnreadableItem[]>;
 
 export interface Connector {
   /** Yields what is new since `cursor` (undefined: everything) and ends when there is no more. Never throws for one bad item. */
-  changes(cursor: string | undefined, signal: AbortSignal): AsyncIterable<Change>;
+  changes(cursor: string | undefined, signal: AbortSignal, index?: IndexView): AsyncIterable<Change>;
   /**
    * Whether `changes` would yield anything since `cursor`: a few small requests at most, which a source bears several times a second. A guess is
    * allowed where it says yes. @throws SourceError when the source cannot be asked.
    */
   hasNews?(cursor: string, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Everything that the source has of one study now, each object that is missing asked for by itself. @throws SourceError when it can't say that
+   * completely, or contradicts itself: then nothing is known.
+   */
+  look?(study: LookRequest, signal: AbortSignal): Promise<StudyNow>;
   /** Reads one quarantined item again; `message` is what was kept of it. */
   retry(item: { locator: string; message?: Uint8Array }, signal: AbortSignal): Promise<Change>;
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;

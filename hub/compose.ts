@@ -46,6 +46,7 @@ import { createTaskWriter } from './referral/task-writer.js';
 import { createAutomaticScoring } from './scoring/automatic.js';
 import { loadModels, type Models } from './scoring/models.js';
 import { scoringTaskWriter } from './scoring/task-writer.js';
+import { withdrawScoring } from './scoring/withdraw-jobs.js';
 import { startScoringWorkers } from './scoring/worker.js';
 import { createHttpServer } from './server.js';
 import { withoutData } from './log.js';
@@ -91,7 +92,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const writers = writersOf(config, audit, models);
   const records: RecordDeps = { access, writers, reevaluateGrants: createGrantReevaluation(audit) };
   const scheduleAutomatic = createAutomaticScoring(models, audit);
-  const sources = startSources({ db, audit, config, outbound, log, records, scheduleAutomatic });
+  const sources = startSources({ db, audit, config, outbound, log, records, scheduleAutomatic, withdrawJobs: withdrawScoring });
   const workers = startScoringWorkers({
     db,
     audit,

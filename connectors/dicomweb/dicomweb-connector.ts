@@ -1,7 +1,9 @@
 import type { Change, Connector, SourceHealth } from '../connector.js';
 import { SourceError } from '../connector.js';
 import type { Outbound } from '../outbound.js';
+import { lookAtStudy } from './look.js';
 import { hasOrthancNews, type OrthancCursor, orthancChanges, orthancPosition } from './orthanc-changes.js';
+import { createOrthancCount } from './orthanc-count.js';
 import { hasQidoNews, type QidoCursor, type QidoPolicy, qidoChanges } from './qido-changes.js';
 import { resourcePath } from './resource.js';
 import { retrieveFromDicomweb } from './retrieve.js';
@@ -38,20 +40,22 @@ interface Cursor {
 export function createDicomwebConnector(settings: DicomwebSettings & { outbound: Outbound }): Connector {
   const source = sourceOf(settings);
   const seen = createSeenStudies();
+  const count = createOrthancCount(source);
   const hour = 60 * 60 * 1000;
   const policy: QidoPolicy = { fullListingMs: (settings.fullListingHours ?? 24) * hour, recentDays: settings.recentDays ?? 7 };
   return {
-    async *changes(cursor, signal) {
+    async *changes(cursor, signal, index) {
       const { qido, orthanc } = parseCursor(cursor);
       const from = source.orthancUrl === undefined ? undefined : await orthancPosition(source, orthanc, signal);
-      if (from === undefined) yield* tagged('qido', qidoChanges(source, seen, qido ?? {}, policy, signal));
-      else yield* tagged('orthanc', orthancChanges(source, from, signal));
+      if (from === undefined) yield* tagged('qido', qidoChanges(source, seen, qido ?? {}, policy, signal, index));
+      else yield* tagged('orthanc', orthancChanges(source, count, from, signal, index));
     },
     async hasNews(cursor, signal) {
       const { qido, orthanc } = parseCursor(cursor);
-      if (source.orthancUrl !== undefined && orthanc !== undefined) return hasOrthancNews(source, orthanc, signal);
+      if (source.orthancUrl !== undefined && orthanc !== undefined) return hasOrthancNews(source, count, orthanc, signal);
       return qido === undefined || hasQidoNews(source, seen, qido, policy, signal);
     },
+    look: (study, signal) => lookAtStudy(source, study, signal),
     retry: ({ locator }, signal) => retryItem(source, locator, signal),
     retrieve: (request, signal) => retrieveFromDicomweb(source, request, signal),
     store: (objects, signal) => storeByStow(source, objects, signal),
@@ -92,6 +96,7 @@ function parseCursor(cursor: string | undefined): Cursor {
     const isOrthanc =
       orthanc !== undefined &&
       Number.isSafeInteger(orthanc.changes) &&
+      (orthanc.count === undefined || Number.isSafeInteger(orthanc.count)) &&
       (orthanc.listing === undefined || isOffset(orthanc.listing.offset));
     const isQido = qido !== undefined && (qido.listing === undefined || isOffset(qido.listing.offset));
     return { ...(isOrthanc ? { orthanc } : {}), ...(isQido ? { qido } : {}) };

@@ -1,16 +1,19 @@
-import { type Change, SourceError } from '../connector.js';
+import { type Change, type IndexView, SourceError } from '../connector.js';
 import { mergeStudies } from '../dicom/merge-studies.js';
 import { isUid } from '../dicom/uid.js';
 import { mapConcurrently } from '../map-concurrently.js';
-import type { OrthancChanges, OrthancInstance, OrthancMetadata, OrthancSeries, OrthancStudy } from './orthanc-types.js';
+import { changesAfter, checkedId, checkedUid, isOrthancId, lastOfLog, orthancJson } from './orthanc-client.js';
+import type { OrthancCount } from './orthanc-count.js';
+import type { OrthancInstance, OrthancMetadata, OrthancSeries, OrthancStudy } from './orthanc-types.js';
 import { readInstance } from './read-studies.js';
-import { urlBelow } from './resource.js';
 import { type DicomwebSource, isOfItem, type ReadItem, withCursor } from './source.js';
 
 /** How far an Orthanc has been read. */
 export interface OrthancCursor {
   /** `Last` of the change log: everything before is known once the first listing is done. */
   changes: number;
+  /** Instances that the source had when the log was read so far. */
+  count?: number;
   /** The first listing of all instances: its next position and the instance before it. */
   listing?: { offset: number; before?: string };
 }
@@ -28,7 +31,7 @@ export async function orthancPosition(
 ): Promise<OrthancCursor | undefined> {
   if (cursor !== undefined && !(await isMadeAnew(source, cursor, signal))) return cursor;
   try {
-    return { changes: asChanges(await orthancJson(source, 'changes?last', signal)).Last, listing: { offset: 0 } };
+    return { changes: await lastOfLog(source, signal), listing: { offset: 0 } };
   } catch (error) {
     // A page of a proxy where the log was before is no reason to list everything.
     const isNone = error instanceof SourceError && (error.code === 'not-found' || error.code === 'bad-response');
@@ -46,17 +49,64 @@ async function isMadeAnew(source: DicomwebSource, { changes }: OrthancCursor, si
   return next.Changes.length === 0 && next.Last < changes;
 }
 
-/** Whether the log goes on after the cursor: one request, which costs an Orthanc less than a millisecond. */
-export async function hasOrthancNews(source: DicomwebSource, cursor: OrthancCursor, signal: AbortSignal): Promise<boolean> {
+/** Whether the log goes on after the cursor, or the number of instances is another: two requests that cost an Orthanc some milliseconds. */
+export async function hasOrthancNews(
+  source: DicomwebSource,
+  count: OrthancCount,
+  cursor: OrthancCursor,
+  signal: AbortSignal,
+): Promise<boolean> {
   if (cursor.listing) return true;
   const next = await changesAfter(source, cursor.changes, 1, signal);
-  return next.Changes.length > 0 || next.Last !== cursor.changes;
+  if (next.Changes.length > 0 || next.Last !== cursor.changes) return true;
+  return count.isDoubtful(cursor.count, false, signal);
 }
 
-/** First every instance that is there, for change logs can be cleared, then the change log from where it stood before. */
-export async function* orthancChanges(source: DicomwebSource, from: OrthancCursor, signal: AbortSignal): AsyncGenerator<Change> {
+/**
+ * Whether the change log is the one that this process has read, though it may be empty by now. A log that is asked for what comes long after its end
+ * says where it ends; one that repeats the question says nothing.
+ */
+export async function isSameOrthanc(source: DicomwebSource, signal: AbortSignal): Promise<boolean> {
+  const read = source.readUntil ?? 0;
+  if (source.orthancUrl === undefined || read === 0) return false;
+  const { Last } = await changesAfter(source, read + 1_000_000_000, 1, signal);
+  return Last >= read && Last <= read + 1_000_000;
+}
+
+/**
+ * First every instance that is there, for change logs can be cleared, then the change log from where it stood before. Last the studies that have
+ * fewer instances than the index, when instances are missing that the log did not tell of.
+ */
+export async function* orthancChanges(
+  source: DicomwebSource,
+  count: OrthancCount,
+  from: OrthancCursor,
+  signal: AbortSignal,
+  index?: IndexView,
+): AsyncGenerator<Change> {
   if (from.listing) yield* listInstances(source, from.changes, from.listing, signal);
-  yield* readLog(source, from.changes, signal);
+  const log: Log = { position: from.changes, count: from.listing ? undefined : from.count };
+  do {
+    yield* readLog(source, log, signal);
+    source.readUntil = log.position;
+  } while (index && (await isBehind(source, count, log, signal)));
+  if (!index || !count.isDoubted()) return;
+  yield* count.compare(index, log.count, signal);
+  yield { kind: 'checkpoint', cursor: cursorAt({ position: log.position, count: count.last() }) };
+}
+
+/** How far the log is read, and how many instances there are if nothing was deleted. */
+interface Log {
+  position: number;
+  count: number | undefined;
+}
+
+const cursorAt = ({ position, count }: Log): string => JSON.stringify({ changes: position, count } satisfies OrthancCursor);
+
+/** Counts, and looks whether something was stored meanwhile, which would be taken for a difference. */
+async function isBehind(source: DicomwebSource, count: OrthancCount, log: Log, signal: AbortSignal): Promise<boolean> {
+  if (!(await count.isDoubtful(log.count, true, signal))) return false;
+  return (await changesAfter(source, log.position, 1, signal)).Changes.length > 0;
 }
 
 async function* listInstances(
@@ -81,20 +131,26 @@ async function* listInstances(
     if (fresh.length === 0) break;
     offset = since + page.length;
     before = fresh.at(-1);
-    yield* withCursor(await readInstances(source, fresh, signal), { changes, listing: { offset, before } });
+    yield* withCursor(await readInstances(source, fresh, signal), {
+      changes,
+      listing: { offset, before },
+    } satisfies OrthancCursor);
   }
   yield { kind: 'checkpoint', cursor: JSON.stringify({ changes } satisfies OrthancCursor) };
 }
 
-async function* readLog(source: DicomwebSource, since: number, signal: AbortSignal): AsyncGenerator<Change> {
-  for (let position = since; ; ) {
-    const { Changes, Last, Done } = await changesAfter(source, position, pageSize, signal);
-    const stored = Changes.filter((change) => change?.ChangeType === 'NewInstance' && isOrthancId(change.ID)).map(
-      (change) => change.ID,
+/** Reads the log to its end, and adds to the count what was stored by it. */
+async function* readLog(source: DicomwebSource, log: Log, signal: AbortSignal): AsyncGenerator<Change> {
+  for (;;) {
+    const { Changes, Last, Done } = await changesAfter(source, log.position, pageSize, signal);
+    if (Last <= log.position) return;
+    const stored = new Set(
+      Changes.filter((change) => change?.ChangeType === 'NewInstance' && isOrthancId(change.ID)).map((change) => change.ID),
     );
-    if (Last > position) yield* withCursor(await readInstances(source, [...new Set(stored)], signal), { changes: Last });
-    if (Done || Last <= position) return;
-    position = Last;
+    const next: Log = { position: Last, count: log.count === undefined ? undefined : log.count + stored.size };
+    yield* withCursor(await readInstances(source, [...stored], signal), { changes: next.position, count: next.count });
+    Object.assign(log, next);
+    if (Done) return;
   }
 }
 
@@ -151,35 +207,4 @@ export async function retryOrthancInstance(
   signal: AbortSignal,
 ): Promise<ReadItem | undefined> {
   return readOne(source, id, (path) => orthancJson(source, path, signal) as never, signal);
-}
-
-async function orthancJson(source: DicomwebSource, path: string, signal: AbortSignal): Promise<object> {
-  const reply = await source.client.json(urlBelow(source.orthancUrl ?? '', path), 'application/json', signal);
-  if (reply === null || typeof reply !== 'object')
-    throw new SourceError('bad-response', 'The source answers no object where one is due.');
-  return reply;
-}
-
-const changesAfter = async (source: DicomwebSource, since: number, limit: number, signal: AbortSignal) =>
-  asChanges(await orthancJson(source, `changes?since=${since}&limit=${limit}`, signal));
-
-function asChanges(reply: object): OrthancChanges {
-  const { Changes, Last, Done } = reply as Partial<OrthancChanges>;
-  if (!Array.isArray(Changes) || !Number.isSafeInteger(Last))
-    throw new SourceError('bad-response', 'The source answers no change log.');
-  return { Changes, Last: Last as number, Done: Done === true };
-}
-
-/** Orthanc's identifiers are SHA-1 hashes in five groups; nothing else becomes part of a path. */
-export const isOrthancId = (id: unknown): id is string => typeof id === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{8}){4}$/.test(id);
-
-function checkedId(id: unknown): string {
-  if (!isOrthancId(id)) throw new SourceError('bad-response', 'The source answers an identifier that is none.');
-  return id;
-}
-
-function checkedUid(uid: unknown): string {
-  if (typeof uid !== 'string' || !isUid(uid))
-    throw new SourceError('bad-response', 'The source states no valid UID for this instance.');
-  return uid;
 }

@@ -17,15 +17,22 @@ export interface OrthancInstance {
 /** `GET /series/{id}`. */
 export interface OrthancSeries {
   ParentStudy: string;
+  Instances?: string[];
   MainDicomTags: { SeriesInstanceUID?: string };
 }
 
 /** `GET /studies/{id}`. */
 export interface OrthancStudy {
+  ID: string;
   MainDicomTags: { StudyInstanceUID?: string };
 }
 
 /** `GET /instances/{id}/metadata?expand`. */
 export interface OrthancMetadata {
   TransferSyntax?: string;
+}
+
+/** `GET /statistics`. */
+export interface OrthancStatistics {
+  CountInstances: number;
 }

@@ -1,4 +1,4 @@
-import type { Change } from '../connector.js';
+import type { Change, IndexView } from '../connector.js';
 import type { DicomJson } from '../dicom/values.js';
 import { readStudyOf } from './read-studies.js';
 import type { SeenStudies } from './seen-studies.js';
@@ -31,17 +31,23 @@ export async function* qidoChanges(
   cursor: QidoCursor,
   policy: QidoPolicy,
   signal: AbortSignal,
+  index?: IndexView,
 ): AsyncGenerator<Change> {
   const listing = cursor.listing ?? beginListing(cursor, policy, Date.now());
   const { fullAt } = cursor;
+  const uids = new Set<string>();
   const rows = queryPages(source, 'studies', '0020000D', signal, queryOf(listing), listing.offset);
   for await (const { offset, entries } of rows) {
     for (const [i, entry] of entries.entries()) {
       const next: QidoCursor = { fullAt, listing: { ...listing, offset: offset + i + 1 } };
-      if (uidIn(entry, '0020000D') === undefined) yield { ...unidentified(offset + i), cursor: JSON.stringify(next) };
+      const uid = uidIn(entry, '0020000D');
+      if (uid !== undefined) uids.add(uid);
+      if (uid === undefined) yield { ...unidentified(offset + i), cursor: JSON.stringify(next) };
       else if (listing.from === undefined || !seen.isRead(entry)) yield* readEntry(source, seen, entry, next, signal);
     }
   }
+  // A listing that went on from the middle knows nothing of its beginning.
+  if (cursor.listing === undefined || cursor.listing.offset === 0) yield* goneOf(seen, listing.from, uids, index);
   const done: QidoCursor = { fullAt: listing.from === undefined ? listing.startedAt : fullAt };
   yield { kind: 'checkpoint', cursor: JSON.stringify(done) };
 }
@@ -56,10 +62,33 @@ export async function hasQidoNews(
 ): Promise<boolean> {
   const listing = cursor.listing ?? beginListing(cursor, policy, Date.now());
   if (cursor.listing || listing.from === undefined) return true;
+  const uids = new Set<string>();
   for await (const { entries } of queryPages(source, 'studies', '0020000D', signal, queryOf(listing))) {
-    if (entries.some((entry) => uidIn(entry, '0020000D') !== undefined && !seen.isSeen(entry))) return true;
+    for (const entry of entries) {
+      const uid = uidIn(entry, '0020000D');
+      if (uid === undefined) continue;
+      if (!seen.isSeen(entry)) return true;
+      uids.add(uid);
+    }
   }
-  return false;
+  return seen.missingFrom({ from: listing.from, uids }).length > 0;
+}
+
+/** Hints at studies that a complete listing no longer has: of recent ones those that the listing before had, of all those of the index. */
+async function* goneOf(
+  seen: SeenStudies,
+  from: string | undefined,
+  uids: ReadonlySet<string>,
+  index: IndexView | undefined,
+): AsyncGenerator<Change> {
+  if (from === undefined) {
+    if (!index) return;
+    for await (const known of index.studies())
+      for (const { studyInstanceUid } of known) if (!uids.has(studyInstanceUid)) yield { kind: 'removed', studyInstanceUid };
+    return;
+  }
+  for (const studyInstanceUid of seen.missingFrom({ from, uids })) yield { kind: 'removed', studyInstanceUid };
+  seen.listed({ from, uids });
 }
 
 /** Counts, the description and the accession number are asked for, so that a row reads otherwise when the study grew or was corrected. */

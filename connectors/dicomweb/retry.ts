@@ -1,7 +1,8 @@
 import { type Change, SourceError } from '../connector.js';
 import { mergeStudies } from '../dicom/merge-studies.js';
 import type { DicomJson } from '../dicom/values.js';
-import { isOrthancId, retryOrthancInstance } from './orthanc-changes.js';
+import { retryOrthancInstance } from './orthanc-changes.js';
+import { isOrthancId } from './orthanc-client.js';
 import { readInstance, readStudyOf, readWholeSeries } from './read-studies.js';
 import { parseLocator, type Resource } from './resource.js';
 import { dicomArray, type DicomwebSource } from './source.js';

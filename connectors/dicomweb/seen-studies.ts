@@ -13,12 +13,23 @@ export interface SeenStudies {
   /** Whether the study was looked at when it did, even if something of it could not be read. */
   isSeen(row: DicomJson): boolean;
   note(row: DicomJson, wasRead: boolean): void;
+  /** Studies that the last complete listing with this beginning had, and that this one has not. */
+  missingFrom(listing: Listed): string[];
+  /** A listing that came to its end. */
+  listed(listing: Listed): void;
+}
+
+/** A listing of recent studies: the study date that it begins at, and their UIDs. */
+export interface Listed {
+  from: string;
+  uids: ReadonlySet<string>;
 }
 
 const most = 100_000;
 
 export function createSeenStudies(): SeenStudies {
   const seen = new Map<string, { digest: string; wasRead: boolean }>();
+  let before: Listed | undefined;
   const known = (row: DicomJson) => {
     const study = seen.get(uidOf(row));
     return study?.digest === digestOf(row) ? study : undefined;
@@ -31,6 +42,10 @@ export function createSeenStudies(): SeenStudies {
       seen.delete(uidOf(row));
       seen.set(uidOf(row), { digest: digestOf(row), wasRead });
       if (seen.size > most) seen.delete(seen.keys().next().value as string);
+    },
+    missingFrom: ({ from, uids }) => (before?.from === from ? [...before.uids].filter((uid) => !uids.has(uid)) : []),
+    listed(listing) {
+      before = listing.uids.size <= most ? listing : undefined;
     },
   };
 }

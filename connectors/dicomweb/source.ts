@@ -16,6 +16,8 @@ export interface DicomwebSource {
   orthancUrl?: string;
   defaultUtcOffset?: string;
   maxConcurrent: number;
+  /** How far Orthanc's change log was read by this process. */
+  readUntil?: number;
 }
 
 export type ReadItem = { kind: 'study'; study: StudyDescription } | { kind: 'unreadable'; item: UnreadableItem };

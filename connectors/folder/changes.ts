@@ -1,9 +1,10 @@
-import type { Change, StudyDescription, UnreadableItem } from '../connector.js';
+import type { Change, IndexView, StudyDescription, UnreadableItem } from '../connector.js';
 import { SourceError } from '../connector.js';
 import { mergeStudies } from '../dicom/merge-studies.js';
 import { readStudy } from '../dicom/read-study.js';
 import { mapConcurrently } from '../map-concurrently.js';
 import { type FolderCursor, parseCursor } from './cursor.js';
+import type { KnownFiles } from './known-files.js';
 import { locatorOf, maxLocator, openLocator } from './locate.js';
 import { type Found, walk } from './walk.js';
 
@@ -25,10 +26,18 @@ const clockTickMs = 20;
  * What is new in the folder since `cursor`: batches of at most 200 files, one study each and one item for every file that can't
  * be read. The last of a batch has the cursor; the end of a scan is a checkpoint.
  */
-export async function* folderChanges(folder: Folder, cursor: string | undefined, signal: AbortSignal): AsyncGenerator<Change> {
+export async function* folderChanges(
+  folder: Folder,
+  known: KnownFiles,
+  cursor: string | undefined,
+  signal: AbortSignal,
+  index?: IndexView,
+): AsyncGenerator<Change> {
   const { since, started = Math.max(0, Date.now() - folder.clockSkewMs - clockTickMs), after } = parseCursor(cursor);
+  const scan = known.beginScan();
   let batch: Found[] = [];
-  for await (const found of walk(folder.root, { since, after, signal })) {
+  for await (const found of walk(folder.root, { since, after, signal, onFile: scan.saw })) {
+    if (found.error) scan.failed();
     batch.push(found);
     if (batch.length === batchSize) {
       yield* readBatch(folder, batch, { since, started, after: found.steps }, signal);
@@ -36,15 +45,17 @@ export async function* folderChanges(folder: Folder, cursor: string | undefined,
     }
   }
   yield* readBatch(folder, batch, { since: started }, signal);
+  if (index && after === undefined) yield* scan.gone(index);
   yield { kind: 'checkpoint', cursor: JSON.stringify({ since: started } satisfies FolderCursor) };
 }
 
-/** Whether a scan would find a file: it is looked for and not opened. */
-export async function hasNewFiles(folder: Folder, cursor: string, signal: AbortSignal): Promise<boolean> {
+/** Whether a scan would find a file, or miss one: they are looked for and not opened. */
+export async function hasNewFiles(folder: Folder, known: KnownFiles, cursor: string, signal: AbortSignal): Promise<boolean> {
   const { since, started, after } = parseCursor(cursor);
   if (started !== undefined) return true;
-  for await (const _ of walk(folder.root, { since, after, signal })) return true;
-  return false;
+  const scan = known.beginScan();
+  for await (const _ of walk(folder.root, { since, after, signal, onFile: scan.saw })) return true;
+  return scan.misses();
 }
 
 async function* readBatch(folder: Folder, batch: Found[], next: FolderCursor, signal: AbortSignal): AsyncGenerator<Change> {

@@ -1,6 +1,8 @@
 import { access, constants, readdir, realpath } from 'node:fs/promises';
 import { type Connector, SourceError } from '../connector.js';
 import { type Folder, folderChanges, hasNewFiles, readFile } from './changes.js';
+import { createKnownFiles } from './known-files.js';
+import { lookAtFiles } from './look.js';
 import { retrieveFromFolder } from './retrieve.js';
 import { storedLocator, storeInFolder } from './store.js';
 
@@ -20,11 +22,13 @@ export function createFolderConnector(settings: FolderSettings): Connector {
     defaultUtcOffset: settings.defaultUtcOffset,
     clockSkewMs: settings.clockSkewMs ?? 2_000,
   });
+  const known = createKnownFiles();
   return {
-    async *changes(cursor, signal) {
-      yield* folderChanges(await folder(), cursor, signal);
+    async *changes(cursor, signal, index) {
+      yield* folderChanges(await folder(), known, cursor, signal, index);
     },
-    hasNews: async (cursor, signal) => hasNewFiles(await folder(), cursor, signal),
+    hasNews: async (cursor, signal) => hasNewFiles(await folder(), known, cursor, signal),
+    look: async (study, signal) => lookAtFiles(await folder(), study, signal),
     retry: async ({ locator }) => readFile(await folder(), locator),
     retrieve: async (request, signal) => retrieveFromFolder((await folder()).root, request, signal),
     async *store(objects, signal) {

@@ -16,6 +16,8 @@ export interface WalkOptions {
   since: number;
   /** Resume after this file. */
   after?: Steps;
+  /** Told of every file, known ones too. */
+  onFile?: (steps: Steps) => void;
   signal: AbortSignal;
 }
 
@@ -46,6 +48,7 @@ async function* walkDirectory(
     const entry = await lstat(join(root, ...path)).catch(goneAsUndefined);
     if (entry === undefined && name.includes('\ufffd')) yield { steps: path, error: notUtf8 };
     if (entry?.isFile() && name !== 'DICOMDIR') {
+      options.onFile?.(path);
       const isDone = options.after !== undefined && compare(path, options.after) <= 0;
       if (!isDone && (isNew || entry.ctimeMs >= options.since)) yield { steps: path };
     } else if (entry?.isDirectory()) {

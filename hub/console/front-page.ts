@@ -50,7 +50,7 @@ async function countHoldings(db: Database): Promise<Holdings> {
   const [row] = await db.query<Holdings>(sql`
     select (select count(*) from organization where kind = 'hospital' and active) as hospitals,
       (select count(*) from organization where kind = 'consortium' and active) as consortia,
-      (select count(*) from study_claim) as studies,
+      (select count(*) from study_claim where removed is null) as studies,
       (select count(*) from imaging_series) as series,
       (select count(*) from imaging_instance) as instances,
       (select count(*) from resource where type = 'DiagnosticReport' and not deleted) as reports`);

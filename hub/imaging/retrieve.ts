@@ -70,7 +70,7 @@ async function sendsQuarantined(tx: Queryable, wanted: Wanted, connectorId: stri
   const held = await tx.query(sql`
     select 1 from quarantine q join connector c on c.id = q.connector_id and c.kind <> 'folder'
     where q.custodian_id = ${wanted.custodianId} and q.connector_id = ${connectorId} and q.study_instance_uid = ${wanted.studyInstanceUid}
-      and q.state = 'held' and q.reason not in ('count-mismatch', 'source-error') limit 1`);
+      and q.state = 'held' and q.reason not in ('count-mismatch', 'source-error', 'removal-unconfirmed') limit 1`);
   return held.length > 0;
 }
 

@@ -32,7 +32,7 @@ export async function listHospitals(db: Database, id?: string): Promise<Hospital
   const only = sql`(${id ?? null}::text is null or o.id = ${id ?? null})`;
   const hospitals = await db.query<Omit<HospitalState, 'sources'> & Record<string, unknown>>(sql`
     select o.id, o.name, o.active,
-      (select count(*) from study_claim s where s.custodian_id = o.id) as studies,
+      (select count(*) from study_claim s where s.custodian_id = o.id and s.removed is null) as studies,
       (select count(*) from quarantine q where q.custodian_id = o.id and q.state = 'held') as held
     from organization o where o.kind = 'hospital' and ${only} order by o.id`);
   const sources = await db.query<SourceState & { organizationId: string } & Record<string, unknown>>(sql`

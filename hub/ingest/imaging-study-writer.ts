@@ -10,7 +10,7 @@ import { isAccessionNumber, renderStudy } from './render-study.js';
 import { sortInstances } from './sort-instances.js';
 import { addRows, storeStudy } from './store-study.js';
 import { factsOfResource, type StudyFacts, studyInstanceUidOf } from './study-facts.js';
-import { type Claim, lockClaim, storeNewStudies, updateClaim } from './study-rows.sql.js';
+import { type Claim, lockClaim, ofStudy, storeNewStudies, updateClaim } from './study-rows.sql.js';
 
 /** A pushed study taken apart. */
 interface Pushed {
@@ -72,9 +72,6 @@ function takeApart({ caller, resource }: WriteRequest): Pushed {
   return { resource, custodianId: caller.organizationId, patientId, facts, claim };
 }
 
-const ofStudy = <T extends object>(rows: readonly T[], study_instance_uid: string) =>
-  rows.map((row) => ({ ...row, study_instance_uid }));
-
 /**
  * Stores those that the custodian has not claimed before, the first of each Study Instance UID. @throws Refusal 422 when a subject is not a
  * Patient of the custodian, 409 when an instance is known in another study; what was stored meanwhile goes with the transaction.
@@ -85,8 +82,8 @@ async function storeNew(tx: Queryable, all: readonly Pushed[]): Promise<Resource
   const patients = new Set(all.map((p) => p.patientId));
   const stored = await storeNewStudies(tx, custodianId, {
     claims: first.map((p) => p.claim),
-    series: first.flatMap(({ facts }) => ofStudy(facts.series, facts.studyInstanceUid)),
-    instances: first.flatMap(({ facts }) => ofStudy(facts.instances, facts.studyInstanceUid)),
+    series: first.flatMap(({ facts }) => ofStudy(facts.studyInstanceUid, facts.series)),
+    instances: first.flatMap(({ facts }) => ofStudy(facts.studyInstanceUid, facts.instances)),
     patients: [...patients],
   });
   if (custodianId === '' || stored.own_patients < patients.size) throw nowhere('ImagingStudy.subject');

@@ -1,7 +1,11 @@
 import { type Change, type Connector, SourceError } from '../../connectors/connector.js';
 import type { Database } from '../store/database.js';
+import { followStudy } from './follow/follow-study.js';
+import { indexView } from './follow/index-view.js';
+import { dueLooks, endLook, nextLook, putOffLook } from './follow/looks.js';
 import { newId } from '../store/resources.js';
 import { sql } from '../store/sql.js';
+import type { Origin } from './quarantine.js';
 import { type TakeDeps, takeChange } from './take-change.js';
 
 export interface ReadDeps extends TakeDeps {
@@ -21,6 +25,8 @@ export interface ReadSource {
 export interface Reading {
   cursor?: string;
   changes: number;
+  /** Seconds until a study is to be looked at again. */
+  lookIn?: number;
 }
 
 /**
@@ -33,10 +39,13 @@ export async function readSource(deps: ReadDeps, source: ReadSource, signal: Abo
   const at = await positionOf(deps.db, source.connectorId);
   const reading: Reading = { cursor: at?.cursor ?? undefined, changes: 0 };
   if (!at) return reading;
-  for await (const change of source.connector.changes(at.cursor ?? undefined, signal)) {
+  await takeLooks(deps, source, origin, signal);
+  const index = indexView(deps.db, source.custodianId, source.connectorId);
+  const taking = { ...deps, connector: source.connector };
+  for await (const change of source.connector.changes(at.cursor ?? undefined, signal, index)) {
     signal.throwIfAborted();
     if (!deps.holds()) throw new SourceError('unreachable', 'The reading was interrupted.');
-    const held = await takeChange(deps, origin, change);
+    const held = await takeChange(taking, origin, change);
     deps.onProgress?.({ connectorId: source.connectorId, kind: change.kind, held: held.length });
     if (change.kind !== 'checkpoint') reading.changes += 1;
     if (change.cursor === undefined || change.cursor === reading.cursor) continue;
@@ -46,7 +55,32 @@ export async function readSource(deps: ReadDeps, source: ReadSource, signal: Abo
   const done = await deps.db.query(sql`
     update connector set last_success = ${at.began}::timestamptz, last_error = null
     where id = ${source.connectorId} and reset = ${at.reset} returning 1`);
-  return done.length === 0 ? readSource(deps, source, signal) : reading;
+  if (done.length === 0) return readSource(deps, source, signal);
+  reading.lookIn = await nextLook(deps.db, source.connectorId);
+  return reading;
+}
+
+/** Looks at the studies that are to be looked at again. One that the source does not tell of waits longer, and keeps no other waiting. */
+async function takeLooks(
+  deps: ReadDeps,
+  { connector, connectorId }: ReadSource,
+  origin: Origin,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const look of await dueLooks(deps.db, connectorId)) {
+    signal.throwIfAborted();
+    try {
+      const { studyInstanceUid, confirmed } = look;
+      const source = { ...origin, connectorId, connector };
+      const seen = connector.look && (await followStudy(deps, source, studyInstanceUid, { confirmed, signal }));
+      if (seen?.isSettled ?? true) await endLook(deps.db, connectorId, look);
+      else await putOffLook(deps.db, connectorId, look);
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      await putOffLook(deps.db, connectorId, look);
+    }
+    deps.onProgress?.({ connectorId, kind: 'removed', held: 0 });
+  }
 }
 
 interface Position {

@@ -5,13 +5,13 @@ import { createResources, newId, type ResourceRow } from '../store/resources.js'
 import { agentOfSource, type Origin } from './quarantine.js';
 import type { StoredStudy } from './store-study.js';
 
-/** Provenance and audit of a submission that changed a study, in its transaction. */
+/** Provenance and audit of a submission that changed a study, in its transaction. `act` is the audit's word for what was done. */
 export async function recordSubmission(
   tx: Queryable,
   audit: Audit,
   { custodianId, connectorId, requestId }: Origin,
-  { row, created }: StoredStudy,
-  added: number,
+  { row, created }: Pick<StoredStudy, 'row' | 'created'>,
+  { act = 'submit', detail }: { act?: string; detail: string },
 ): Promise<void> {
   await createResources(tx, [
     {
@@ -23,15 +23,15 @@ export async function recordSubmission(
   await audit.append(tx, [
     {
       type: 'ingest',
-      subtype: 'submit',
-      action: created ? 'C' : 'U',
+      subtype: act,
+      action: row.deleted ? 'D' : created ? 'C' : 'U',
       outcome: 0,
       agent: agentOfSource(connectorId),
       organizationId: custodianId,
       patientId: row.patient_id,
       custodianId,
       entity: [`ImagingStudy/${row.id}`],
-      detail: `${added} instances`,
+      detail,
       requestId,
     },
   ]);
@@ -48,7 +48,10 @@ function provenanceOf(row: ResourceRow, connectorId: string | undefined) {
     recorded: row.last_updated.toISOString(),
     activity: {
       coding: [
-        { system: 'http://terminology.hl7.org/CodeSystem/v3-DataOperation', code: row.version === 1 ? 'CREATE' : 'UPDATE' },
+        {
+          system: 'http://terminology.hl7.org/CodeSystem/v3-DataOperation',
+          code: row.deleted ? 'DELETE' : row.version === 1 ? 'CREATE' : 'UPDATE',
+        },
       ],
     },
     agent: [

@@ -36,7 +36,7 @@ export function renderStudy(base: FhirResource, study: IndexedStudy): FhirResour
     identifier: identifiers(base.identifier ?? [], claim, custodianId),
     status: held > 0 && base.status === 'registered' ? 'available' : (base.status ?? 'available'),
     modality: modalities(base, claim, series),
-    subject: { ...base.subject, reference: `Patient/${claim.patient_id}` },
+    subject: subjectOf(base.subject, `Patient/${claim.patient_id}`),
     started: claim.pushed.includes('started') ? base.started : (claim.started ?? base.started),
     endpoint,
     numberOfSeries: series.length || base.numberOfSeries,
@@ -45,6 +45,10 @@ export function renderStudy(base: FhirResource, study: IndexedStudy): FhirResour
     series: series.length > 0 ? series : undefined,
   });
 }
+
+/** What was said beside the reference was said of that Patient. */
+const subjectOf = (before: FhirResource | undefined, reference: string): object =>
+  before?.reference === undefined || before.reference === reference ? { ...before, reference } : { reference };
 
 /** The Study Instance UID, the accession number (HL7 v2 table 0203 ACSN) with its assigner, and what was pushed beside them. */
 function identifiers(base: readonly FhirResource[], claim: Claim, custodianId: string): object[] {

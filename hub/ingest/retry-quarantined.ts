@@ -1,5 +1,6 @@
 import { type Connector, SourceError } from '../../connectors/connector.js';
 import { conflict, notFound, sourceFailed } from '../outcomes.js';
+import { followStudy } from './follow/follow-study.js';
 import { lockQuarantined, type QuarantineRow, setQuarantineState } from './quarantine.js';
 import { messageOf } from './quarantined-message.js';
 import { type TakeDeps, takeChange } from './take-change.js';
@@ -23,10 +24,17 @@ export async function retryQuarantined(
   if (item.state === 'resolved') throw conflict('The item was taken already.');
   const connector = item.connector_id === null ? undefined : deps.connectorFor(item.connector_id);
   if (!connector) throw conflict('The source of the item is not connected.');
+  const connectorId = item.connector_id ?? '';
+  if (item.reason === 'removal-unconfirmed' && item.study_instance_uid) {
+    const source = { custodianId, connectorId, requestId, connector };
+    await asking(() => followStudy(deps, source, item.study_instance_uid ?? '', { confirmed: true }));
+    return own(deps, custodianId, id);
+  }
   const message = messageOf(deps.db.protection, { ...item, custodianId, connectorId: item.connector_id });
-  const change = await readAgain(connector, { locator: item.locator, ...(message ? { message } : {}) });
+  const again = { locator: item.locator, ...(message ? { message } : {}) };
+  const change = await asking(() => connector.retry(again, AbortSignal.timeout(LONGEST_RETRY_MS)));
   await deps.db.transaction((tx) => setQuarantineState(tx, custodianId, id, 'held'));
-  const refused = await takeChange(deps, { custodianId, connectorId: item.connector_id ?? undefined, requestId }, change);
+  const refused = await takeChange({ ...deps, connector }, { custodianId, connectorId, requestId }, change);
   const stillHeld = refused.some((one) => one.reason === item.reason && one.locator === item.locator);
   if (!stillHeld) await deps.db.transaction((tx) => setQuarantineState(tx, custodianId, id, 'resolved'));
   return own(deps, custodianId, id);
@@ -38,9 +46,9 @@ async function own({ db }: RetryDeps, custodianId: string, id: string): Promise<
   return item;
 }
 
-async function readAgain(connector: Connector, item: Parameters<Connector['retry']>[0]) {
+async function asking<T>(ask: () => Promise<T>): Promise<T> {
   try {
-    return await connector.retry(item, AbortSignal.timeout(LONGEST_RETRY_MS));
+    return await ask();
   } catch (error) {
     if (error instanceof SourceError) throw sourceFailed(error.code === 'timeout' ? 504 : 502, 'The source can not be read now.');
     if ((error as Error).name === 'TimeoutError') throw sourceFailed(504, 'The source does not answer in time.');

@@ -13,6 +13,8 @@ export interface Sorted {
   known: InstanceFacts[];
   /** Another object has this SOP Instance UID at the custodian's: the first one stands. */
   conflicting: InstanceFacts[];
+  /** Those of the conflicting that the source itself had stated otherwise, of the same place: it may have replaced them. */
+  restated: InstanceFacts[];
 }
 
 /** Compares a submission with what the custodian's archives hold already, in this study and in all others. */
@@ -24,10 +26,12 @@ export async function sortInstances(
 ): Promise<Sorted> {
   const uids = facts.instances.map((i) => i.sop_instance_uid);
   const indexed = await knownInstances(tx, custodianId, connectorId, uids);
-  const sorted: Sorted = { fresh: [], located: [], known: [], conflicting: [...facts.repeated] };
+  const sorted: Sorted = { fresh: [], located: [], known: [], conflicting: [...facts.repeated], restated: [] };
   for (const instance of facts.instances) {
     const before = indexed.get(instance.sop_instance_uid);
-    sorted[before ? compareWith(before, instance, facts.studyInstanceUid) : 'fresh'].push(instance);
+    const outcome = before ? compareWith(before, instance, facts.studyInstanceUid) : 'fresh';
+    sorted[outcome].push(instance);
+    if (outcome === 'conflicting' && before?.sameConnector && before.locator === instance.locator) sorted.restated.push(instance);
   }
   return sorted;
 }

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Queryable } from '../store/database.js';
-import { createResources, findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import { createResources, findResource, lastStanding, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import { passLabelsOn } from '../store/study-labels.sql.js';
 import { renderStudy } from './render-study.js';
-import { addInstances, addSeries, type Claim, endpointIds, studyRows } from './study-rows.sql.js';
+import { addInstances, addSeries, type Claim, endpointIds, ofStudy, studyRows } from './study-rows.sql.js';
 import type { InstanceFacts, StudyFacts } from './study-facts.js';
 
 /** A study after it was rendered anew; `changed` is false when that made no difference. */
@@ -26,10 +26,13 @@ export async function storeStudy(
   baseOf: (before: FhirResource) => FhirResource = (before) => before,
 ): Promise<StoredStudy> {
   const current = await findResource(tx, 'ImagingStudy', claim.study_id);
-  const before = current ? toResource(current) : undefined;
+  const standing = current?.deleted ? await lastStanding(tx, 'ImagingStudy', claim.study_id) : current;
+  const before = standing ? toResource(standing) : undefined;
   const { series, instances } = await studyRows(tx, custodianId, claim.study_instance_uid);
   const endpoints = await endpointsOf(tx, custodianId);
-  const resource = renderStudy(baseOf({ resourceType: 'ImagingStudy', ...before }), {
+  // A study that comes back is the same resource; of its images nothing is what it was.
+  const base = current?.deleted ? withoutImages : baseOf;
+  const resource = renderStudy(base({ resourceType: 'ImagingStudy', ...before }), {
     custodianId,
     claim,
     series,
@@ -41,10 +44,23 @@ export async function storeStudy(
     if (!row) throw new Error('a study was not stored');
     return { row, created: true, changed: true };
   }
-  if (isDeepStrictEqual(plain(resource), plain(before))) return { row: current, created: false, changed: false };
+  if (current.deleted)
+    await tx.query(sql`
+    update study_claim set removed = null where custodian_id = ${custodianId} and study_instance_uid = ${claim.study_instance_uid}`);
+  else if (isDeepStrictEqual(plain(resource), plain(before))) return { row: current, created: false, changed: false };
   const row = await updateResource(tx, { resource, custodianId }, current.version);
   if (!isDeepStrictEqual(row.labels, current.labels)) await passLabelsOn(tx, row);
   return { row, created: false, changed: true };
+}
+
+/** What is left of a study when all that images say of it is taken away: what a hospital's system pushed. */
+export function withoutImages({
+  series: _series,
+  numberOfSeries: _s,
+  numberOfInstances: _i,
+  ...rest
+}: FhirResource): FhirResource {
+  return rest;
 }
 
 /** As stored: without version and date, and without properties that JSON drops. */
@@ -66,9 +82,15 @@ export async function addRows(
   { studyInstanceUid, series }: StudyFacts,
   instances: readonly InstanceFacts[],
 ): Promise<InstanceFacts[]> {
-  const ofStudy = <T extends object>(rows: readonly T[]) => rows.map((row) => ({ ...row, study_instance_uid: studyInstanceUid }));
   const used = new Set(instances.map((i) => i.series_instance_uid));
-  await addSeries(tx, custodianId, ofStudy(series.filter((s) => used.has(s.series_instance_uid))));
-  const added = await addInstances(tx, custodianId, connectorId, ofStudy(instances));
+  await addSeries(
+    tx,
+    custodianId,
+    ofStudy(
+      studyInstanceUid,
+      series.filter((s) => used.has(s.series_instance_uid)),
+    ),
+  );
+  const added = await addInstances(tx, custodianId, connectorId, ofStudy(studyInstanceUid, instances));
   return instances.filter((i) => !added.has(i.sop_instance_uid));
 }

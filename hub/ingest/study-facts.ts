@@ -46,6 +46,16 @@ export interface StudyAttributes {
   referring_physician: string | null;
 }
 
+/** A study of which nothing is said. */
+export const NOTHING_SAID: StudyAttributes = {
+  claimed_instances: null,
+  started: null,
+  accession_number: null,
+  description: null,
+  study_number: null,
+  referring_physician: null,
+};
+
 /** A study taken apart: whoever sent it, the same rows. Series and instances are in order of their UIDs. */
 export interface StudyFacts {
   studyInstanceUid: string;

@@ -33,6 +33,9 @@ const INSTANCE_COLUMNS = raw(`(study_instance_uid text, series_instance_uid text
 /** Rows of several studies at once carry their study's UID. */
 export type OfStudy<T> = T & { study_instance_uid: string };
 
+export const ofStudy = <T extends object>(study_instance_uid: string, rows: readonly T[]): OfStudy<T>[] =>
+  rows.map((row) => ({ ...row, study_instance_uid }));
+
 /** Most rows in one statement: bounds its size, a few hundred bytes a row. */
 const CHUNK = 2_000;
 

@@ -5,6 +5,7 @@ import { contradiction, demographicsOfDescription, demographicsOfRow } from '../
 import type { Queryable } from '../store/database.js';
 import { searchedIdentifier } from '../store/patient-identifier.js';
 import { findResource, newId, type ResourceRow } from '../store/resources.js';
+import type { FhirResource } from '../store/search-keys.js';
 import { keyed, sql } from '../store/sql.js';
 import { type Origin, quarantineItems, resolveItems, resolveStudyItems } from './quarantine.js';
 import { recordSubmission } from './record-submission.js';
@@ -17,11 +18,23 @@ export interface IngestDeps {
   audit: Audit;
   /** Called in the transaction that stores a study which changed (scoring by rule). */
   scheduleAutomatic?: (tx: Queryable, study: { studyRow: ResourceRow }) => Promise<unknown>;
+  /** Called in the transaction that takes a study away from where it was: jobs about it that wait are not done. */
+  withdrawJobs?: (tx: Queryable, study: ResourceRow, because: string) => Promise<void>;
 }
 
 /** A study, or a part of one, as a custodian's source states it. */
 export interface Submission extends Origin {
   study: StudyDescription;
+  /** The source can be asked for the whole study: where it states otherwise what it stated before, that is done first. */
+  isAskable?: boolean;
+}
+
+/** The source states otherwise what it stated before. Nothing was written: the whole study is to be looked at. */
+export class StatedOtherwise extends Error {
+  constructor() {
+    super('the source states otherwise what it stated before');
+    this.name = 'StatedOtherwise';
+  }
 }
 
 export interface Submitted {
@@ -43,21 +56,46 @@ export async function submitStudy(tx: Queryable, deps: IngestDeps, submission: S
   const facts = factsOfStudy(submission.study);
   const claim = await lockClaim(tx, submission.custodianId, facts.studyInstanceUid);
   const sorted = await sortInstances(tx, submission.custodianId, submission.connectorId ?? null, facts);
+  if (submission.isAskable && sorted.restated.length > 0) throw new StatedOtherwise();
   if (isNothingNew(claim, facts, sorted)) return settle(tx, deps, submission, { facts, sorted, conflicts: [] });
   const patient = await patientOf(tx, submission, claim);
-  if ('conflict' in patient)
+  if ('conflict' in patient) {
+    if (submission.isAskable && claim && (await hasFrom(tx, submission))) throw new StatedOtherwise();
     return settle(tx, deps, submission, {
       facts,
       sorted: { ...sorted, fresh: [], located: [] },
       conflicts: asItems(sorted.fresh, facts.studyInstanceUid, 'patient-conflict', patient.conflict),
       claim,
     });
+  }
   const merged = await claimFor(tx, submission.custodianId, claim, facts, patient.patientId);
+  return takeIn(tx, deps, submission, { facts, sorted, claim: merged });
+}
+
+/** Whether the index holds anything of the study from this very source. */
+async function hasFrom(tx: Queryable, { custodianId, connectorId, study }: Submission): Promise<boolean> {
+  const held = await tx.query(sql`
+    select 1 from imaging_instance where custodian_id = ${custodianId} and study_instance_uid = ${study.studyInstanceUid}
+      and connector_id = ${connectorId ?? null} limit 1`);
+  return held.length > 0;
+}
+
+/**
+ * Stores what is new of a claimed study under its lock, and what follows from that.
+ * @param baseOf the elements of the resource that images don't give, from the version before.
+ */
+export async function takeIn(
+  tx: Queryable,
+  deps: IngestDeps,
+  submission: Submission,
+  { facts, sorted, claim }: { facts: StudyFacts; sorted: Sorted; claim: Claim },
+  { baseOf, act, detail }: { baseOf?: (before: FhirResource) => FhirResource; act?: string; detail?: string } = {},
+): Promise<Submitted> {
   const late = await addRows(tx, submission.custodianId, submission.connectorId ?? null, facts, sorted.fresh);
   const resorted = late.length > 0 ? await resort(tx, submission, facts, sorted, late) : sorted;
   await locateInstances(tx, submission.custodianId, submission.connectorId ?? null, resorted.located);
-  const stored = await storeStudy(tx, submission.custodianId, merged);
-  return settle(tx, deps, submission, { facts, sorted: resorted, conflicts: [], claim: merged, stored });
+  const stored = await storeStudy(tx, submission.custodianId, claim, baseOf);
+  return settle(tx, deps, submission, { facts, sorted: resorted, conflicts: [], claim, stored, act, detail });
 }
 
 /** Whether the submission repeats what is known: then nothing is written, and its patient is not judged again. */
@@ -76,10 +114,11 @@ const ATTRIBUTES = [
   'referring_physician',
 ] as const;
 
-const isSameAttributes = (a: StudyAttributes, b: StudyAttributes): boolean => ATTRIBUTES.every((name) => a[name] === b[name]);
+export const isSameAttributes = (a: StudyAttributes, b: StudyAttributes): boolean =>
+  ATTRIBUTES.every((name) => a[name] === b[name]);
 
 /** Of counts the largest stands, since sources grow; of everything else the least. */
-function mergeAttributes(claim: Claim, given: StudyAttributes): Claim {
+export function mergeAttributes(claim: Claim, given: StudyAttributes): Claim {
   const { started, accession_number, description, study_number, referring_physician } = claim;
   const { claimed_instances: now, ...others } = given;
   const attributes = leastOf({ started, accession_number, description, study_number, referring_physician }, others);
@@ -101,17 +140,23 @@ async function patientOf(
   if (!claim) return ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid });
   const number = patient.patientId?.trim();
   if (number) {
-    const held = await tx.query(sql`
-      select 1 from patient_identifier
-      where custodian_id = ${custodianId} and kind = 'hospital'
-        and patient_id in (select ${claim.patient_id} union all select retired_id from patient_merge where survivor_id = ${claim.patient_id})
-        and value = any(${keyed((p) => searchedIdentifier(p, { value: number }))}::text[])`);
-    if (held.length === 0) return { conflict: 'The study is known with another patient number.' };
+    if (!(await holdsNumber(tx, custodianId, claim.patient_id, number)))
+      return { conflict: 'The study is known with another patient number.' };
     return ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid });
   }
   const row = await findResource(tx, 'Patient', claim.patient_id);
   const against = row && contradiction(demographicsOfRow(row), demographicsOfDescription(patient));
   return against ? { conflict: `The study is known with another ${against}.` } : { patientId: claim.patient_id };
+}
+
+/** Whether a number of the hospital is this Patient's, or of one who was merged into him. */
+export async function holdsNumber(tx: Queryable, custodianId: string, patientId: string, number: string): Promise<boolean> {
+  const held = await tx.query(sql`
+    select 1 from patient_identifier
+    where custodian_id = ${custodianId} and kind = 'hospital'
+      and patient_id in (select ${patientId} union all select retired_id from patient_merge where survivor_id = ${patientId})
+      and value = any(${keyed((p) => searchedIdentifier(p, { value: number }))}::text[])`);
+  return held.length > 0;
 }
 
 /** The claim with what the submission adds to it, under lock. Who loses the race for a new study goes on as if he had come later. */
@@ -156,23 +201,27 @@ async function resort(
     located: [...sorted.located, ...again.located],
     known: [...sorted.known, ...again.known],
     conflicting: [...sorted.conflicting, ...again.conflicting],
+    restated: [],
   };
 }
 
-interface Outcome {
+export interface Outcome {
   facts: StudyFacts;
   sorted: Sorted;
   conflicts: UnreadableItem[];
   claim?: Claim;
   stored?: StoredStudy;
+  /** What was done, for the audit; a submission by default. */
+  act?: string;
+  detail?: string;
 }
 
 /** Quarantine, Provenance, audit, and what follows from a changed study. */
-async function settle(
+export async function settle(
   tx: Queryable,
   deps: IngestDeps,
   submission: Submission,
-  { facts, sorted, conflicts, claim, stored }: Outcome,
+  { facts, sorted, conflicts, claim, stored, act, detail = `${sorted.fresh.length} instances` }: Outcome,
 ): Promise<Submitted> {
   const { studyInstanceUid } = facts;
   const quarantined = [
@@ -191,7 +240,7 @@ async function settle(
   await resolveItems(tx, submission, settled);
   await resolveStudyItems(tx, submission, studyInstanceUid, settled);
   if (stored?.changed) {
-    await recordSubmission(tx, deps.audit, submission, stored, sorted.fresh.length);
+    await recordSubmission(tx, deps.audit, submission, stored, { act, detail });
     await deps.scheduleAutomatic?.(tx, { studyRow: stored.row });
   }
   const known = claim ?? (await lockClaim(tx, submission.custodianId, studyInstanceUid));

@@ -1,14 +1,24 @@
-import type { Change, UnreadableItem } from '../../connectors/connector.js';
+import {
+  type Change,
+  type Connector,
+  SourceError,
+  type StudyDescription,
+  type UnreadableItem,
+} from '../../connectors/connector.js';
 import { Refusal } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { type Origin, quarantineItems } from './quarantine.js';
+import { followStudy } from './follow/follow-study.js';
+import { askForLookLater } from './follow/looks.js';
 import { asRefused } from './statements/refused.js';
 import { takeStatement } from './statements/take-statement.js';
 import type { RecordDeps } from './statements/taking.js';
-import { type IngestDeps, submitStudy } from './submit-study.js';
+import { type IngestDeps, StatedOtherwise, submitStudy } from './submit-study.js';
 
 export interface TakeDeps extends IngestDeps {
   db: Database;
+  /** The source itself, to be asked for a whole study where a step contradicts the index. */
+  connector?: Connector;
   /** Needed by sources that state records. */
   records?: RecordDeps;
   /** Told of what could not be stored for a reason that lies in it or in the hub; no patient data. */
@@ -22,28 +32,75 @@ export interface TakeDeps extends IngestDeps {
  */
 export async function takeChange(deps: TakeDeps, origin: Origin, change: Change): Promise<readonly UnreadableItem[]> {
   if (change.kind === 'checkpoint') return [];
-  if (change.kind === 'unreadable') return hold(deps, origin, [change.item]);
+  if (change.kind === 'unreadable') return holdForNow(deps, origin, change.item);
+  if (change.kind === 'removed') return follow(deps, origin, change.studyInstanceUid);
   try {
     return await take(deps, origin, change);
   } catch (error) {
-    if (isOutage(error)) throw error;
+    if (error instanceof StatedOtherwise && change.kind === 'study')
+      return follow(deps, origin, change.study.studyInstanceUid, change);
+    throw error;
+  }
+}
+
+type Taken = Extract<Change, { kind: 'study' | 'statement' }>;
+
+/** What the database refuses is held object by object. @param isAskable the source may be asked for a whole study first. */
+async function take(
+  deps: TakeDeps,
+  origin: Origin,
+  change: Taken,
+  isAskable = isFollowed(deps, origin),
+): Promise<readonly UnreadableItem[]> {
+  const { db, audit, records } = deps;
+  try {
+    return await db.transaction(async (tx) => {
+      if (change.kind === 'study')
+        return (await submitStudy(tx, deps, { ...origin, study: change.study, isAskable })).quarantined;
+      if (!records) throw new Error('statements are not taken here');
+      await takeStatement(tx, { audit, records }, origin, change.statement);
+      return [];
+    });
+  } catch (error) {
+    if (error instanceof StatedOtherwise || isOutage(error)) throw error;
     if (!(error instanceof Refusal)) deps.onDefect?.(codeOf(error));
     return hold(deps, origin, change.kind === 'study' ? itemsOf(change.study) : [asRefused(change.statement, error)]);
   }
 }
 
-function take(
+const isFollowed = ({ connector }: TakeDeps, { connectorId }: Origin): boolean =>
+  connector?.look !== undefined && connectorId !== undefined;
+
+/**
+ * Looks at a study at its source and takes what is there. Where the source does not tell, that is tried again later, and what it stated in this step is
+ * taken as far as it contradicts nothing.
+ */
+async function follow(
   deps: TakeDeps,
   origin: Origin,
-  change: Extract<Change, { kind: 'study' | 'statement' }>,
+  studyInstanceUid: string,
+  stated?: Taken,
 ): Promise<readonly UnreadableItem[]> {
-  const { db, audit, records } = deps;
-  return db.transaction(async (tx) => {
-    if (change.kind === 'study') return (await submitStudy(tx, deps, { ...origin, study: change.study })).quarantined;
-    if (!records) throw new Error('statements are not taken here');
-    await takeStatement(tx, { audit, records }, origin, change.statement);
-    return [];
-  });
+  const { connector } = deps;
+  const { connectorId } = origin;
+  if (!connector?.look || connectorId === undefined) return [];
+  try {
+    const { quarantined, isSettled } = await followStudy(deps, { ...origin, connectorId, connector }, studyInstanceUid);
+    if (!isSettled) await askForLookLater(deps.db, connectorId, studyInstanceUid);
+    return quarantined;
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    await askForLookLater(deps.db, connectorId, studyInstanceUid);
+    return stated ? take(deps, origin, stated, false) : [];
+  }
+}
+
+/** What a source could not deliver is held, and its study looked at again later: it may deliver it then. */
+async function holdForNow(deps: TakeDeps, origin: Origin, item: UnreadableItem): Promise<readonly UnreadableItem[]> {
+  const { studyInstanceUid, reason } = item;
+  if (reason === 'source-error' && studyInstanceUid && origin.connectorId && deps.connector?.look)
+    await askForLookLater(deps.db, origin.connectorId, studyInstanceUid);
+  return hold(deps, origin, [item]);
 }
 
 async function hold(deps: TakeDeps, origin: Origin, items: UnreadableItem[]): Promise<UnreadableItem[]> {
@@ -52,7 +109,7 @@ async function hold(deps: TakeDeps, origin: Origin, items: UnreadableItem[]): Pr
 }
 
 /** Each object of a study, as one that can be tried again. */
-function itemsOf({ studyInstanceUid, series }: Extract<Change, { kind: 'study' }>['study']): UnreadableItem[] {
+function itemsOf({ studyInstanceUid, series }: StudyDescription): UnreadableItem[] {
   return series.flatMap(({ seriesInstanceUid, instances }) =>
     instances.map(({ locator, digest, sopInstanceUid }) => ({
       locator,

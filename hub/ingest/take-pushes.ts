@@ -24,7 +24,7 @@ export function createPushes(): Pushes {
       try {
         await connector.listen(async (change) => {
           if (!deps.holds()) throw new SourceError('unreachable', 'Another process takes what this source pushes.');
-          const quarantined = await takeChange(deps, { custodianId, connectorId, requestId: newId() }, change);
+          const quarantined = await takeChange({ ...deps, connector }, { custodianId, connectorId, requestId: newId() }, change);
           deps.onProgress?.({ connectorId, kind: change.kind, held: quarantined.length });
           return quarantined;
         }, listening.signal);

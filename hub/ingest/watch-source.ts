@@ -7,7 +7,7 @@ import type { Audit } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import type { Database } from '../store/database.js';
 import { type OpenedSource, openSource, type SourceRecord } from './open-source.js';
-import { noteFailure, type ReadDeps, readSource } from './read-source.js';
+import { noteFailure, type ReadDeps, type Reading, readSource } from './read-source.js';
 import type { SourceLocks } from './source-locks.js';
 import type { IngestDeps } from './submit-study.js';
 import { createPushes, type Pushes } from './take-pushes.js';
@@ -109,6 +109,7 @@ async function keepReading(
         const before = cursor;
         const read = await readOnce(deps, locks, record, opened, pushes, signal);
         cursor = read.cursor;
+        seconds = Math.min(seconds, Math.max(read.lookIn ?? seconds, deps.config.quickPollSeconds));
         fruitless = hadNews && read.changes === 0 && before === cursor ? fruitless + 1 : 0;
       } else pushes.stop();
       failures = 0;
@@ -171,14 +172,15 @@ async function readOnce(
   opened: Opened,
   pushes: Pushes,
   signal: AbortSignal,
-): Promise<{ cursor?: string; changes: number }> {
+): Promise<Reading> {
   if ('problem' in opened) throw opened.problem;
-  const { db, audit, records, scheduleAutomatic, onProgress, log } = deps;
+  const { db, audit, records, scheduleAutomatic, withdrawJobs, onProgress, log } = deps;
   const reading: ReadDeps = {
     db,
     audit,
     records,
     scheduleAutomatic,
+    withdrawJobs,
     onProgress,
     holds: () => locks.holds(record.id),
     onDefect: (code) => log.error({ connectorId: record.id, code }, 'an item could not be stored'),

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Connector } from '../../connectors/connector.js';
+import { type Connector, SourceError } from '../../connectors/connector.js';
 import { notFound } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { sql } from '../store/sql.js';
+import { askForLooks } from './follow/looks.js';
 import type { SourceRecord } from './open-source.js';
 import { createSourceLocks, SOURCE_CHANGED, type SourceLocks } from './source-locks.js';
 import { type SourceDeps, type Watched, watchSource } from './watch-source.js';
@@ -46,9 +47,16 @@ export function startSources(deps: SourceDeps): Sources {
   const lookAgain = (): Promise<void> =>
     look().catch((error) => deps.log.error({ code: error.code ?? error.name }, 'sources not looked up'));
   const wakeEverywhere = (connectorId: string) => deps.db.query(sql`select pg_notify(${SOURCE_CHANGED}, ${connectorId})`);
+  const missed = async (connectorId: string, studyInstanceUid: string): Promise<void> => {
+    await askForLooks(deps.db, connectorId, [studyInstanceUid]);
+    await wakeEverywhere(connectorId);
+  };
   const registry = every(REGISTRY_SECONDS, lookAgain, stopping.signal);
   return {
-    connectorFor: (connectorId) => watched.get(connectorId)?.connector,
+    connectorFor: (connectorId) => {
+      const connector = watched.get(connectorId)?.connector;
+      return connector && reportingMissing(connector, (uid) => missed(connectorId, uid));
+    },
     reindex: async (connectorId) => {
       const rows = await deps.db.query(
         sql`update connector set cursor = null, reset = reset + 1 where id = ${connectorId} returning 1`,
@@ -77,6 +85,22 @@ export function startSources(deps: SourceDeps): Sources {
       await looking.catch(() => undefined);
       await Promise.all([...closing.values(), ...[...watched.values()].map((source) => source.stop())]);
       await locks.close();
+    },
+  };
+}
+
+/** What an archive does not have when it is asked for it may be gone: it is looked at, whichever process reads the source. */
+function reportingMissing(connector: Connector, missed: (studyInstanceUid: string) => Promise<void>): Connector {
+  return {
+    ...connector,
+    retrieve: async (request, signal) => {
+      try {
+        return await connector.retrieve(request, signal);
+      } catch (error) {
+        const isMissing = error instanceof SourceError && (error.code === 'not-found' || error.code === 'bad-response');
+        if (isMissing) await missed(request.studyInstanceUid).catch(() => undefined);
+        throw error;
+      }
     },
   };
 }

@@ -13,6 +13,8 @@ import { LabelsLifted1763856011000 } from './migrations/0011-labels-lifted.js';
 import { QueriedAttributes1763856022000 } from './migrations/0022-queried-attributes.js';
 import { JoinedNames1763856023000 } from './migrations/0023-joined-names.js';
 import { Statements1763856026000 } from './migrations/0026-statements.js';
+import { LooksAtSources1763856030000 } from './migrations/0030-looks-at-sources.js';
+import { RemovedInstances1763856031000 } from './migrations/0031-removed-instances.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
 const migrations = [
@@ -29,6 +31,8 @@ const migrations = [
   QueriedAttributes1763856022000,
   JoinedNames1763856023000,
   Statements1763856026000,
+  LooksAtSources1763856030000,
+  RemovedInstances1763856031000,
 ];
 
 /** Their names, as the database remembers those that it had. */

@@ -100,10 +100,7 @@ export async function updateResource(
   const [row] = await tx.query<ResourceRow>(sql`
     with old as (
       select * from resource where type = ${next.type} and id = ${next.id} and (${expected ?? null}::integer is null or version = ${expected ?? null}) for update
-    ), moved as (
-      insert into resource_history (type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, date_until, labels, parties, refers, authors, meta, content)
-      select type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, date_until, labels, parties, refers, authors, meta, content from old
-    )
+    ), moved as (${movedToHistory})
     update resource as r set
       patient_id = ${next.patient_id}, custodian_id = ${next.custodian_id}, version = old.version + 1, deleted = false,
       last_updated = greatest(date_trunc('milliseconds', now()), old.last_updated), modality = ${next.modality}, body_site = ${next.body_site},
@@ -113,6 +110,39 @@ export async function updateResource(
     returning ${columns}`);
   if (!row) throw new VersionConflict(await currentVersion(tx, next));
   await writeWords(tx, [next], true);
+  return row;
+}
+
+/**
+ * Deletes a resource: the superseded version moves to the history, and the next one says that it is deleted (FHIR R4 3.1.0.5). What policy decides by
+ * stays as it was, so that those who may know of it learn that it is gone; searches no longer find it. `content` is what is kept of it.
+ * @throws {VersionConflict} when another version is current by now.
+ */
+export async function deleteResource(tx: Queryable, current: ResourceRow, content: FhirResource): Promise<ResourceRow> {
+  const { tree } = prepare({ resource: { ...content, id: current.id }, custodianId: current.custodian_id });
+  const kept = keyed((p) => sealContent(p, current, tree, JSON.stringify(tree)));
+  const [row] = await tx.query<ResourceRow>(sql`
+    with old as (
+      select * from resource where type = ${current.type} and id = ${current.id} and version = ${current.version} for update
+    ), moved as (${movedToHistory})
+    update resource as r set version = old.version + 1, deleted = true, tokens = '{}', content = ${kept},
+      last_updated = greatest(date_trunc('milliseconds', now()), old.last_updated)
+    from old where r.type = ${current.type} and r.id = old.id and r.patient_id = old.patient_id
+    returning ${columns}`);
+  if (!row) throw new VersionConflict(await currentVersion(tx, current));
+  await tx.query(sql`delete from name_word where type = ${current.type} and id = ${current.id}`);
+  return row;
+}
+
+const movedToHistory: Sql = raw(`
+      insert into resource_history (type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, date_until, labels, parties, refers, authors, meta, content)
+      select type, patient_id, id, custodian_id, version, last_updated, deleted, modality, body_site, date_from, date_until, labels, parties, refers, authors, meta, content from old
+    `);
+
+/** The newest version of a resource that was not deleted; undefined when there is none. */
+export async function lastStanding(on: Queryable, type: string, id: string): Promise<ResourceRow | undefined> {
+  const [row] = await on.query<ResourceRow>(sql`
+    select ${columns} from resource_history r where r.type = ${type} and r.id = ${id} and not r.deleted order by r.version desc limit 1`);
   return row;
 }
 

@@ -84,6 +84,7 @@ describe('code systems hold what the program knows', () => {
       unsupported: true,
       'invalid-record': true,
       'unknown-reference': true,
+      'removal-unconfirmed': true,
     };
     const denial: Record<DenialReason, true> = {
       'no-basis': true,

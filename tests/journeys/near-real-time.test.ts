@@ -7,6 +7,7 @@ import { addSource } from '../../hub/ingest/hospital.js';
 import { dataSet, part10 } from '../connectors/support/data-sets.js';
 import { NOTIFY_HUB, type Orthanc, startOrthanc } from '../support/orthanc.js';
 import { freePort, type RunningHub, startHub } from '../support/running-hub.js';
+import type { FhirResource } from '../../hub/store/search-keys.js';
 import { type TestDatabase, testDatabase } from '../support/test-database.js';
 
 const TOKEN = 'announced-by-the-archive-itself';
@@ -28,6 +29,7 @@ describe('what changes in an archive', () => {
     const port = await freePort();
     orthanc = await startOrthanc({
       settings: {
+        OverwriteInstances: true,
         LuaScripts: [NOTIFY_HUB],
         NotifyHub: { Url: `http://127.0.0.1:${port}/sources/announcing.pacs/changed`, Token: TOKEN },
       },
@@ -54,19 +56,37 @@ describe('what changes in an archive', () => {
     await addSource(at.db, { id: `${hospital}.pacs`, organizationId: hospital, kind: 'dicomweb', settings, notifyToken }, SECRET);
     await at.hub.sources.idle();
   };
-  const store = async (study: number, instance = 1): Promise<void> => {
+  /** Has the archive keep an instance; by default of patient P1 by the name of Wang^XiaoDong. */
+  const store = async (study: number, instance = 1, more: Record<string, [string, string]> = {}): Promise<void> => {
     const uid = uidOf(study);
     const file = join(folder, `${study}.${instance}`);
     const uids = { '0020000D': uid, '0020000E': `${uid}.1`, '00080018': `${uid}.1.${instance}` };
-    await writeFile(file, part10(dataSet(Object.fromEntries(Object.entries(uids).map(([tag, value]) => [tag, ['UI', value]])))));
+    const elements = Object.fromEntries(
+      Object.entries(uids).map(([tag, value]): [string, [string, string]] => [tag, ['UI', value]]),
+    );
+    await writeFile(file, part10(dataSet({ ...elements, ...more })));
     expect(await orthanc.store([file])).toBe(1);
   };
-  const found = async (at: RunningHub, study: number): Promise<{ numberOfInstances?: number } | undefined> => {
-    const { body } = await at
+  const get = async (at: RunningHub, path: string) =>
+    at
       .http()
-      .get(`/fhir/ImagingStudy?identifier=${encodeURIComponent(`urn:dicom:uid|urn:oid:${uidOf(study)}`)}`)
+      .get(path)
       .set('authorization', `Bearer ${await at.system(at === asking ? 'asked' : 'announcing')}`);
+  const found = async (at: RunningHub, study: number): Promise<FhirResource | undefined> => {
+    const { body } = await get(
+      at,
+      `/fhir/ImagingStudy?identifier=${encodeURIComponent(`urn:dicom:uid|urn:oid:${uidOf(study)}`)}`,
+    );
     return body.entry?.[0]?.resource;
+  };
+  /** The archive's own identifier of what has this UID. */
+  const idOf = async (uid: string): Promise<string> => {
+    const answer = await fetch(`${orthanc.orthancUrl}/tools/lookup`, { method: 'POST', body: uid });
+    return ((await answer.json()) as { Path: string }[])[0]!.Path;
+  };
+  const discard = async (uid: string, path?: string): Promise<void> => {
+    const answer = await fetch(`${orthanc.orthancUrl}${path ?? (await idOf(uid))}`, { method: 'DELETE' });
+    expect(answer.status).toBe(200);
   };
   /** Milliseconds until it is so. */
   const until = async (happened: () => Promise<boolean>): Promise<number> => {
@@ -92,6 +112,87 @@ describe('what changes in an archive', () => {
   it('is read at once where the archive announces it, even to a process that does not read it', async () => {
     await store(2);
     expect(await until(async () => (await found(hub, 2)) !== undefined)).toBeLessThan(3_000);
+  });
+
+  describe.each([
+    ['asked', 20, () => asking],
+    ['announcing', 30, () => hub],
+  ] as const)('and is taken back there, %s', (_, n, at) => {
+    const is = (study: number, what: Partial<FhirResource> | undefined) =>
+      until(async () => {
+        const now = await found(at(), study);
+        return what === undefined ? now === undefined : Object.entries(what).every(([name, value]) => now?.[name] === value);
+      });
+    const status = async (path: string): Promise<number> => (await get(at(), path)).status;
+
+    it('a study that is deleted is gone, with its history; one that comes back is the same', async () => {
+      await store(n);
+      await store(n + 1);
+      await is(n, { numberOfInstances: 1 });
+      await is(n + 1, { numberOfInstances: 1 });
+      const { id } = (await found(at(), n))!;
+      await discard(uidOf(n));
+      expect(await is(n, undefined)).toBeLessThan(3_000);
+      expect(await status(`/fhir/ImagingStudy/${id}`)).toBe(410);
+      expect(await status(`/dicomweb/studies/${uidOf(n)}`)).toBe(404);
+      const history = (await get(at(), `/fhir/ImagingStudy/${id}/_history`)).body;
+      expect(history.entry.map((e: { request: { method: string } }) => e.request.method)).toEqual(['DELETE', 'POST']);
+      expect(await status(`/fhir/ImagingStudy/${id}/_history/1`)).toBe(200);
+      expect((await found(at(), n + 1))?.numberOfInstances).toBe(1);
+      await store(n);
+      await is(n, { numberOfInstances: 1 });
+      expect(await found(at(), n)).toMatchObject({ id, meta: { versionId: '3' } });
+      const { rows } = await at().db.pool.query(
+        "select subtype, action, detail from audit_event where entity = $1 and type = 'ingest' order by recorded, id",
+        [[`ImagingStudy/${id}`]],
+      );
+      expect(rows.map((row) => [row.subtype, row.action])).toEqual([
+        ['submit', 'C'],
+        ['study-removed', 'D'],
+        ['submit', 'U'],
+      ]);
+    });
+
+    it('a study of which a part is deleted shrinks', async () => {
+      for (const instance of [1, 2, 3]) await store(n + 2, instance);
+      await is(n + 2, { numberOfInstances: 3 });
+      await discard(`${uidOf(n + 2)}.1.2`);
+      expect(await is(n + 2, { numberOfInstances: 2 })).toBeLessThan(3_000);
+      const { series } = (await found(at(), n + 2))!;
+      expect(series[0].instance.map((i: { uid: string }) => i.uid)).toEqual([1, 3].map((i) => `${uidOf(n + 2)}.1.${i}`));
+    });
+
+    it('a study that is corrected is the corrected one, and nothing of it is in quarantine', async () => {
+      for (const instance of [1, 2]) await store(n + 3, instance, { '00081030': ['LO', 'Thorax wrong'] });
+      await is(n + 3, { numberOfInstances: 2, description: 'Thorax wrong' });
+      for (const instance of [1, 2]) await store(n + 3, instance, { '00081030': ['LO', 'Abdomen'], '00181030': ['LO', 'x'] });
+      await is(n + 3, { numberOfInstances: 2, description: 'Abdomen' });
+      for (const instance of [1, 2]) await store(n + 3, instance);
+      await until(async () => !('description' in ((await found(at(), n + 3)) ?? {})));
+      const held = await at().db.pool.query("select reason, locator from quarantine where state = 'held'");
+      expect(held.rows).toEqual([]);
+    });
+
+    it('a study that is filed under another patient moves to him, as a whole and no sooner', async () => {
+      const other: Record<string, [string, string]> = { '00100010': ['PN', 'Li^Na'], '00100020': ['LO', `P-${n}`] };
+      for (const instance of [1, 2]) await store(n + 4, instance);
+      await is(n + 4, { numberOfInstances: 2 });
+      const before = (await found(at(), n + 4))!;
+      const path = await idOf(uidOf(n + 4));
+      await store(n + 4, 1, other);
+      const held = async () =>
+        (await at().db.pool.query("select 1 from quarantine where state = 'held' and study_instance_uid = $1", [uidOf(n + 4)]))
+          .rows.length;
+      await until(async () => (await held()) > 0);
+      expect((await found(at(), n + 4))?.subject).toEqual(before.subject);
+      await store(n + 4, 2, other);
+      await discard(uidOf(n + 4), path);
+      await until(async () => (await found(at(), n + 4))?.subject.reference !== before.subject.reference);
+      await until(async () => (await held()) === 0);
+      expect(await found(at(), n + 4)).toMatchObject({ id: before.id, numberOfInstances: 2 });
+      const patient = (await get(at(), `/fhir/${(await found(at(), n + 4))!.subject.reference}`)).body;
+      expect(patient.name[0].text ?? patient.name[0].family).toMatch(/Li/);
+    });
   });
 
   it('is announced by the token of that source and no other: one answer for all that do not hold, on record', async () => {
