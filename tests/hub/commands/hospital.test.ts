@@ -51,7 +51,7 @@ ${more}`;
     [
       'has a source of no known kind',
       'id: a\nname: A\nassigner: urn:x:y\nsources: [{ kind: ftp, settings: {} }]\n',
-      /^hub: kind: one of folder, dicomweb\n$/,
+      /^hub: kind: one of folder, dicomweb[a-z0-9, ]*\n$/,
     ],
     [
       'lacks a setting',
