@@ -32,6 +32,7 @@ import { createCursorSigner } from './fhir/cursor.js';
 import type { FhirDeps } from './fhir/exchange.js';
 import { registerFhir } from './fhir/register.js';
 import { patientWriter } from './identity/patient-writer.js';
+import { createPixelRoom } from './imaging/pixels/pixel-room.js';
 import { retrieveSeries } from './imaging/retrieve.js';
 import { imagingStudyWriter } from './ingest/imaging-study-writer.js';
 import type { RecordDeps } from './ingest/statements/taking.js';
@@ -102,6 +103,11 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     count: config.workers,
     retrieve: retrieveSeries({ db, connectorFor: sources.connectorFor }),
   });
+  const room = createPixelRoom({
+    processes: config.pixelProcesses,
+    memoryBytes: config.pixelMemory * 2 ** 20,
+    timeoutMs: config.pixelTimeout * 1000,
+  });
   const cursors = createCursorSigner(config.secret);
   const fhir: FhirDeps = {
     db,
@@ -128,7 +134,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     scheduleAutomatic,
     onDefect: (code) => log.error({ code }, 'a pushed study could not be stored'),
   });
-  registerWadoRs(server, { db, access, audit, config, connectorFor: sources.connectorFor });
+  registerWadoRs(server, { db, access, audit, config, connectorFor: sources.connectorFor, room });
   registerExplain(server, { db, access, audit, config });
   registerExceptionalAccess(server, { db, access, audit, config, issueToken });
   await registerAgreements(server, { db, access, audit, config });
@@ -154,6 +160,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     await Promise.all([sources.stop(), workers.stop(), policyWatch.close()]);
     await audit.close();
     await sealer.stop();
+    room.close();
     await outbound.close();
   };
   return { server, db, audit, sealer, sources, models, fhir, stop: () => (stopped ??= stop()) };

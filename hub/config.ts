@@ -77,6 +77,11 @@ const schema = z.strictObject({
   maxStreams: count(16).describe('Retrievals that may run at once for one caller.'),
   maxObjectBytes: count(256 * 1024 * 1024).describe('Largest DICOM object that a hospital may push (STOW-RS).'),
   maxPushes: count(4).describe('Pushes (STOW-RS) that run at once in this process; each holds a few objects in memory.'),
+  pixelProcesses: count(2).describe('Processes that decode images for pictures and transcoding.'),
+  pixelMemory: count(1024, 256).describe(
+    'Mebibytes that such a process may hold before it is ended; a third of it is the largest object that is decoded.',
+  ),
+  pixelTimeout: count(60).describe('Seconds that one object may take to decode.'),
   rateLimit: count(1000, 0).describe(
     'Cost units a second that one account or client may use: a read costs 1, a search or write 2, a retrieval 5, a report 50, entries of a Bundle each; 0: no limit.',
   ),

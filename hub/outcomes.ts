@@ -52,6 +52,9 @@ export const forbidden = (diagnostics: string, reason?: { system: string; code: 
 /** 404: the same for what does not exist and for what the caller may not know of. */
 export const notFound = (): Refusal => one(404, 'not-found', 'No such resource.');
 export const gone = (): Refusal => one(410, 'deleted', 'The resource was deleted.');
+/** 406: none of the media types that the client takes. */
+export const notAcceptable = (diagnostics = 'This is not answered in the media types of the Accept header.'): Refusal =>
+  one(406, 'not-supported', diagnostics);
 export const methodNotAllowed = (diagnostics: string): Refusal => one(405, 'not-supported', diagnostics);
 export const conflict = (diagnostics: string, expression?: string): Refusal => one(409, 'conflict', diagnostics, expression);
 export const preconditionFailed = (diagnostics: string): Refusal => one(412, 'conflict', diagnostics);

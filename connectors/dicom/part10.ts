@@ -45,6 +45,17 @@ export async function openDicom(source: ByteSource, limits: DicomLimits = defaul
   return { meta, isPart10: hasPrefix && stated !== undefined, transferSyntaxUid, dataSet, dataSetOffset: end, pixelData, body };
 }
 
+/** The transfer syntax that the beginning of an object states; undefined where it has no File Meta Information. */
+export async function statedTransferSyntax(head: ByteSource): Promise<string | undefined> {
+  try {
+    const { meta } = await readMeta(head, defaultLimits);
+    return meta && uidOf(meta, '00020010');
+  } catch (error) {
+    if (error instanceof DicomProblem) return undefined;
+    throw error;
+  }
+}
+
 /** First value of a UI element, without its padding. */
 export function uidOf(dataSet: DataSet, tag: string): string | undefined {
   const text = dataSet.elements.get(tag)?.value?.toString('latin1').split('\\')[0];

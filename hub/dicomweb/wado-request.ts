@@ -1,6 +1,7 @@
 import type { Request } from '@hapi/hapi';
-import type { RetrieveRequest } from '../../connectors/connector.js';
-import { invalid, Refusal } from '../outcomes.js';
+import { invalid, notAcceptable } from '../outcomes.js';
+import { acceptedRanges, chosen, type MediaRange, type Offer } from './accept.js';
+import { type RenderingParameters, renderingParameters } from './rendering-parameters.js';
 
 /** What a WADO-RS request asks for (PS3.18 section 10.4). */
 export interface WadoRequest {
@@ -8,30 +9,58 @@ export interface WadoRequest {
   seriesInstanceUid?: string;
   sopInstanceUid?: string;
   frames?: number[];
-  representation: RetrieveRequest['representation'];
+  /** Of a bulk data resource: tags and item numbers in turn. */
+  bulkPath?: (string | number)[];
+  /** Media types that will do, in order of preference. */
+  ranges: readonly MediaRange[];
+  rendering: RenderingParameters;
   /** Organization id, where several custodians hold the study. */
   custodianId?: string;
 }
 
-const MOST_FRAMES = 1000;
+/** What one kind of resource takes. */
+export interface ResourceKind {
+  /** All media types that it is ever answered in. */
+  offers: readonly Offer[];
+  /** Parameters of rendering (PS3.18 section 8.3.5) that it has. */
+  parameters: readonly (keyof RenderingParameters | 'annotation' | 'iccprofile')[];
+}
 
-/** @throws Refusal 400 for a malformed UID, frame list or parameter, 406 for media types that WADO-RS does not answer with here. */
-export function wadoRequest(request: Request, representation: WadoRequest['representation']): WadoRequest {
-  const { study, series, instance, frames } = request.params as Record<string, string | undefined>;
-  const { custodian, ...rest } = request.query as Record<string, unknown>;
-  const [unknown] = Object.keys(rest);
+const MOST_FRAMES = 1000;
+const MOST_DEPTH = 16;
+
+/** @throws Refusal 400 for a malformed UID, frame list, path or parameter, 406 for media types that the resource is never answered in. */
+export function wadoRequest(request: Request, { offers, parameters }: ResourceKind): WadoRequest {
+  const { study, series, instance, frames, bulk } = request.params as Record<string, string | undefined>;
+  const { custodian, accept, ...rest } = singleValues(request.query as Record<string, unknown>);
+  const known: readonly string[] = parameters;
+  const unknown = Object.keys(rest).find((name) => !known.includes(name));
   if (unknown !== undefined) throw invalid('Unknown parameter.', unknown.slice(0, 64));
-  if (custodian !== undefined && (typeof custodian !== 'string' || !/^[A-Za-z0-9\-.]{1,64}$/.test(custodian)))
+  if (custodian !== undefined && !/^[A-Za-z0-9\-.]{1,64}$/.test(custodian))
     throw invalid('The custodian is the id of an Organization.', 'custodian');
-  assertAcceptable(request.headers.accept, representation);
+  const ranges = rangesOf(accept, request.headers.accept);
+  if (!chosen(ranges, offers)) throw notAcceptable();
   return {
     studyInstanceUid: uid(study ?? '', 'study'),
     ...(series === undefined ? {} : { seriesInstanceUid: uid(series, 'series') }),
     ...(instance === undefined ? {} : { sopInstanceUid: uid(instance, 'instance') }),
     ...(frames === undefined ? {} : { frames: frameList(frames) }),
+    ...(bulk === undefined ? {} : { bulkPath: bulkPath(bulk) }),
     ...(custodian === undefined ? {} : { custodianId: custodian }),
-    representation,
+    ranges,
+    rendering: renderingParameters(rest),
   };
+}
+
+/** The parameter, for clients that cannot set a header, goes before the header (PS3.18 section 8.3.3.1). */
+function rangesOf(parameter: string | undefined, header: unknown): MediaRange[] {
+  return acceptedRanges(parameter ?? (typeof header === 'string' ? header : undefined));
+}
+
+function singleValues(query: Record<string, unknown>): Record<string, string> {
+  for (const [name, value] of Object.entries(query))
+    if (typeof value !== 'string') throw invalid('The parameter is given more than once.', name.slice(0, 64));
+  return query as Record<string, string>;
 }
 
 /** PS3.5 section 9.1; leading zeros are common in archives and taken as they are. */
@@ -47,23 +76,13 @@ function frameList(value: string): number[] {
   return numbers.map(Number);
 }
 
-/** Media types that each representation may be asked for as; the parts come in the transfer syntax that the source has. */
-const MEDIA_TYPES: Readonly<Record<WadoRequest['representation'], RegExp>> = {
-  instances:
-    /^(\*\/\*|multipart\/\*|multipart\/related(?!.*type=)|multipart\/related.*type="?application\/(dicom|\*)"?)\s*(;|$)/i,
-  frames:
-    /^(\*\/\*|multipart\/\*|multipart\/related(?!.*type=)|multipart\/related.*type="?application\/(octet-stream|\*)"?)\s*(;|$)/i,
-  metadata: /^(\*\/\*|application\/\*|application\/(dicom\+)?json)\s*(;|$)/i,
-};
-
-function assertAcceptable(accept: unknown, representation: WadoRequest['representation']): void {
-  if (typeof accept !== 'string' || accept === '') return;
-  const ranges = accept
-    .slice(0, 1000)
-    .split(',')
-    .map((range) => range.trim());
-  if (ranges.some((range) => MEDIA_TYPES[representation].test(range))) return;
-  throw new Refusal(406, [
-    { severity: 'error', code: 'not-supported', diagnostics: 'This is not answered in the media types of the Accept header.' },
-  ]);
+/** `7FE00010`, or through the items of sequences: `54000100/0/54001010`. */
+function bulkPath(value: string): (string | number)[] {
+  const steps = value.split('/');
+  const isPath =
+    steps.length % 2 === 1 &&
+    steps.length <= 2 * MOST_DEPTH &&
+    steps.every((step, i) => (i % 2 ? /^(0|[1-9]\d{0,5})$/ : /^[0-9A-Fa-f]{8}$/).test(step));
+  if (!isPath) throw invalid('Bulk data is named by a tag, or by tags and item numbers in turn.', 'bulkdata');
+  return steps.map((step, i) => (i % 2 ? Number(step) : step.toUpperCase()));
 }

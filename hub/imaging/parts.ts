@@ -10,6 +10,7 @@ export interface MessagePart {
 }
 
 const HEADER_BYTES = 16_384;
+const EPILOGUE_BYTES = 65_536;
 const BLANK_LINE = Buffer.from('\r\n\r\n');
 
 /**
@@ -29,6 +30,7 @@ export async function* partsOf(contentType: string, body: Readable): AsyncGenera
       await drain(part.body);
       if (!reader.isAtDelimiter) await drain(reader.upToDelimiter());
     }
+    await reader.passEpilogue();
   } finally {
     body.once('error', () => undefined).destroy();
   }
@@ -84,6 +86,15 @@ class PartReader {
       }
       if (this.#rest.length > HEADER_BYTES) throw new SourceError('bad-response', 'The headers of a part have no end.');
       await this.#more();
+    }
+  }
+
+  /** What follows the closing delimiter (usually a line break) is read, so that the connection can be used again. */
+  async passEpilogue(): Promise<void> {
+    for (let bytes = 0; bytes < EPILOGUE_BYTES; ) {
+      const { value, done } = await this.#chunks.next();
+      if (done) return;
+      bytes += value.length;
     }
   }
 

@@ -10,13 +10,23 @@ export interface Wanted {
   seriesInstanceUid?: string;
   sopInstanceUid?: string;
   frames?: number[];
-  representation: RetrieveRequest['representation'];
+}
+
+/** What is asked of a source, in one representation or another. */
+export type Scope = Omit<RetrieveRequest, 'representation'>;
+
+/** What the index knows of an instance's bytes; not all sources tell. */
+export interface Stored {
+  transferSyntaxUid?: string;
+  frames?: number;
 }
 
 /** A retrieval that one source can answer. */
 export interface Retrieval {
   connectorId: string;
-  request: RetrieveRequest;
+  request: Scope;
+  /** Of the instances of the request, in their order. */
+  stored: Stored[];
 }
 
 /**
@@ -31,6 +41,7 @@ interface Indexed {
   seriesInstanceUid: string;
   sopInstanceUid: string;
   sopClassUid: string;
+  transferSyntaxUid: string | null;
   frames: number | null;
   connectorId: string | null;
   locator: string | null;
@@ -41,12 +52,10 @@ interface Indexed {
 export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval | Unretrievable> {
   const indexed = await readIndex(tx, wanted);
   if (indexed.length === 0) return wanted.seriesInstanceUid ? 'unknown' : 'not-retrievable';
-  const instances = indexed.flatMap(({ seriesInstanceUid, sopInstanceUid, sopClassUid, locator, connectorId }) =>
-    locator === null || connectorId === null ? [] : [{ seriesInstanceUid, sopInstanceUid, sopClassUid, locator, connectorId }],
-  );
-  const [first] = instances;
+  const held = indexed.filter(isHeld);
+  const [first] = held;
   if (!first) return 'not-retrievable';
-  if (instances.some((i) => i.connectorId !== first.connectorId)) return 'several-sources';
+  if (held.some((i) => i.connectorId !== first.connectorId)) return 'several-sources';
   if (!wanted.sopInstanceUid && (await sendsQuarantined(tx, wanted, first.connectorId))) return 'quarantined';
   const { frames } = wanted;
   // Number of Frames (0028,0008) is stated by every multi-frame object.
@@ -54,9 +63,24 @@ export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval |
   const { custodianId: _custodian, ...scope } = wanted;
   return {
     connectorId: first.connectorId,
-    request: { ...scope, instances: instances.map(({ connectorId: _connector, ...instance }) => instance) },
+    request: {
+      ...scope,
+      instances: held.map(({ seriesInstanceUid, sopInstanceUid, sopClassUid, locator }) => ({
+        seriesInstanceUid,
+        sopInstanceUid,
+        sopClassUid,
+        locator,
+      })),
+    },
+    stored: held.map((one) => ({
+      ...(one.transferSyntaxUid === null ? {} : { transferSyntaxUid: one.transferSyntaxUid }),
+      ...(one.frames === null ? {} : { frames: one.frames }),
+    })),
   };
 }
+
+const isHeld = (one: Indexed): one is Indexed & { connectorId: string; locator: string } =>
+  one.connectorId !== null && one.locator !== null;
 
 /** The same of a study of which only these series are opened: to ask for another one is to ask for what is not there. */
 export async function locateInPart(tx: Queryable, wanted: Wanted, series: readonly string[]): Promise<Retrieval | Unretrievable> {
@@ -64,6 +88,24 @@ export async function locateInPart(tx: Queryable, wanted: Wanted, series: readon
   if (seriesInstanceUid === undefined) return 'in-part';
   return series.includes(seriesInstanceUid) ? locate(tx, { ...wanted, seriesInstanceUid }) : 'unknown';
 }
+
+/**
+ * The instance that stands for a study or series in a thumbnail: the middle one of its first series of images, of the series that are opened.
+ * Undefined where the index holds no image.
+ */
+export async function representative(tx: Queryable, wanted: Wanted, series?: readonly string[]): Promise<Wanted | undefined> {
+  const images = (await readIndex(tx, wanted)).filter(
+    (one) => isHeld(one) && isImageClass(one.sopClassUid) && (!series || series.includes(one.seriesInstanceUid)),
+  );
+  const ofFirst = images.filter((one) => one.seriesInstanceUid === images[0]?.seriesInstanceUid);
+  const middle = ofFirst[Math.floor(ofFirst.length / 2)];
+  return middle && { ...wanted, seriesInstanceUid: middle.seriesInstanceUid, sopInstanceUid: middle.sopInstanceUid };
+}
+
+/** Storage SOP classes without pixels (PS3.4 table B.5-1): waveforms, presentation states, spatial objects, reports, documents, plans. */
+const withoutPixels =
+  /^1\.2\.840\.10008\.5\.1\.4\.1\.1\.(9|11|66(?!\.4$)|67|68|78|79|80|88|90|91|104|130|131|200|201|481\.(?![12]$))(\.|$)/;
+const isImageClass = (sopClassUid: string): boolean => !withoutPixels.test(sopClassUid);
 
 /** A PACS answers for a whole study or series by itself, and would send what contradicts the index (another patient's, say) along with it. */
 async function sendsQuarantined(tx: Queryable, wanted: Wanted, connectorId: string): Promise<boolean> {
@@ -79,7 +121,8 @@ function readIndex(tx: Queryable, wanted: Wanted): Promise<Indexed[]> {
   const seriesInstanceUid = wanted.seriesInstanceUid ?? null;
   const sopInstanceUid = wanted.sopInstanceUid ?? null;
   return tx.query<Indexed>(sql`
-    select i.series_instance_uid as "seriesInstanceUid", i.sop_instance_uid as "sopInstanceUid", i.sop_class_uid as "sopClassUid", i.frames, i.connector_id as "connectorId", i.locator
+    select i.series_instance_uid as "seriesInstanceUid", i.sop_instance_uid as "sopInstanceUid", i.sop_class_uid as "sopClassUid",
+      i.transfer_syntax_uid as "transferSyntaxUid", i.frames, i.connector_id as "connectorId", i.locator
     from imaging_instance i left join imaging_series s using (custodian_id, study_instance_uid, series_instance_uid)
     where i.custodian_id = ${custodianId} and i.study_instance_uid = ${studyInstanceUid}
       and (${seriesInstanceUid}::text is null or i.series_instance_uid = ${seriesInstanceUid})
@@ -91,12 +134,13 @@ function readIndex(tx: Queryable, wanted: Wanted): Promise<Indexed[]> {
 const START_TIMEOUT = 60_000;
 
 /**
- * Opens a retrieval at its source. The body must be read to its end or destroyed.
+ * Opens a retrieval at its source, in one representation. The body must be read to its end or destroyed.
  * @throws SourceError when the source is not configured, does not begin within a minute, or fails.
  */
 export async function open(
   connectorFor: ConnectorFor,
   { connectorId, request }: Retrieval,
+  representation: RetrieveRequest['representation'],
   signal: AbortSignal,
 ): Promise<RetrieveReply> {
   const connector = connectorFor(connectorId);
@@ -104,7 +148,7 @@ export async function open(
   const overdue = new AbortController();
   const timer = setTimeout(() => overdue.abort(), START_TIMEOUT);
   try {
-    const opening = connector.retrieve(request, AbortSignal.any([signal, overdue.signal]));
+    const opening = connector.retrieve({ ...request, representation }, AbortSignal.any([signal, overdue.signal]));
     return await Promise.race([opening, rejection(overdue.signal, opening)]);
   } finally {
     clearTimeout(timer);
@@ -135,8 +179,8 @@ export function retrieveSeries({ db, connectorFor }: { db: Queryable; connectorF
     of: { custodianId: string; studyInstanceUid: string; seriesInstanceUid: string },
     signal: AbortSignal,
   ): Promise<RetrieveReply> => {
-    const found = await locate(db, { ...of, representation: 'instances' });
+    const found = await locate(db, of);
     if (typeof found === 'string') throw new SourceError('not-found', `The series can't be retrieved: ${found}.`);
-    return open(connectorFor, found, signal);
+    return open(connectorFor, found, 'instances', signal);
   };
 }

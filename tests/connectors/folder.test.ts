@@ -295,6 +295,11 @@ describeWithRealData('hospital A as a folder', (data) => {
     const metadata = JSON.parse((await bytesOf(reply)).toString());
     expect(reply.contentType).toBe('application/dicom+json');
     expect(metadata).toHaveLength(144);
-    expect(metadata.every((one: object) => !('7FE00010' in one) && '0020000D' in one)).toBe(true);
+    const images = metadata.filter((one: { '7FE00010'?: object }) => one['7FE00010']);
+    expect(images).toHaveLength(143);
+    expect(new Set(images.map((one: { '7FE00010': object }) => JSON.stringify(one['7FE00010'])))).toEqual(
+      new Set(['{"vr":"OB","BulkDataURI":"bulkdata/7FE00010"}']),
+    );
+    expect(metadata.every((one: object) => '0020000D' in one)).toBe(true);
   });
 });

@@ -1,8 +1,7 @@
 import { chunks } from '../../../connectors/dicom/byte-source.js';
 import type { DataSet, Element } from '../../../connectors/dicom/data-set.js';
-import { frameIndex, nativePixelData } from '../../../connectors/dicom/frames.js';
 import { type DicomObject, transferSyntaxes } from '../../../connectors/dicom/part10.js';
-import { type DicomJson, inLittleEndian, wordSizeOf } from '../../../connectors/dicom/values.js';
+import { inLittleEndian, wordSizeOf } from '../../../connectors/dicom/values.js';
 import type { BulkPath, PartHead } from './messages.js';
 
 interface BulkValue {
@@ -10,13 +9,8 @@ interface BulkValue {
   body: AsyncIterable<Uint8Array>;
 }
 
-/**
- * The value of an attribute in little endian (PS3.18 section 10.4.1.1.5): undefined where the object has none. Of encapsulated pixel data the frames,
- * one after the other, as they are coded.
- */
-export async function bulkValue(object: DicomObject, json: DicomJson, path: BulkPath): Promise<BulkValue | undefined> {
-  const [tag] = path;
-  if (path.length === 1 && object.pixelData?.tag === tag) return pixelValue(object, json);
+/** The value of an attribute other than pixel data, in little endian (PS3.18 section 10.4.1.1.5); undefined where the object has none. */
+export function bulkValue(object: DicomObject, path: BulkPath): BulkValue | undefined {
   const found = elementAt(object.dataSet, path);
   if (!found || found.element.items || (found.element.value === undefined && found.element.length < 0)) return undefined;
   const { element, dataSet } = found;
@@ -30,17 +24,6 @@ export async function bulkValue(object: DicomObject, json: DicomJson, path: Bulk
     head: { mediaType: 'application/octet-stream', transferSyntaxUid: transferSyntaxes.explicitLittleEndian },
     body: body(),
   };
-}
-
-async function pixelValue(object: DicomObject, json: DicomJson): Promise<BulkValue> {
-  const mediaType = 'application/octet-stream';
-  if (object.pixelData!.length >= 0)
-    return { head: { mediaType, transferSyntaxUid: transferSyntaxes.explicitLittleEndian }, body: nativePixelData(object, json) };
-  const index = await frameIndex(object, json);
-  async function* body(): AsyncGenerator<Uint8Array> {
-    for (let frame = 1; frame <= index.frames; frame++) yield* index.read(frame);
-  }
-  return { head: { mediaType, transferSyntaxUid: index.transferSyntaxUid }, body: body() };
 }
 
 function elementAt(dataSet: DataSet, path: BulkPath): { element: Element; dataSet: DataSet } | undefined {

@@ -6,9 +6,9 @@ import type { Window } from '../../../connectors/dicom/pixels/window.js';
 export type PixelTask =
   /** The object in Explicit VR Little Endian: one part. */
   | { kind: 'transcode' }
-  /** Frames (from 1) as uncompressed little-endian cells: a part each. */
-  | { kind: 'frames'; frames: number[] }
-  /** Frames as pictures: a part each; all frames where none are named. */
+  /** Frames (from 1; all where none are named) as uncompressed little-endian cells: a part each. */
+  | { kind: 'frames'; frames?: number[] }
+  /** Frames as pictures: a part each. */
   | ({ kind: 'render'; frames?: number[] } & Rendering)
   /** The value of an attribute of the object: one part. */
   | { kind: 'bulk'; path: BulkPath };

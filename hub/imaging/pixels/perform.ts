@@ -10,6 +10,7 @@ import { toDicomJson } from '../../../connectors/dicom/to-json.js';
 import type { DicomJson } from '../../../connectors/dicom/values.js';
 import { bulkValue } from './bulk-value.js';
 import type { PartHead, PixelTask, Rendering } from './messages.js';
+import { primed } from '../primed.js';
 import { encodePicture } from './picture.js';
 
 /** The object has no such frame or attribute. */
@@ -26,25 +27,17 @@ export async function* perform(task: PixelTask, source: ByteSource): AsyncGenera
   const json = toDicomJson(object);
   if (task.kind === 'transcode') {
     const head = { mediaType: 'application/dicom', transferSyntaxUid: transferSyntaxes.explicitLittleEndian };
-    return yield* begun(head, transcode(object, json));
+    // The head goes out when the first bytes are there: an object that can't be done is a failure, not an empty part.
+    yield { head, body: await primed(transcode(object, json)) };
+    return;
   }
   if (task.kind === 'bulk') {
-    const value = await bulkValue(object, json, task.path);
+    const value = bulkValue(object, task.path);
     if (!value) throw new NoSuchPart('The object has no such attribute.');
     yield { head: value.head, body: value.body };
     return;
   }
   yield* decoded(task, object, json);
-}
-
-/** The head goes out when the first bytes are there: an object that can't be done is a failure, not an empty part. */
-async function* begun(head: PartHead, bytes: AsyncGenerator<Uint8Array>): AsyncGenerator<Part> {
-  const first = await bytes.next();
-  async function* body(): AsyncGenerator<Uint8Array> {
-    if (!first.done) yield first.value;
-    yield* bytes;
-  }
-  yield { head, body: body() };
 }
 
 type FrameTask = Extract<PixelTask, { kind: 'frames' | 'render' }>;

@@ -6,8 +6,10 @@ import type { Connector, StudyDescription } from '../../../connectors/connector.
 import { createFolderConnector } from '../../../connectors/folder/folder-connector.js';
 import { systems } from '../../../fhir-profiles/codes.js';
 import { registerWadoRs } from '../../../hub/dicomweb/wado-rs.js';
+import { createPixelRoom } from '../../../hub/imaging/pixels/pixel-room.js';
 import { createResources, newId } from '../../../hub/store/resources.js';
 import { sql } from '../../../hub/store/sql.js';
+import type { PhantomTransferSyntax } from '../../../models/phantoms/encode-frame.js';
 import { writeChestCt } from '../../../models/phantoms/chest-ct.js';
 import { serverForCallers } from '../api/stand-in.js';
 import { type Hospital, openHospitals } from '../identity/hospitals.js';
@@ -19,7 +21,9 @@ export async function openArchives(maxStreams = 4) {
   const folder = await mkdtemp(join(tmpdir(), 'archives-'));
   const connectors = new Map<string, Connector>();
   const server = serverForCallers();
-  registerWadoRs(server, { ...world, config: { maxStreams, trustedProxy: false }, connectorFor: (id) => connectors.get(id) });
+  const room = createPixelRoom({ processes: 2, memoryBytes: 2 ** 30, timeoutMs: 20_000 });
+  const config = { maxStreams, trustedProxy: false, publicUrl: 'http://hub.test' };
+  registerWadoRs(server, { ...world, config, room, connectorFor: (id) => connectors.get(id) });
   await server.initialize();
   return {
     ...world,
@@ -27,7 +31,15 @@ export async function openArchives(maxStreams = 4) {
     connectors,
     folder,
     /** Writes a small study of two series into an archive of the hospital and indexes it. @returns the FHIR ids. */
-    archive: async (hospital: Hospital, uid: string, patientId = 'P-1', { slices, rows } = { slices: 3, rows: 16 }) => {
+    archive: async (
+      hospital: Hospital,
+      uid: string,
+      patientId = 'P-1',
+      { slices, rows, transferSyntax }: { slices: number; rows: number; transferSyntax?: PhantomTransferSyntax } = {
+        slices: 3,
+        rows: 16,
+      },
+    ) => {
       const root = join(folder, hospital, uid);
       const study = { uid, started: '2025-03-04T10:00' };
       await writeChestCt({
@@ -36,6 +48,7 @@ export async function openArchives(maxStreams = 4) {
         study,
         slices,
         rows,
+        transferSyntax,
         nodules: 0,
         localizer: true,
       });
@@ -47,6 +60,7 @@ export async function openArchives(maxStreams = 4) {
     index: (hospital: Hospital, study: StudyDescription, connectorId: string | null) =>
       index(world, hospital, study, connectorId),
     close: async () => {
+      room.close();
       await server.stop();
       await world.end();
       await rm(folder, { recursive: true, force: true });
@@ -105,8 +119,8 @@ async function index(
       insert into imaging_series (custodian_id, study_instance_uid, series_instance_uid, modality, number) values (${hospital}, ${uid}, ${s.seriesInstanceUid}, 'CT', ${s.number ?? null})`);
     for (const i of s.instances)
       await world.db.query(sql`
-        insert into imaging_instance (custodian_id, sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, number, frames, digest, connector_id, locator)
-        values (${hospital}, ${i.sopInstanceUid}, ${uid}, ${s.seriesInstanceUid}, ${i.sopClassUid}, ${i.number ?? null}, ${i.numberOfFrames ?? null}, ${i.digest}, ${connectorId}, ${connectorId ? i.locator : null})`);
+        insert into imaging_instance (custodian_id, sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, transfer_syntax_uid, number, frames, digest, connector_id, locator)
+        values (${hospital}, ${i.sopInstanceUid}, ${uid}, ${s.seriesInstanceUid}, ${i.sopClassUid}, ${i.transferSyntaxUid ?? null}, ${i.number ?? null}, ${i.numberOfFrames ?? null}, ${i.digest}, ${connectorId}, ${connectorId ? i.locator : null})`);
   }
   return { studyId: resource.id, patientId: result.patientId, study };
 }

@@ -1,0 +1,160 @@
+import { systems } from '../../fhir-profiles/codes.js';
+import type { Request } from '@hapi/hapi';
+import { requestContext } from '../access/authentication/request-context.js';
+import type { Caller } from '../access/caller.js';
+import { asCaller, asRemembered } from '../access/as-caller.js';
+import type { Access, RequestAccess, RowWithEvidence } from '../access/decision.js';
+import { denied } from '../access/denial.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
+import type { Audit, AuditEntry } from '../audit/vocabulary.js';
+import type { Config } from '../config.js';
+import { findStudy, judgedStudy, type JudgedStudy } from '../imaging/find-study.js';
+import { locate, locateInPart, representative, type Retrieval, type Unretrievable, type Wanted } from '../imaging/retrieve.js';
+import { forbidden, notFound, notSupported, Refusal } from '../outcomes.js';
+import type { Database, Queryable } from '../store/database.js';
+import { columns } from '../store/resources.js';
+import { type Sql, sql } from '../store/sql.js';
+import type { WadoRequest } from './wado-request.js';
+
+export interface ReleaseDeps {
+  db: Database;
+  access: Access;
+  audit: Audit;
+  config: Pick<Config, 'trustedProxy'>;
+}
+
+/** What was released, when (`Date.now()`), and how that stands in the audit. */
+export interface Released {
+  retrieval: Retrieval;
+  studyId: string;
+  at: number;
+  entry: AuditEntry;
+}
+
+/** The policy as it stands now, in one statement as long as no fact about the caller changed. Its refusal is on record before the stream ends. */
+export async function isStillAllowed(
+  deps: ReleaseDeps,
+  caller: Caller,
+  { retrieval, studyId, entry }: Released,
+): Promise<boolean> {
+  const current = (access: RequestAccess): Sql =>
+    sql`select ${columns}, ${access.evidence} from resource r where r.type = 'ImagingStudy' and r.id = ${studyId} and not r.deleted`;
+  const { access, rows } =
+    (await asRemembered<RowWithEvidence>(deps.db, deps.access, caller, current)) ??
+    (await deps.db.snapshot((tx) => asCaller<RowWithEvidence>(tx, deps.access, caller, current)));
+  const seen = rows[0] && judgedStudy(access, rows[0]);
+  const isOpen = (series: string): boolean => !seen?.series || seen.series.includes(series);
+  if (seen?.decision.allowed && retrieval.request.instances.every((i) => isOpen(i.seriesInstanceUid))) return true;
+  const why = seen ? (seen.decision.reason ?? 'in-part') : 'not-found';
+  await deps.audit.commit([{ ...entry, ...(seen ? decidedBy(seen.decision) : {}), outcome: 4, detail: `revoked: ${why}` }]);
+  return false;
+}
+
+/** What the caller may retrieve and a source has. @throws Refusal 403 or 404; what was asked is on record by then. */
+export async function authorized(
+  deps: ReleaseDeps,
+  request: Request,
+  caller: Caller,
+  wanted: WadoRequest,
+  isRepresentative: boolean,
+): Promise<Released> {
+  const { custodianId, studyInstanceUid, seriesInstanceUid, sopInstanceUid, frames } = wanted;
+  const scope = { studyInstanceUid, seriesInstanceUid, sopInstanceUid, frames };
+  const at = Date.now();
+  const { seen, found } = await deps.db.snapshot(async (tx) => {
+    const access = await deps.access.forCaller(tx, caller);
+    const studies = await findStudy(tx, access, caller.organizationId, wanted.studyInstanceUid, custodianId);
+    return firstRetrievable(tx, studies, scope, isRepresentative && sopInstanceUid === undefined);
+  });
+  const entry = entryOf(deps, request, caller, wanted.studyInstanceUid, seen, found);
+  await deps.audit.commit([entry]);
+  if (!seen) throw notFound();
+  if (!seen.decision.allowed || found === undefined) throw denied(seen.row, seen.decision);
+  if (typeof found === 'string') throw unretrievable(found);
+  return { retrieval: found, studyId: seen.row.id, at, entry };
+}
+
+interface Choice {
+  seen: JudgedStudy | undefined;
+  /** Undefined when the caller may not retrieve the study. */
+  found: Retrieval | Unretrievable | undefined;
+}
+
+/** Of the custodians whose record the caller may retrieve, the first whose archive has it; otherwise the first record there is. */
+async function firstRetrievable(
+  tx: Queryable,
+  studies: readonly JudgedStudy[],
+  scope: Omit<Wanted, 'custodianId'>,
+  isRepresentative: boolean,
+): Promise<Choice> {
+  let first: Choice = { seen: studies[0], found: undefined };
+  for (const seen of studies.filter(({ decision }) => decision.allowed)) {
+    const all = { ...scope, custodianId: seen.row.custodian_id };
+    const of = isRepresentative ? await representative(tx, all, seen.series) : all;
+    const found = !of ? 'unknown' : seen.series ? await locateInPart(tx, of, seen.series) : await locate(tx, of);
+    if (typeof found !== 'string') return { seen, found };
+    if (first.found === undefined) first = { seen, found };
+  }
+  return first;
+}
+
+function unretrievable(why: Unretrievable): Refusal {
+  if (why === 'several-sources')
+    return notSupported('The study lies in several archives of its custodian: retrieve it series by series, or by instance.');
+  if (why === 'in-part')
+    return notSupported('Some series of the study are opened to you: retrieve it series by series, or by instance.');
+  if (why === 'unknown') return notFound();
+  if (why === 'quarantined')
+    return forbidden('The archive holds objects of this study that are in quarantine: retrieve it by instance.', {
+      system: systems.denialReason,
+      code: 'quarantine',
+    });
+  const diagnostics =
+    'The study is known but not retrievable: its custodian has described it and connected no archive that holds it.';
+  return new Refusal(404, [{ severity: 'error', code: 'not-found', diagnostics }]);
+}
+
+/** The refusal of a token whose scope does not cover it, which is on record. */
+export async function outOfScope(
+  deps: ReleaseDeps,
+  request: Request,
+  caller: Caller,
+  { studyInstanceUid }: WadoRequest,
+): Promise<Refusal> {
+  await deps.audit.commit([{ ...entryOf(deps, request, caller, studyInstanceUid, undefined, undefined), detail: 'scope' }]);
+  return forbidden('The scope of the token does not include reading ImagingStudy.');
+}
+
+const unretrievableAs = (found: Retrieval | Unretrievable | undefined): string =>
+  typeof found === 'string' ? found : 'not-retrievable';
+
+function entryOf(
+  deps: ReleaseDeps,
+  request: Request,
+  caller: Caller,
+  uid: string,
+  seen: JudgedStudy | undefined,
+  found: Retrieval | Unretrievable | undefined,
+): AuditEntry {
+  const base = {
+    ...agentOf(caller, requestContext(request, deps.config)),
+    type: 'rest',
+    subtype: 'retrieve',
+    action: 'R',
+    query: request.path,
+  } as const;
+  const named = [`urn:oid:${uid}`];
+  if (!seen) return { ...base, outcome: 4, entity: named, detail: 'not-found' };
+  const { row, decision } = seen;
+  const isReleased = decision.allowed && typeof found === 'object';
+  return {
+    ...base,
+    outcome: isReleased ? 0 : 4,
+    patientId: row.patient_id,
+    custodianId: row.custodian_id,
+    concealed: !decision.mayKnow,
+    entity: decision.mayKnow ? [`ImagingStudy/${row.id}`] : named,
+    ...decidedBy(decision),
+    detail: isReleased ? undefined : decision.allowed ? unretrievableAs(found) : decision.reason,
+  };
+}
