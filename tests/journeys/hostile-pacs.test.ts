@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { part10Header } from '../../connectors/dicom/part10-header.js';
 import { addSource } from '../../hub/ingest/hospital.js';
 import type { FhirResource } from '../../hub/store/search-keys.js';
 import { writeChestCt } from '../../models/phantoms/chest-ct.js';
@@ -29,10 +30,15 @@ type Answers = Record<string, Answer>;
 
 const HEALTHY = '1.2.826.0.1.3680043.10.1451.99';
 const INSTANCES = 3;
+const header = part10Header({
+  sopClassUid: '1.2.840.10008.5.1.4.1.1.2',
+  sopInstanceUid: `${HEALTHY}.1`,
+  transferSyntaxUid: '1.2.840.10008.1.2.1',
+});
 const multipart: Answer = (_, response) =>
   response
     .writeHead(200, { 'content-type': 'multipart/related; type="application/dicom"; boundary=x' })
-    .end('--x\r\n\r\nDICM\r\n--x--');
+    .end(Buffer.concat([Buffer.from('--x\r\n\r\n'), header, Buffer.from('\r\n--x--')]));
 
 /** A PACS with one study of one series, which says that it has `claimed` instances. */
 function pacsWith(uid: string, instances: number, claimed = instances): Answers {

@@ -28,8 +28,7 @@ async function* objects({ room, signal }: Answering, reply: RetrieveReply, plan:
   for await (const part of partsOf(reply.contentType, reply.body)) {
     const object = await begun(part);
     const { transferSyntaxUid } = object;
-    if (transferSyntaxUid && plan.keeps(transferSyntaxUid))
-      yield { contentType: labelled(type, transferSyntaxUid), body: object.body };
+    if (plan.keeps(transferSyntaxUid)) yield { contentType: labelled(type, transferSyntaxUid), body: object.body };
     else if (plan.transcodes) {
       const transcoded = await room.run({ kind: 'transcode' }, object.body, signal);
       yield { contentType: labelled(type, transferSyntaxes.explicitLittleEndian), body: bodiesOf(transcoded) };

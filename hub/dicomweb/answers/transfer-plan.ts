@@ -5,8 +5,8 @@ import type { MediaRange } from '../accept.js';
 
 /** Which objects go as they are stored, and whether others may be written anew in Explicit VR Little Endian. */
 export interface TransferPlan {
-  /** Whether an object of this transfer syntax is sent as it is. */
-  keeps(transferSyntaxUid: string): boolean;
+  /** Whether an object of this transfer syntax, or one that states none, is sent as it is. */
+  keeps(transferSyntaxUid: string | undefined): boolean;
   transcodes: boolean;
 }
 
@@ -20,11 +20,11 @@ const lossless: ReadonlySet<string> = new Set(readableTransferSyntaxes.filter((u
  */
 export function transferPlan(ranges: readonly MediaRange[]): TransferPlan {
   const named = new Set(ranges.map(({ transferSyntax }) => transferSyntax));
-  if (named.has('*')) return { keeps: (uid) => !unfit.has(uid), transcodes: true };
+  if (named.has('*')) return { keeps: (uid) => !unfit.has(uid ?? ''), transcodes: true };
   const isDefault = named.has(undefined);
   const { explicitLittleEndian } = transferSyntaxes;
   return {
-    keeps: (uid) => named.has(uid) || (isDefault && (uid === explicitLittleEndian || !lossless.has(uid))),
+    keeps: (uid) => uid !== undefined && (named.has(uid) || (isDefault && (uid === explicitLittleEndian || !lossless.has(uid)))),
     transcodes: isDefault || named.has(explicitLittleEndian),
   };
 }
