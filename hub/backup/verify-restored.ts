@@ -22,6 +22,7 @@ export async function verifyRestored(
     witnessed: audit ? [audit.jws] : [],
     progress: (leaves, of) => progress(`${leaves} of ${of} leaves of the audit checked`),
   });
-  if (!checked) throw new Error('nothing of the audit could be sealed');
+  if (!checked || (checked.verification.head?.tree_size ?? 0) <= (audit?.size ?? 0))
+    throw new Error('the audit does not go on: what was restored is there, but the row of its restoring could not be sealed');
   return checked;
 }

@@ -12,7 +12,7 @@ import { samplePatient } from '../../support/fhir-samples.js';
 import { joinHospital, startHubProcess, type TestHub } from '../../support/hub-process.js';
 import { TEST_SECRET } from '../../support/test-database.js';
 import { hub as run } from '../commands/command-line.js';
-import { ask, until } from './support.js';
+import { ask, everythingSealed, until } from './support.js';
 
 const execute = promisify(execFile);
 const HOSPITAL = { id: 'county', assigner: 'urn:oid:1.2.3.4.5' };
@@ -61,17 +61,6 @@ describe('point in time recovery', () => {
   };
   const patients = async (): Promise<string[]> =>
     (await ask<{ id: string }>(server.url, "select id from resource where type = 'Patient'")).map((row) => row.id).sort();
-  const sealed = () =>
-    until(
-      'everything is sealed',
-      async () =>
-        (
-          await ask(
-            server.url,
-            'select from audit_event a where not exists (select from audit_leaf l where l.recorded = a.recorded and l.event_id = a.id)',
-          )
-        ).length === 0,
-    );
 
   /** Both calls have to come from one session. */
   const baseBackup = async (): Promise<void> => {
@@ -122,7 +111,7 @@ describe('point in time recovery', () => {
     const before = [await write(token, 'before-1'), await write(token, 'before-2')];
     await baseBackup();
     const after = [await write(token, 'after-1'), await write(token, 'after-2')];
-    await sealed();
+    await everythingSealed(server.url);
     const [witnessed] = await ask<{ jws: string }>(server.url, 'select jws from audit_head order by tree_size desc limit 1');
     const all = await patients();
     expect(all).toEqual([...before, ...after].sort());
@@ -148,7 +137,7 @@ describe('point in time recovery', () => {
     const { token: fresh } = await joinHospital(hub, HOSPITAL);
     const next = await write(fresh, 'next');
     expect(await patients()).toEqual([...all, next].sort());
-    await sealed();
+    await everythingSealed(server.url);
     const checked = await run(['audit', 'check', '--head', witnessed!.jws], {
       DATABASE_URL: server.url,
       HUB_SECRET: TEST_SECRET,

@@ -65,3 +65,10 @@ export async function until(what: string, done: () => Promise<boolean>): Promise
   }
   throw new Error(`never: ${what}`);
 }
+
+/** Every row of the audit is in the tree. */
+export const everythingSealed = (url: string): Promise<void> =>
+  until('everything is sealed', async () => {
+    const isSealed = 'exists (select from audit_leaf l where l.recorded = a.recorded and l.event_id = a.id)';
+    return (await ask(url, `select from audit_event a where not ${isSealed} limit 1`)).length === 0;
+  });
