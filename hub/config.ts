@@ -15,6 +15,15 @@ const list = z.union([
   ),
 ]);
 
+const LOOPBACK = new Set(['127.0.0.1', '[::1]', '::1', 'localhost']);
+
+/** Scheme, host and port, and nothing else, no wildcard either; plain HTTP from this computer alone. */
+function isWebOrigin(text: string): boolean {
+  if (!URL.canParse(text) || text.includes('*')) return false;
+  const { origin, protocol, hostname } = new URL(text);
+  return text === origin && (protocol === 'https:' || (protocol === 'http:' && LOOPBACK.has(hostname)));
+}
+
 const DEFAULT_SECRET = 'demonstration-secret-change-me';
 
 /**
@@ -34,6 +43,12 @@ const schema = z.strictObject({
   trustedProxy: flag(false).describe(
     'TLS ends at a proxy in front of the hub: X-Forwarded-For and -Proto of that proxy are believed.',
   ),
+  webOrigins: list
+    .pipe(z.array(z.string().refine(isWebOrigin, 'must be an origin such as https://viewer.example.org')))
+    .default([])
+    .describe(
+      'Origins of web applications (a DICOM viewer, a SMART app) whose pages may call the hub from a browser, with a bearer token (CORS); none by default.',
+    ),
   secret: z
     .string()
     .min(16)
@@ -174,8 +189,6 @@ function fromFile(file: string | undefined): object {
     throw new Error(`configuration: ${file} does not hold settings by name`);
   return content as object;
 }
-
-const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 
 /** A production start fails closed: no default secret, no demonstration people, no plain HTTP beyond loopback. */
 function assertFitForProduction(config: Config): void {

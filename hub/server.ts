@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import Hapi, { type Request, type ResponseToolkit, type Server } from '@hapi/hapi';
+import Hapi, { type Request, type ResponseToolkit, type RouteOptionsCors, type Server } from '@hapi/hapi';
 import type { Logger } from 'pino';
 import type { Config } from './config.js';
 import { type Issue, notFound, outcome, Refusal, unavailable } from './outcomes.js';
@@ -18,6 +18,7 @@ export function createHttpServer(config: Config, log: Logger): Server {
     router: { stripTrailingSlash: true },
     routes: {
       payload: { maxBytes: config.maxBodyBytes, timeout: 30_000 },
+      cors: crossOrigin(config),
       security: { hsts: config.production, noSniff: true, xframe: 'deny', referrer: 'no-referrer' },
       timeout: { server: false },
     },
@@ -29,6 +30,19 @@ export function createHttpServer(config: Config, log: Logger): Server {
   server.events.on('response', (request) => logRequest(request, log));
   return server;
 }
+
+/**
+ * Pages of the origins that are listed may call the hub (CORS, Fetch standard), others may not. A page shows its token itself; the browser sends no
+ * cookie along.
+ */
+const crossOrigin = ({ webOrigins }: Config): RouteOptionsCors | false =>
+  webOrigins.length > 0 && {
+    origin: [...webOrigins],
+    credentials: false,
+    maxAge: 600,
+    additionalHeaders: ['If-Match', 'If-None-Exist', 'Prefer'],
+    additionalExposedHeaders: ['Content-Location', 'ETag', 'Last-Modified', 'Location', 'Retry-After', 'Warning'],
+  };
 
 const LONGEST_REQUEST_MS = 60_000;
 

@@ -22,6 +22,15 @@ describe('a production start', () => {
     ['demo', { HUB_DEMO: 'true' }],
     ['tlsCert', { HUB_HOST: '0.0.0.0' }],
     ['publicUrl', { HUB_PUBLIC_URL: 'http://hub.example' }],
+    ...[
+      '*',
+      'https://*.example.org',
+      'https://viewer.example.org/',
+      'viewer.example.org',
+      'http://viewer.example.org',
+      'null',
+      'https://a@b.example',
+    ].map((origin): [string, Record<string, string>] => ['webOrigins', { HUB_WEB_ORIGINS: `https://fine.example,${origin}` }]),
     ['oidcIssuer', { HUB_OIDC_ISSUER: 'http://idp.example' }],
   ])('is refused for its %s: %j', (setting, change) => {
     const environment = Object.fromEntries(Object.entries({ ...sound, ...change }).filter(([, v]) => v !== undefined));

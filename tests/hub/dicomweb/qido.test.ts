@@ -278,6 +278,11 @@ describe('QIDO-RS refuses', () => {
     expect((await clientOf(world.hub, undefined).get('/dicomweb/studies')).status).toBe(401);
   });
 
+  it('pages of other origins, where none is listed', async () => {
+    const { headers } = await physician.get('/dicomweb/studies', { origin: 'https://viewer.example.org' });
+    expect(Object.keys(headers).filter((name) => name.startsWith('access-control-'))).toEqual([]);
+  });
+
   it('wildcards that would be costly are answered at once', async () => {
     const begin = Date.now();
     for (const key of ['AccessionNumber', 'PatientName', 'StudyDescription', 'ReferringPhysicianName'])
