@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import Hapi, { type Request, type ResponseToolkit, type RouteOptionsCors, type Server } from '@hapi/hapi';
+import Hapi, { type Request, type ResponseToolkit, type Server } from '@hapi/hapi';
 import type { Logger } from 'pino';
+import { crossOrigin, preflight } from './api/cross-origin.js';
 import type { Config } from './config.js';
 import { type Issue, notFound, outcome, Refusal, unavailable } from './outcomes.js';
 import { LONGEST_PUSH_MS } from './dicomweb/stow-rs.js';
@@ -26,23 +27,11 @@ export function createHttpServer(config: Config, log: Logger): Server {
   server.listener.headersTimeout = 20_000;
   server.listener.requestTimeout = LONGEST_PUSH_MS;
   server.ext('onRequest', inTime);
+  server.ext('onRequest', preflight(config));
   server.ext('onPreResponse', (request, h) => answer(request, h, log));
   server.events.on('response', (request) => logRequest(request, log));
   return server;
 }
-
-/**
- * Pages of the origins that are listed may call the hub (CORS, Fetch standard), others may not. A page shows its token itself; the browser sends no
- * cookie along.
- */
-const crossOrigin = ({ webOrigins }: Config): RouteOptionsCors | false =>
-  webOrigins.length > 0 && {
-    origin: [...webOrigins],
-    credentials: false,
-    maxAge: 600,
-    additionalHeaders: ['If-Match', 'If-None-Exist', 'Prefer'],
-    additionalExposedHeaders: ['Content-Location', 'ETag', 'Last-Modified', 'Location', 'Retry-After', 'Warning'],
-  };
 
 const LONGEST_REQUEST_MS = 60_000;
 

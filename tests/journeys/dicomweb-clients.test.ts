@@ -116,6 +116,12 @@ describe('dicomweb-client', () => {
     const { stdout } = await run('dcmdump', ['-q', '+P', 'SOPInstanceUID', '+P', 'PatientName', file]);
     expect(stdout).toContain(`[${UID}.1.1]`);
     await run('dcmdjpls', [file, join(folder, 'decoded.dcm')]);
+    const [picture] = [await call(token, 'retrieveInstanceRendered', of)].flat() as string[];
+    expect(
+      Buffer.from(picture ?? '', 'base64')
+        .subarray(0, 3)
+        .toString('hex'),
+    ).toBe('ffd8ff');
     const [frame] = (await call(token, 'retrieveInstanceFrames', { ...of, frameNumbers: [1] })) as string[];
     expect(instance.includes(Buffer.from(frame ?? '', 'base64'))).toBe(true);
   }, 60_000);
@@ -186,11 +192,12 @@ describe('pages of other origins', () => {
   it.each([
     ['/dicomweb/studies', 'GET'],
     ['/dicomweb/studies', 'POST'],
+    ['/dicomweb/studies/1.2/series/1.3/metadata', 'GET'],
     ['/fhir/ImagingStudy', 'GET'],
     ['/token', 'POST'],
   ])('that are listed may ask %s by %s, with a token and without cookies', async (path, method) => {
     const { status, headers } = await preflight(pages.url, path, method);
-    expect([status, headers['access-control-allow-origin']]).toEqual([200, pages.url]);
+    expect([status, headers['access-control-allow-origin']]).toEqual([204, pages.url]);
     expect(headers['access-control-allow-methods']).toContain(method);
     expect(headers['access-control-allow-headers']?.toLowerCase()).toContain('authorization');
     expect(headers['access-control-allow-credentials']).toBeUndefined();
