@@ -4,6 +4,7 @@ import { Agent, buildConnector, request } from 'undici';
 import { createAddressPolicy } from './address-policy.js';
 import { checkedLookup, connectChecked, forbidden, notAllowed, type SocketTarget } from './checked-socket.js';
 import { SourceError } from './connector.js';
+import { letPausedParserEnd } from './paused-parser.js';
 
 export interface OutboundRequest {
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -130,6 +131,9 @@ function checkedConnector(mayConnect: (address: string) => boolean, timeout: num
     const host = options.hostname.replace(/^\[|\]$/g, '');
     // A literal address is never looked up.
     if (isIP(host) !== 0 && !mayConnect(host)) return callback(notAllowed(), null);
-    return connect(options, callback);
+    return connect(options, (...result) => {
+      if (result[1]) letPausedParserEnd(result[1]);
+      callback(...result);
+    });
   };
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createAddressPolicy, isNetwork } from '../../connectors/address-policy.js';
 import { createGate } from '../../connectors/gate.js';
@@ -127,6 +127,45 @@ describe('outbound HTTP', () => {
     });
     const gaveUp = AbortSignal.abort(new Error('gave up'));
     await expect(get(`http://127.0.0.1:${port}/`, allowed, { signal: gaveUp })).rejects.toThrow('gave up');
+  });
+});
+
+describe('a source that hangs up before its answer was read', () => {
+  const content = Buffer.alloc(64 * 1024, 'a');
+  const head = 'HTTP/1.1 200 OK\r\nConnection: close\r\n';
+  const chunked = Buffer.concat([Buffer.from('10000\r\n'), content, Buffer.from('\r\n0\r\n\r\n')]);
+
+  /** Reads the answer only after the source is gone; resolves with its length. */
+  async function readLate(hangUp: (socket: Socket) => void): Promise<number> {
+    const server = createNetServer((socket) => socket.on('error', () => undefined).once('data', () => hangUp(socket)));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const outbound = createOutbound({ allowedNetworks: ['127.0.0.1/32'] });
+    try {
+      const { body } = await outbound.request(new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      let length = 0;
+      for await (const chunk of body) length += (chunk as Buffer).length;
+      return length;
+    } finally {
+      await outbound.close();
+      server.close();
+    }
+  }
+
+  it('is read to its end all the same', async () => {
+    expect(await readLate((socket) => socket.end(`${head}Content-Length: ${content.length}\r\n\r\n${content}`))).toBe(content.length);
+    const parts = Buffer.concat([Buffer.from(`${head}Transfer-Encoding: chunked\r\n\r\n`), chunked]);
+    expect(await readLate((socket) => socket.end(parts))).toBe(content.length);
+  });
+
+  it('fails when its answer is cut short, and ends nothing else', async () => {
+    const cut = (socket: Socket) => {
+      socket.write(`${head}Content-Length: ${content.length * 2}\r\n\r\n${content}`);
+      setTimeout(() => socket.resetAndDestroy(), 100);
+    };
+    await expect(readLate(cut)).rejects.toThrow();
+    await expect(readLate((socket) => socket.end(`${head}Content-Length: 99999\r\n\r\n${content}`))).rejects.toThrow();
   });
 });
 
