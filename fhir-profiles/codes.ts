@@ -54,6 +54,7 @@ export const systems = {
   role: own('CodeSystem', 'role'),
   auditClass: own('CodeSystem', 'audit-class'),
   modelOutput: own('CodeSystem', 'model-output'),
+  deliveryDetail: own('CodeSystem', 'delivery-detail'),
 } as const;
 
 /** Extensions that the hub writes or reads. */
@@ -75,6 +76,7 @@ export const profiles = {
   privacyConsent: own('StructureDefinition', 'privacy-consent'),
   scoringRequest: own('StructureDefinition', 'scoring-request'),
   consultationRequest: own('StructureDefinition', 'consultation-request'),
+  deliveryRequest: own('StructureDefinition', 'delivery-request'),
   releaseRequest: own('StructureDefinition', 'release-request'),
   sharingAgreement: own('StructureDefinition', 'sharing-agreement'),
   consortiumMembership: own('StructureDefinition', 'consortium-membership'),
@@ -84,7 +86,21 @@ export const profiles = {
 export const modalitySearchParameter = own('SearchParameter', 'imagingstudy-modality');
 
 /** Task.code.coding.code in `systems.taskKind`. */
-export const taskKinds = ['scoring-request', 'consultation-request', 'release-request'] as const;
+export const taskKinds = ['scoring-request', 'consultation-request', 'release-request', 'delivery-request'] as const;
+
+/** Types of Task.input and Task.output of a delivery request, codes of `systems.deliveryDetail`. */
+export const deliveryDetails = [
+  'series',
+  'accession-number',
+  'appointment',
+  'instances-total',
+  'instances-delivered',
+  'instances-failed',
+  'failed-instance',
+  'copy-allowed-until',
+  'copy-to-be-removed',
+] as const;
+export type DeliveryDetail = (typeof deliveryDetails)[number];
 
 /** Task.businessStatus.coding.code in `systems.businessStatus`. */
 export const businessStatuses = [

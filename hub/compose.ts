@@ -2,6 +2,7 @@ import type { Server } from '@hapi/hapi';
 import type { Logger } from 'pino';
 import { createOutbound } from '../connectors/outbound.js';
 import { registerAuthentication } from './access/authentication/register-authentication.js';
+import { standings } from './access/authentication/standing.js';
 import { createAccess } from './access/create-access.js';
 import { takeShippedPolicy } from './access/epochs/shipped-policy.js';
 import { watchPolicy } from './access/epochs/watch-policy.js';
@@ -31,6 +32,9 @@ import { registerWadoRs } from './dicomweb/wado-rs.js';
 import { createCursorSigner } from './fhir/cursor.js';
 import type { FhirDeps } from './fhir/exchange.js';
 import { registerFhir } from './fhir/register.js';
+import { endCopies } from './delivery/ended-copies.js';
+import { deliveryTaskWriter } from './delivery/task-writer.js';
+import { startDeliveryWorkers } from './delivery/worker.js';
 import { patientWriter } from './identity/patient-writer.js';
 import { createPixelRoom } from './imaging/pixels/pixel-room.js';
 import { retrieveSeries } from './imaging/retrieve.js';
@@ -108,6 +112,16 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     memoryBytes: config.pixelMemory * 2 ** 20,
     timeoutMs: config.pixelTimeout * 1000,
   });
+  const deliveries = startDeliveryWorkers({
+    db,
+    access,
+    audit,
+    config,
+    log,
+    standings: standings(db),
+    connectorFor: sources.connectorFor,
+    count: config.deliveryWorkers,
+  });
   const cursors = createCursorSigner(config.secret);
   const fhir: FhirDeps = {
     db,
@@ -152,12 +166,18 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     () => closeOverdue(db, audit),
     (err) => log.error({ err }, 'overdue referrals not closed'),
   );
+  const copies = every(
+    config.copyCheckSeconds * 1000,
+    () => endCopies({ db, access, audit }, config.copyCheckSeconds),
+    (err) => log.error({ err }, 'delivered copies not looked at'),
+  );
 
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     clearInterval(overdue);
+    clearInterval(copies);
     await server.stop({ timeout: 10_000 });
-    await Promise.all([sources.stop(), workers.stop(), policyWatch.close()]);
+    await Promise.all([sources.stop(), workers.stop(), deliveries.stop(), policyWatch.close()]);
     await audit.close();
     await sealer.stop();
     room.close();
@@ -186,6 +206,7 @@ function writersOf(config: Config, audit: AuditWriter, models: Models): Record<s
       'consultation-request': referralWriter(consultation, audit),
       'release-request': referralWriter(release, audit),
       'scoring-request': scoringTaskWriter(models, audit),
+      'delivery-request': deliveryTaskWriter(audit),
     }),
   };
 }

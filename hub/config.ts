@@ -86,6 +86,11 @@ const schema = z.strictObject({
     ),
   workers: count(1, 0).describe('Scoring workers in this process; 0 leaves scoring to other processes.'),
   scoringTimeout: count(120).describe('Seconds that one scoring job may take.'),
+  deliveryWorkers: count(2, 0).describe(
+    'Deliveries to other archives that run at once in this process; 0 leaves them to other processes.',
+  ),
+  deliveryHours: count(24).describe('Hours for which a delivery is tried while one of the two archives does not answer.'),
+  copyCheckSeconds: count(60).describe('Seconds between two looks at delivered copies, whether what allowed them still stands.'),
   maxBodyBytes: count(16 * 1024 * 1024).describe('Largest request body; a larger one is refused with 413.'),
   maxBundleEntries: count(1000).describe('Largest batch or transaction.'),
   maxPage: count(200).describe('Largest _count.'),

@@ -73,6 +73,15 @@ const DEEDS: Readonly<Record<string, readonly [did: string, toDo: string, zh: st
   'audit-inclusion': ['checked the audit of', 'check the audit of', '核验审计记录：'],
   backup: ['made a backup', 'make a backup', '备份数据'],
   restore: ['was restored from a backup', 'be restored from a backup', '从备份恢复'],
+  deliver: [
+    'had sent to the archive of that hospital a copy of',
+    'have sent to the archive of that hospital a copy of',
+    '将副本发送至本院影像归档：',
+  ],
+  'delivery-request': ['asked for a copy of', 'ask for a copy of', '申请影像副本：'],
+  'delivery-cancel': ['stopped the sending of', 'stop the sending of', '取消影像发送：'],
+  delivered: ['received the copy of', 'receive the copy of', '已收到副本：'],
+  'copy-to-be-removed': ['was told to remove its copy of', 'be told to remove its copy of', '已通知删除副本：'],
   'break-glass': ['began an emergency session for', 'begin an emergency session for', '开启紧急访问：'],
 };
 

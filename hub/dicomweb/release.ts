@@ -2,18 +2,16 @@ import { systems } from '../../fhir-profiles/codes.js';
 import type { Request } from '@hapi/hapi';
 import { requestContext } from '../access/authentication/request-context.js';
 import type { Caller } from '../access/caller.js';
-import { asCaller, asRemembered } from '../access/as-caller.js';
-import type { Access, RequestAccess, RowWithEvidence } from '../access/decision.js';
+import type { Access } from '../access/decision.js';
 import { denied } from '../access/denial.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { findStudy, judgedStudy, type JudgedStudy } from '../imaging/find-study.js';
+import { findStudy, type JudgedStudy } from '../imaging/find-study.js';
+import { judgeNow } from '../imaging/judge-now.js';
 import { locate, locateInPart, representative, type Retrieval, type Unretrievable, type Wanted } from '../imaging/retrieve.js';
 import { forbidden, notFound, notSupported, Refusal } from '../outcomes.js';
 import type { Database, Queryable } from '../store/database.js';
-import { columns } from '../store/resources.js';
-import { type Sql, sql } from '../store/sql.js';
 import type { WadoRequest } from './wado-request.js';
 
 export interface ReleaseDeps {
@@ -37,12 +35,7 @@ export async function isStillAllowed(
   caller: Caller,
   { retrieval, studyId, entry }: Released,
 ): Promise<boolean> {
-  const current = (access: RequestAccess): Sql =>
-    sql`select ${columns}, ${access.evidence} from resource r where r.type = 'ImagingStudy' and r.id = ${studyId} and not r.deleted`;
-  const { access, rows } =
-    (await asRemembered<RowWithEvidence>(deps.db, deps.access, caller, current)) ??
-    (await deps.db.snapshot((tx) => asCaller<RowWithEvidence>(tx, deps.access, caller, current)));
-  const seen = rows[0] && judgedStudy(access, rows[0]);
+  const seen = await judgeNow(deps, caller, studyId);
   const isOpen = (series: string): boolean => !seen?.series || seen.series.includes(series);
   if (seen?.decision.allowed && retrieval.request.instances.every((i) => isOpen(i.seriesInstanceUid))) return true;
   const why = seen ? (seen.decision.reason ?? 'in-part') : 'not-found';

@@ -12,30 +12,49 @@ export class Revoked extends Error {
   }
 }
 
+/** Leave for bytes to go, on the policy's last answer or a new one. */
+export interface Leave {
+  /** Whether so many bytes more need a new answer. Those that need none are counted. */
+  isDue(bytes: number): boolean;
+  /** Asks, for these bytes. @throws Revoked when the policy says no; what it throws when it can't be asked. */
+  ask(bytes: number): Promise<void>;
+}
+
+/** @param isAllowed asks the policy now. @param since milliseconds (`Date.now()`) of the answer that it began with. */
+export function leaveWhileAllowed(isAllowed: () => Promise<boolean>, since: number): Leave {
+  let asked = since;
+  let left = 0;
+  return {
+    isDue: (bytes) => {
+      if (left + bytes > MOST_BYTES || Date.now() - asked >= MOST_MS) return true;
+      left += bytes;
+      return false;
+    },
+    ask: async (bytes) => {
+      const now = Date.now();
+      const allowed = await isAllowed();
+      asked = now;
+      left = bytes;
+      if (!allowed) throw new Revoked();
+    },
+  };
+}
+
 /**
  * The same bytes for as long as they are allowed: before more than a mebibyte leaves, or when the last answer is older than a tenth of a second, the
  * policy is asked again. When it says no, or can't be asked, the stream breaks off with an error, so that nothing half looks whole.
  * @param isAllowed asks the policy now. @param since milliseconds (`Date.now()`) of the answer that the retrieval began with.
  */
 export function whileAllowed(body: Readable, isAllowed: () => Promise<boolean>, since: number): Readable {
-  let asked = since;
-  let bytes = 0;
-  const isDue = (chunk: Buffer): boolean => bytes + chunk.length > MOST_BYTES || Date.now() - asked >= MOST_MS;
+  const leave = leaveWhileAllowed(isAllowed, since);
   const guard = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      if (!isDue(chunk)) {
-        bytes += chunk.length;
+      if (!leave.isDue(chunk.length)) {
         done(null, chunk);
         return;
       }
-      const now = Date.now();
-      isAllowed().then(
-        (allowed) => {
-          asked = now;
-          bytes = chunk.length;
-          if (allowed) done(null, chunk);
-          else done(new Revoked());
-        },
+      leave.ask(chunk.length).then(
+        () => done(null, chunk),
         (error: Error) => done(error),
       );
     },

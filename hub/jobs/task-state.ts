@@ -27,16 +27,17 @@ export async function beginTask(tx: Queryable, id: string): Promise<void> {
     await moveTask(tx, task, { status: 'in-progress', businessStatus: inState('in-progress') });
 }
 
-/** The dead letter: the Task says why, the job stays with its last error. False when the job is no longer this owner's. */
+/** The dead letter: the Task says why, the job stays with its last error. @param more what else of the Task changes. @returns false when the job is no longer this owner's. */
 export async function failTask<Job extends HeldJob>(
   tx: Queryable,
   queue: JobQueue<Job>,
   { job, owner }: Pick<Claim<Job>, 'job' | 'owner'>,
   reason: string,
-  more: Record<string, unknown> = {},
+  more: (task: ResourceRow) => Record<string, unknown> = () => ({}),
 ): Promise<boolean> {
   if (!(await queue.finish(tx, job.task_id, owner, 'failed', reason))) return false;
   const task = await lockTask(tx, job.task_id);
-  if (task) await moveTask(tx, task, { ...more, status: 'failed', businessStatus: undefined, statusReason: { text: reason } });
+  if (task)
+    await moveTask(tx, task, { ...more(task), status: 'failed', businessStatus: undefined, statusReason: { text: reason } });
   return true;
 }

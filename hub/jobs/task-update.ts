@@ -29,7 +29,8 @@ export async function updateTask(
     growing: ['note'],
   });
   const step = stepAsked(before, resource, what, steps);
-  const state = step === undefined ? kept(before) : { status: step, businessStatus: inState(step) };
+  const again = step === 'requested' ? { statusReason: undefined } : {};
+  const state = step === undefined ? kept(before) : { ...again, status: step, businessStatus: inState(step) };
   const next = { ...resource, meta: before.meta, ...state, id: before.id, lastModified: new Date().toISOString() };
   const row = await updateResource(
     tx,

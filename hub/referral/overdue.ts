@@ -1,8 +1,9 @@
 import { systems } from '../../fhir-profiles/codes.js';
 import type { Audit } from '../audit/vocabulary.js';
+import { lockTask } from '../jobs/task-state.js';
 import type { Database, Queryable } from '../store/database.js';
 import { databaseNow } from '../store/now.js';
-import { columns, findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import { columns, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import { tokenKey } from '../store/tokens.js';
 import { sql } from '../store/sql.js';
 import { findUnfoundedReleases } from './grants.js';
@@ -55,11 +56,6 @@ async function close(tx: Queryable, audit: Audit, taskId: string, now: Date): Pr
   if (!row || !isOverdue(row, now)) return false;
   const to = stateOf(toResource(row)) === 'cancellation-requested' ? 'cancelled' : 'unattended';
   return moveByHub(tx, audit, row, to, 'The deadline has passed.');
-}
-
-async function lockTask(tx: Queryable, id: string): Promise<ResourceRow | undefined> {
-  await tx.query(sql`select from resource where type = 'Task' and id = ${id} for update`);
-  return findResource(tx, 'Task', id);
 }
 
 /** One step in the hub's own name, by the same table; false when the table has none. */

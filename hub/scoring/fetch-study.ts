@@ -5,6 +5,7 @@ import { addAbortSignal } from 'node:stream';
 import type { RetrieveReply } from '../../connectors/connector.js';
 import type { Manifest } from '../../models/manifest.js';
 import { failure, type Outcome, success } from '../../models/outcome.js';
+import { studyInstanceUidOf } from '../imaging/study-uid.js';
 import { type ResourceRow, toResource } from '../store/resources.js';
 import { TooLarge, writeParts } from './multipart.js';
 
@@ -43,11 +44,6 @@ export async function fetchStudy(
   }
   return success(files);
 }
-
-export const studyInstanceUidOf = (study: ResourceRow): string | undefined =>
-  (toResource(study).identifier ?? [])
-    .find((i: { system?: string; value?: string }) => i.system === 'urn:dicom:uid')
-    ?.value?.replace(/^urn:oid:/, '');
 
 function seriesOf(study: ResourceRow, model: Manifest): { uid: string | undefined; series: string[] } {
   const all: { uid?: string; modality?: { code?: string } }[] = toResource(study).series ?? [];

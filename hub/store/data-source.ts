@@ -13,6 +13,7 @@ import { LabelsLifted1763856011000 } from './migrations/0011-labels-lifted.js';
 import { QueriedAttributes1763856022000 } from './migrations/0022-queried-attributes.js';
 import { JoinedNames1763856023000 } from './migrations/0023-joined-names.js';
 import { Statements1763856026000 } from './migrations/0026-statements.js';
+import { Deliveries1763856028000 } from './migrations/0028-deliveries.js';
 import { LooksAtSources1763856030000 } from './migrations/0030-looks-at-sources.js';
 import { RemovedInstances1763856031000 } from './migrations/0031-removed-instances.js';
 
@@ -31,6 +32,7 @@ const migrations = [
   QueriedAttributes1763856022000,
   JoinedNames1763856023000,
   Statements1763856026000,
+  Deliveries1763856028000,
   LooksAtSources1763856030000,
   RemovedInstances1763856031000,
 ];

@@ -154,7 +154,9 @@ describe('a source that hangs up before its answer was read', () => {
   }
 
   it('is read to its end all the same', async () => {
-    expect(await readLate((socket) => socket.end(`${head}Content-Length: ${content.length}\r\n\r\n${content}`))).toBe(content.length);
+    expect(await readLate((socket) => socket.end(`${head}Content-Length: ${content.length}\r\n\r\n${content}`))).toBe(
+      content.length,
+    );
     const parts = Buffer.concat([Buffer.from(`${head}Transfer-Encoding: chunked\r\n\r\n`), chunked]);
     expect(await readLate((socket) => socket.end(parts))).toBe(content.length);
   });

@@ -16,7 +16,7 @@ import type { DicomJson } from '../../connectors/dicom/values.js';
 import { reconcile, type Reconciliation } from '../../connectors/dicom/write/reconcile.js';
 import { filesBelow } from '../support/orthanc.js';
 import { describeWithRealData } from '../support/real-data.js';
-import { dataSet, element, item, part10, sequenceEnd } from './support/data-sets.js';
+import { dataSet, element, item, part10, sequenceEnd, uids } from './support/data-sets.js';
 
 const run = promisify(execFile);
 
@@ -232,6 +232,23 @@ describe('an object', () => {
     const unknown = part10(dataSet({ '04000561': ['UN', item(Buffer.alloc(0))] }));
     for (const file of [twice, hidden, unknown])
       expect(await reconcile(file, latin)).toMatchObject({ ok: false, reason: 'malformed' });
+  });
+
+  it('that is another one than was asked for, or another patient’s, is refused', async () => {
+    const expected = { studyInstanceUid: uids.study, seriesInstanceUid: uids.series, patientIds: ['P1', 'P0'] };
+    const file = part10(dataSet());
+    expect(await reconcile(file, latin, expected)).toMatchObject({ ok: true });
+    expect(await reconcile(file, latin, { ...expected, patientIds: ['P2'] })).toMatchObject({ reason: 'patient-conflict' });
+    expect(await reconcile(file, latin, { ...expected, patientIds: [] })).toMatchObject({ reason: 'patient-conflict' });
+    expect(await reconcile(file, latin, { ...expected, studyInstanceUid: '1.2' })).toMatchObject({
+      reason: 'sop-instance-conflict',
+    });
+    expect(await reconcile(file, latin, { ...expected, seriesInstanceUid: '1.2' })).toMatchObject({
+      reason: 'sop-instance-conflict',
+    });
+    const nameless = part10(dataSet({ '00100020': ['LO', ''] }));
+    expect(await reconcile(nameless, latin, expected)).toMatchObject({ reason: 'patient-conflict' });
+    expect(await reconcile(nameless, latin, { ...expected, patientIds: [] })).toMatchObject({ ok: true });
   });
 
   it('that is no DICOM, cut short or a bomb is refused', async () => {

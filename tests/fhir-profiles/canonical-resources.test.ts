@@ -63,6 +63,7 @@ describe('canonical resources', () => {
 describe('code systems hold what the program knows', () => {
   it('kinds and states', () => {
     expect(concepts('task-kind')).toEqual([...codes.taskKinds]);
+    expect(concepts('delivery-detail')).toEqual([...codes.deliveryDetails]);
     expect(concepts('business-status')).toEqual([...codes.businessStatuses]);
     expect(concepts('affiliation-kind')).toEqual([...codes.affiliationKinds]);
   });

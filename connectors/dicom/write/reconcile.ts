@@ -1,5 +1,6 @@
 import type { Part10Object, QuarantineReason } from '../../connector.js';
 import { bufferSource } from '../byte-source.js';
+import { decoderFor } from '../charset.js';
 import type { DataSet } from '../data-set.js';
 import { type DicomObject, openDicom, uidOf } from '../part10.js';
 import { type DicomLimits, DicomProblem, defaultLimits } from '../problem.js';
@@ -14,6 +15,14 @@ export interface Assigner {
   namespace?: string;
   /** Universal Entity ID with its type. */
   universal?: { id: string; type: 'ISO' | 'URI' | 'UUID' | 'DNS' };
+}
+
+/** What the object must be: an archive that answers with another one is not believed. */
+export interface ExpectedObject {
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  /** Patient IDs that its patient has where it comes from; none: it must have none. */
+  patientIds: readonly string[];
 }
 
 /** What an object is filed under where it is going to, and how the change is signed. */
@@ -35,7 +44,16 @@ export interface Reconciliation {
   at: Date;
 }
 
-export type Reconciled = { ok: true; object: Part10Object } | { ok: false; reason: QuarantineReason; detail: string };
+export type Reconciled =
+  | { ok: true; object: Part10Object }
+  | {
+      ok: false;
+      reason: QuarantineReason;
+      /** One sentence for a person; never patient data. */
+      detail: string;
+      /** Where it could be read. */
+      sopInstanceUid?: string;
+    };
 
 const tags = {
   accessionNumber: '00080050',
@@ -69,20 +87,36 @@ const limits: DicomLimits = { ...defaultLimits, maxHeaderBytes: 512 * 1024 * 102
  * what they were stands in Original Attributes Sequence (0400,0561) and Other Patient IDs Sequence (0010,1002). UIDs, pixel data, transfer syntax and all
  * other elements stay, byte for byte. Where the new text can't be written in the object's Specific Character Set, all its text becomes UTF-8.
  */
-export async function reconcile(file: Buffer, to: Reconciliation): Promise<Reconciled> {
+export async function reconcile(file: Buffer, to: Reconciliation, expected?: ExpectedObject): Promise<Reconciled> {
+  let sopInstanceUid: string | undefined;
   try {
     const object = await openDicom(bufferSource(file), limits);
     const sopClassUid = uidOf(object.dataSet, '00080016');
-    const sopInstanceUid = uidOf(object.dataSet, '00080018');
+    sopInstanceUid = uidOf(object.dataSet, '00080018');
+    if (expected) assertExpected(object.dataSet, expected);
     if (!sopClassUid || !sopInstanceUid)
       throw new DicomProblem('missing-identifier', 'The object has no SOP Class or Instance UID.');
     const { transferSyntaxUid } = object;
     const bytes = await splice(object, file, await replacementsFor(object, to));
     return { ok: true, object: { sopClassUid, sopInstanceUid, transferSyntaxUid, bytes } };
   } catch (error) {
-    if (error instanceof DicomProblem) return { ok: false, reason: error.reason, detail: error.message };
+    if (error instanceof DicomProblem) return { ok: false, reason: error.reason, detail: error.message, sopInstanceUid };
     throw error;
   }
+}
+
+function assertExpected(dataSet: DataSet, { studyInstanceUid, seriesInstanceUid, patientIds }: ExpectedObject): void {
+  if (uidOf(dataSet, '0020000D') !== studyInstanceUid || uidOf(dataSet, '0020000E') !== seriesInstanceUid)
+    throw new DicomProblem('sop-instance-conflict', 'The archive sent an object of another study or series.');
+  const value = dataSet.elements.get(tags.patientId)?.value ?? Buffer.alloc(0);
+  const number = decoderFor(characterSetOf(dataSet) ?? [])(value)
+    .replace(/\0/g, '')
+    .trim();
+  if (number === '' ? patientIds.length > 0 : !patientIds.includes(number))
+    throw new DicomProblem(
+      'patient-conflict',
+      'The archive has the object under another patient number than the one that is known.',
+    );
 }
 
 async function replacementsFor(object: DicomObject, to: Reconciliation): Promise<Replacements> {

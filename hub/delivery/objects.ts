@@ -1,0 +1,133 @@
+import { addAbortSignal } from 'node:stream';
+import { reconcile, type Reconciled, type Reconciliation } from '../../connectors/dicom/write/reconcile.js';
+import { type Part10Object, type RetrieveReply, SourceError } from '../../connectors/connector.js';
+import { asSourceError } from '../../connectors/outbound.js';
+import { type MessagePart, partsOf } from '../imaging/parts.js';
+import { type ConnectorFor, locate, open, type Wanted } from '../imaging/retrieve.js';
+import type { Queryable } from '../store/database.js';
+import type { PendingInstance } from './instances.sql.js';
+
+/** An object that will not be delivered now. `retryable`: its archive may send it another time. */
+export interface NotDelivered {
+  sopInstanceUid: string;
+  retryable: boolean;
+  detail: string;
+}
+
+export interface ObjectsOf {
+  custodianId: string;
+  studyInstanceUid: string;
+  pending: readonly PendingInstance[];
+  to: Reconciliation;
+  /** Patient IDs under which the custodian may have the study. */
+  patientIds: readonly string[];
+}
+
+export interface ObjectsDeps {
+  db: Queryable;
+  connectorFor: ConnectorFor;
+  /** Asked before an object leaves, with its size. @throws when it may not. */
+  assertAllowed(bytes: number): Promise<void>;
+  notDelivered(failure: NotDelivered): Promise<void>;
+  signal: AbortSignal;
+}
+
+/** A larger object is held in memory by nobody. */
+const MOST_BYTES = 1024 ** 3;
+
+/**
+ * The pending objects of a study as they come from the custodian's archive, each reconciled to the recipient's patient; nothing is kept, and one object
+ * is in memory at a time. One that the archive does not send, or that is not what it should be, is reported and stops no other.
+ * @throws SourceError when the archive as a whole does not answer.
+ */
+export async function* objectsOf(deps: ObjectsDeps, of: ObjectsOf): AsyncGenerator<Part10Object> {
+  for (const [seriesInstanceUid, waiting] of bySeries(of.pending)) {
+    const missing = new Set(waiting);
+    const expected = { studyInstanceUid: of.studyInstanceUid, seriesInstanceUid, patientIds: of.patientIds };
+    for await (const { part, asked } of retrieved(deps, of, seriesInstanceUid, missing)) {
+      const bytes = await bytesOf(part);
+      const result: Reconciled = bytes ? await reconcile(bytes, of.to, expected) : TOO_LARGE;
+      const sopInstanceUid = result.ok ? result.object.sopInstanceUid : (result.sopInstanceUid ?? asked ?? '');
+      // what was not asked for is passed over
+      if (!missing.delete(sopInstanceUid)) continue;
+      if (!result.ok) {
+        await deps.notDelivered({ sopInstanceUid, retryable: false, detail: result.detail });
+        continue;
+      }
+      await deps.assertAllowed(result.object.bytes.length);
+      yield result.object;
+    }
+    for (const sopInstanceUid of missing)
+      await deps.notDelivered({ sopInstanceUid, retryable: true, detail: 'The custodian’s archive does not send it.' });
+  }
+}
+
+const TOO_LARGE: Reconciled = { ok: false, reason: 'too-large', detail: 'The object is larger than can be delivered.' };
+
+function bySeries(pending: readonly PendingInstance[]): Map<string, string[]> {
+  const series = new Map<string, string[]>();
+  for (const { seriesInstanceUid, sopInstanceUid } of pending)
+    series.set(seriesInstanceUid, [...(series.get(seriesInstanceUid) ?? []), sopInstanceUid]);
+  return series;
+}
+
+/** A few objects are asked for one by one, so that what arrived before is not read again. */
+const FEW = 8;
+
+interface Retrieved {
+  part: MessagePart;
+  /** The object that was asked for by itself. */
+  asked?: string;
+}
+
+async function* retrieved(
+  deps: ObjectsDeps,
+  { custodianId, studyInstanceUid }: ObjectsOf,
+  seriesInstanceUid: string,
+  missing: ReadonlySet<string>,
+): AsyncGenerator<Retrieved> {
+  const series: Wanted = { custodianId, studyInstanceUid, seriesInstanceUid };
+  const whole = missing.size > FEW ? await replyTo(deps, series) : undefined;
+  if (whole) {
+    for await (const part of partsOfReply(deps, whole)) yield { part };
+    return;
+  }
+  for (const asked of [...missing]) {
+    const reply = await replyTo(deps, { ...series, sopInstanceUid: asked });
+    if (reply) for await (const part of partsOfReply(deps, reply)) yield { part, asked };
+  }
+}
+
+/** An answer that is no multipart message, or ends too early, is as far as it goes. */
+async function* partsOfReply({ signal }: ObjectsDeps, { contentType, body }: RetrieveReply): AsyncGenerator<MessagePart> {
+  try {
+    yield* partsOf(contentType, addAbortSignal(signal, body));
+  } catch (thrown) {
+    const error = asSourceError(thrown, signal);
+    if (!(error instanceof SourceError) || error.code !== 'bad-response') throw error;
+  }
+}
+
+/** The archive's answer; undefined where it has not got what is asked for. @throws SourceError when it can't be asked. */
+async function replyTo({ db, connectorFor, signal }: ObjectsDeps, wanted: Wanted): Promise<RetrieveReply | undefined> {
+  const found = await locate(db, wanted);
+  if (typeof found === 'string') return undefined;
+  try {
+    return await open(connectorFor, found, 'instances', signal);
+  } catch (error) {
+    if (error instanceof SourceError && (error.code === 'not-found' || error.code === 'bad-response')) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined for a part that is larger than is held. */
+async function bytesOf({ body }: MessagePart): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > MOST_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

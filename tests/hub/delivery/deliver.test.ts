@@ -1,0 +1,355 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { systems } from '../../../fhir-profiles/codes.js';
+import { validateResource } from '../../../fhir-profiles/index.js';
+import type { FhirResource } from '../../../hub/store/search-keys.js';
+import { A, B, C, counts, ctStudy, type Hospitals, objectUid, outputOf, startHospitals, studyUid, until } from './hospitals.js';
+
+const run = promisify(execFile);
+/** More than one request to store holds. */
+const MANY = 80;
+
+let at: Hospitals;
+let physician: string;
+let stranger: string;
+const known: string[] = [];
+
+beforeAll(async () => {
+  at = await startHospitals(() => known);
+  await at.hub.enrol(
+    { username: 'li.wei', role: 'physician', organizationId: B.id },
+    { username: 'ma.chao', role: 'physician', organizationId: C.id },
+    { username: 'administrator', role: 'hospital-administrator', organizationId: B.id },
+    { username: 'auditor', role: 'auditor', organizationId: 'commission' },
+  );
+  physician = await at.hub.person('li.wei');
+  stranger = await at.hub.person('ma.chao');
+}, 60_000);
+afterAll(() => at?.stop());
+beforeEach(() => {
+  at.proxy.beforeStore = async () => undefined;
+  at.proxy.acknowledged.length = 0;
+});
+
+/** A study at A of a person who is also registered at B. */
+async function examined(study: number, objects: number) {
+  known.push(...Array.from({ length: objects }, (_, i) => objectUid(study, i)));
+  const person = await at.person(`A-${study}`, `B-${study}`, study);
+  return { ...person, study: await at.archive(ctStudy(study, `A-${study}`, objects), studyUid(study)) };
+}
+
+async function place(study: FhirResource, patient: FhirResource, more: object = {}): Promise<FhirResource> {
+  const { status, body } = await at.call(physician, 'post', '/fhir/Task', at.request(study, patient, more));
+  expect([status, body.issue]).toEqual([201, undefined]);
+  return body;
+}
+
+const consent = (patient: FhirResource, type: 'deny' | 'permit') => ({
+  resourceType: 'Consent',
+  status: 'active',
+  scope: { coding: [{ system: systems.consentScope, code: 'patient-privacy' }] },
+  category: [{ coding: [{ system: systems.loinc, code: '59284-0' }] }],
+  patient: { reference: `Patient/${patient.id}` },
+  dateTime: '2026-01-01',
+  policy: [{ uri: 'https://federation-hub.example/policies/opt-in' }],
+  provision: { type },
+});
+
+async function deny(patient: FhirResource): Promise<FhirResource> {
+  const { status, body } = await at.call(await at.hub.system(A.id), 'post', '/fhir/Consent', consent(patient, 'deny'));
+  expect([status, body.issue]).toEqual([201, undefined]);
+  return body;
+}
+
+const withdraw = async (given: FhirResource) =>
+  expect(
+    (await at.call(await at.hub.system(A.id), 'put', `/fhir/Consent/${given.id}`, { ...given, status: 'inactive' })).status,
+  ).toBe(200);
+
+const entriesOf = async (task: FhirResource) =>
+  (
+    await at.hub.db.pool.query(
+      "select type, subtype, action, outcome, purpose, agent, organization_id, custodian_id, basis, rule, evidence, detail from audit_event where type = 'export' and $1 = any(entity) order by recorded, id",
+      [`Task/${task.id}`],
+    )
+  ).rows;
+
+describe('a foreign study', () => {
+  it('is delivered to the physician’s own PACS, and found there under his own hospital’s number', async () => {
+    const { study, b } = await examined(1, 12);
+    const found = await at.call(physician, 'get', `/fhir/ImagingStudy?patient=${b.id}`);
+    expect(found.body.entry[0].resource.id).toBe(study.id);
+    const task = await place(study, b, {
+      requester: { reference: `Organization/${B.id}` },
+      input: [
+        {
+          type: { coding: [{ system: systems.deliveryDetail, code: 'accession-number' }] },
+          valueIdentifier: { system: 'urn:oid:1.2.826.0.1.3680043.10.1451.32.8', value: 'B-ACC-7' },
+        },
+      ],
+    });
+    const done = await at.taskAs(physician, task.id!, 'completed', 'failed');
+    expect([done.status, counts(done)]).toEqual([
+      'completed',
+      { 'instances-total': 12, 'instances-delivered': 12, 'instances-failed': 0 },
+    ]);
+    expect(validateResource(done).filter((i) => i.severity === 'error')).toEqual([]);
+    expect(await at.received(studyUid(1))).toEqual(Array.from({ length: 12 }, (_, i) => objectUid(1, i)).sort());
+    const { stdout, stderr } = await run('findscu', [
+      ...[
+        '-S',
+        '-k',
+        'QueryRetrieveLevel=STUDY',
+        '-k',
+        'PatientID=B-1',
+        '-k',
+        'StudyInstanceUID',
+        '-k',
+        'PatientName',
+        '-k',
+        'AccessionNumber',
+      ],
+      ...['127.0.0.1', String(at.receiving.dicomPort)],
+    ]);
+    expect(stdout + stderr).toContain(studyUid(1));
+    expect(stdout + stderr).toContain('B-ACC-7');
+    const object = await originals(1);
+    expect(object).toMatchObject({
+      patientId: 'B-1',
+      issuer: B.assigner,
+      otherIds: ['A-1'],
+      originalAccession: 'A-ACC-1',
+      originalName: { Alphabetic: 'Wang^XiaoDong', Ideographic: '王^小东' },
+      name: { Alphabetic: 'Wang^Xiaodong', Ideographic: '王^小东' },
+      description: '胸部平扫',
+      source: A.id,
+    });
+  });
+
+  /** An object of a study as the receiving archive says it. */
+  async function originals(study: number) {
+    const reply = await fetch(`${at.receiving.dicomwebUrl}/studies/${studyUid(study)}/metadata`);
+    const [json] = (await reply.json()) as FhirResource[];
+    const value = (of: FhirResource | undefined, tag: string) => of?.[tag]?.Value?.[0];
+    const change = value(json, '04000561');
+    const before = value(change, '04000550');
+    return {
+      patientId: value(json, '00100020'),
+      issuer: value(json, '00100021'),
+      name: value(json, '00100010'),
+      description: value(json, '00081030'),
+      otherIds: (json?.['00101002']?.Value ?? []).map((one: FhirResource) => value(one, '00100020')),
+      originalAccession: value(before, '00080050'),
+      originalName: value(before, '00100010'),
+      source: value(change, '04000564'),
+    };
+  }
+
+  it('leaves the object as it was at the custodian, pixels as they were at the recipient', async () => {
+    const path = `/studies/${studyUid(1)}/series/${studyUid(1)}.1/instances/${objectUid(1, 1)}`;
+    const object = async (url: string) => {
+      const reply = await fetch(`${url}${path}`, { headers: { accept: 'multipart/related; type="application/dicom"' } });
+      return Buffer.from(await reply.arrayBuffer());
+    };
+    const [given, received] = [await object(at.giving.dicomwebUrl), await object(at.receiving.dicomwebUrl)];
+    expect([given, received].map((bytes) => bytes.includes(Buffer.alloc(512, 1)))).toEqual([true, true]);
+    expect([given, received].map((bytes) => bytes.includes('A-1 '))).toEqual([true, true]);
+    expect([given, received].map((bytes) => bytes.includes('B-1 '))).toEqual([false, true]);
+  });
+
+  it('is on record as a disclosure, with basis and purpose, before it leaves; the patient sees it', async () => {
+    const { body } = await at.call(physician, 'get', `/fhir/Task?patient=${(await at.person('A-1', 'B-1', 1)).b.id}`);
+    const task = body.entry[0].resource;
+    const entries = await entriesOf(task);
+    expect(entries.map((e) => [e.subtype, e.action, e.outcome])).toEqual([
+      ['delivery-request', 'C', 0],
+      ['deliver', 'R', 0],
+      ['delivered', 'C', 0],
+    ]);
+    expect(entries[1]).toMatchObject({
+      action: 'R',
+      purpose: 'TREAT',
+      agent: 'Practitioner/li.wei',
+      organization_id: B.id,
+      custodian_id: A.id,
+      basis: 'consortium',
+      rule: 'consortium-care',
+    });
+    const events = await at.call(await at.hub.person('auditor'), 'get', '/fhir/AuditEvent?subtype=disclose&_count=50');
+    const event = events.body.entry
+      .map((e: FhirResource) => e.resource)
+      .find((e: FhirResource) => JSON.stringify(e).includes(`Task/${task.id}`));
+    expect(event.meta.profile).toEqual([expect.stringContaining('IHE.BasicAudit.PrivacyDisclosure.Source')]);
+    expect(event.text.div).toContain('had sent to the archive of that hospital a copy of an imaging study');
+  });
+});
+
+describe('a request is refused', () => {
+  it('where policy lets the physician not retrieve the study, with the reason class; a stranger learns nothing', async () => {
+    const { study, a, b } = await examined(2, 2);
+    const given = await deny(a);
+    const refused = await at.call(physician, 'post', '/fhir/Task', at.request(study, b));
+    expect([refused.status, refused.body.issue[0].details.coding[0].code]).toEqual([403, 'consent']);
+    await withdraw(given);
+    const strange = at.request(study, b, { requester: { reference: `Organization/${C.id}` } });
+    expect((await at.call(stranger, 'post', '/fhir/Task', strange)).status).toBe(422);
+    const none = await at.call(stranger, 'post', '/fhir/Task', { ...strange, focus: { reference: 'ImagingStudy/none' } });
+    expect(none.status).toBe(422);
+    expect(await at.received(studyUid(2))).toEqual([]);
+  });
+
+  it('where nothing tells under which number it would be filed, or where, or for whom', async () => {
+    const { study, b } = await examined(3, 2);
+    const other = await at.person('A-other', 'B-other', 900);
+    const of = async (task: FhirResource, token = physician) => {
+      const { status, body } = await at.call(token, 'post', '/fhir/Task', task);
+      return [status, body.issue?.[0]?.expression?.[0] ?? body.issue?.[0]?.diagnostics];
+    };
+    expect(await of(at.request(study, other.b))).toEqual([422, 'Task.for']);
+    const own = { coding: [{ system: systems.deliveryDetail, code: 'series' }] };
+    const uid = (value: string) => ({ type: own, valueIdentifier: { system: systems.dicomUid, value } });
+    expect(await of(at.request(study, b, { input: [uid('urn:oid:1.2.3')] }))).toEqual([422, 'Task.input']);
+    expect(await of(at.request(study, b, { input: [uid('no uid')] }))).toEqual([422, 'Task.input[0]']);
+    expect(await of(at.request(study, b, { requester: { reference: `Organization/${A.id}` } }))).toEqual([
+      403,
+      expect.any(String),
+    ]);
+    expect(await of(at.request(study, b, { status: 'completed' }))).toEqual([409, 'Task.status']);
+    expect(
+      await of(at.request(study, b, { requester: { reference: `Organization/${A.id}` } }), await at.hub.system(A.id)),
+    ).toEqual([422, 'Task.focus']);
+    const administrator = await at.hub.person('administrator');
+    expect(await of(at.request(study, b), administrator)).toEqual([422, 'Task.focus.reference']);
+  });
+
+  it('while the study is on its way already', async () => {
+    const { study, b } = await examined(4, 2);
+    await at.receiving.kill();
+    const task = await place(study, b);
+    const again = await at.call(physician, 'post', '/fhir/Task', at.request(study, b));
+    expect([again.status, again.body.issue[0].diagnostics]).toEqual([409, expect.stringContaining(`Task/${task.id}`)]);
+    const cancelled = await at.call(physician, 'put', `/fhir/Task/${task.id}`, {
+      ...(await at.taskAs(physician, task.id!, 'requested', 'in-progress')),
+      status: 'cancelled',
+    });
+    await at.receiving.restart();
+    expect([cancelled.status, cancelled.body.status]).toEqual([200, 'cancelled']);
+  });
+});
+
+describe('a delivery', () => {
+  it('waits for an archive that is down, and comes to its end when it is back', async () => {
+    const { study, b } = await examined(5, 5);
+    await at.receiving.kill();
+    const task = await place(study, b);
+    await until(async () => {
+      const [job] = (await at.hub.db.pool.query('select last_error from delivery_job where task_id = $1', [task.id])).rows;
+      return job?.last_error?.startsWith('unreachable');
+    });
+    expect((await entriesOf(task)).some((e) => e.subtype === 'deliver')).toBe(false);
+    await at.receiving.restart();
+    await at.hub.db.pool.query('update delivery_job set run_after = now() where task_id = $1', [task.id]);
+    expect((await at.taskAs(physician, task.id!, 'completed', 'failed')).status).toBe('completed');
+    expect(await at.received(studyUid(5))).toHaveLength(5);
+  });
+
+  it('stops when the patient takes her consent back in the middle: no more leaves, and the copy is to be removed; later it goes on where it was', async () => {
+    const { study, a, b } = await examined(6, MANY);
+    let given: FhirResource | undefined;
+    at.proxy.beforeStore = async () => {
+      given ??= await deny(a);
+    };
+    const task = await place(study, b);
+    const failed = await at.taskAs(physician, task.id!, 'completed', 'failed');
+    expect(failed.statusReason.text).toBe('The study may not be retrieved by you (consent).');
+    expect(counts(failed)).toEqual({ 'instances-total': MANY, 'instances-delivered': 64, 'instances-failed': 0 });
+    expect(await at.received(studyUid(6))).toHaveLength(64);
+    expect((await entriesOf(task)).at(-1)).toMatchObject({
+      subtype: 'deliver',
+      outcome: 4,
+      detail: 'consent',
+      rule: 'consent-denied',
+    });
+
+    const system = await at.hub.system(B.id);
+    const notice = await until(async () => {
+      const { body } = await at.call(system, 'get', '/notices');
+      return body.notices.find(
+        (n: FhirResource) => n.topic === 'delivery.copy-to-be-removed' && n.about.task === `Task/${task.id}`,
+      );
+    });
+    expect(notice.about).toMatchObject({ study: `ImagingStudy/${study.id}`, patient: `Patient/${b.id}`, reason: 'consent' });
+    const marked = (await at.call(physician, 'get', `/fhir/Task/${task.id}`)).body;
+    expect(outputOf(marked, 'copy-to-be-removed')?.valueDateTime).toMatch(/^20/);
+    expect(validateResource(marked).filter((i) => i.severity === 'error')).toEqual([]);
+
+    const still = await at.call(physician, 'put', `/fhir/Task/${task.id}`, { ...marked, status: 'requested' });
+    expect(still.status).toBe(403);
+    await withdraw(given!);
+    at.proxy.beforeStore = async () => undefined;
+    const sent = at.proxy.acknowledged.flat();
+    at.proxy.acknowledged.length = 0;
+    const again = await at.call(physician, 'put', `/fhir/Task/${task.id}`, { ...marked, status: 'requested' });
+    expect([again.status, again.body.statusReason]).toEqual([200, undefined]);
+    const done = await at.taskAs(physician, task.id!, 'completed', 'failed');
+    expect(counts(done)).toEqual({ 'instances-total': MANY, 'instances-delivered': MANY, 'instances-failed': 0 });
+    const rest = at.proxy.acknowledged.flat();
+    expect([sent.length, rest.length, new Set([...sent, ...rest]).size]).toEqual([64, MANY - 64, MANY]);
+  });
+
+  it('that is cancelled stops', async () => {
+    const objects = 2 * 64 + 2;
+    const { study, b } = await examined(7, objects);
+    let letGo: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    let waiting = false;
+    at.proxy.beforeStore = async () => {
+      if (at.proxy.acknowledged.length === 0) return;
+      waiting = true;
+      await held;
+    };
+    const task = await place(study, b);
+    await until(async () => waiting);
+    const running = (await at.call(physician, 'get', `/fhir/Task/${task.id}`)).body;
+    const cancelled = await at.call(physician, 'put', `/fhir/Task/${task.id}`, { ...running, status: 'cancelled' });
+    expect([cancelled.status, cancelled.body.businessStatus.coding[0].code]).toEqual([200, 'cancelled']);
+    letGo();
+    await until(async () => (await at.received(studyUid(7))).length === 2 * 64);
+    const delivered = async () => counts((await at.call(physician, 'get', `/fhir/Task/${task.id}`)).body)['instances-delivered'];
+    await until(async () => (await delivered()) === 2 * 64);
+    expect((await at.call(physician, 'get', `/fhir/Task/${task.id}`)).body.status).toBe('cancelled');
+    const now = (await at.call(physician, 'get', `/fhir/Task/${task.id}`)).body;
+    const back = await at.call(physician, 'put', `/fhir/Task/${task.id}`, { ...now, status: 'requested' });
+    expect([back.status, back.body.issue[0].diagnostics]).toEqual([409, expect.stringContaining('cancelled does not become')]);
+  });
+
+  it('gives up the objects that its archive has under another patient’s number, and says which', async () => {
+    const person = await at.person('A-8', 'B-8', 8);
+    known.push(objectUid(8, 0), objectUid(8, 1), objectUid(8, 2));
+    const study = await at.archive(ctStudy(8, 'A-8', 3), studyUid(8));
+    const [moved] = ctStudy(8, 'A-99', 1);
+    const reply = await fetch(`${at.giving.orthancUrl}/instances`);
+    const ids = (await reply.json()) as string[];
+    for (const id of ids) {
+      const uid = await (await fetch(`${at.giving.orthancUrl}/instances/${id}/content/0008-0018`)).text();
+      if (uid.replace(/\0/g, '') === objectUid(8, 0))
+        await fetch(`${at.giving.orthancUrl}/instances/${id}`, { method: 'DELETE' });
+    }
+    await fetch(`${at.giving.orthancUrl}/instances`, { method: 'POST', body: moved as never });
+    const task = await place(study, person.b);
+    const failed = await at.taskAs(physician, task.id!, 'completed', 'failed');
+    expect(failed.statusReason.text).toBe('1 of 3 objects could not be delivered.');
+    expect(outputOf(failed, 'failed-instance')?.valueString).toContain(objectUid(8, 0));
+    expect(await at.received(studyUid(8))).toEqual([objectUid(8, 1), objectUid(8, 2)]);
+  });
+
+  it('is seen by the custodian, who is a party, and by no stranger', async () => {
+    const { body } = await at.call(await at.hub.system(A.id), 'get', '/fhir/Task?_count=50');
+    expect(body.entry.length).toBeGreaterThan(4);
+    const [{ resource: task }] = body.entry;
+    expect((await at.call(stranger, 'get', `/fhir/Task/${task.id}`)).status).toBe(404);
+  });
+});
