@@ -179,18 +179,29 @@ describe('a backup beside a running hub', () => {
 describe('a restored hub', () => {
   let url: string;
   let restored: TestHub;
-  const NOT_COMPARED = ['audit_event_default', 'audit_head', 'audit_leaf', 'audit_seal', 'hub_secret'];
+  let before: Awaited<ReturnType<typeof stateOf>>;
   const months = async (at: string) =>
     (
       await ask<{ name: string }>(at, "select relname as name from pg_class where relname ~ '^audit_event_[0-9]{6}$' order by 1")
     ).map((r) => r.name);
-  const auditOf = async (at: string) =>
-    (
+  /** Everything but what a restore adds to: the audit, whose rows of before are looked at by themselves, its proof, and the hub's keys. */
+  const stateOf = async (at: string) => ({
+    content: await contentOf(at, [
+      'audit_event_default',
+      'audit_head',
+      'audit_leaf',
+      'audit_seal',
+      'hub_secret',
+      ...(await months(at)),
+    ]),
+    months: await months(at),
+    audit: (
       await ask<{ rows: string; newest: number }>(
         at,
         "select md5(string_agg(a::text, ' ' order by id)) as rows, max(id)::int as newest from audit_event a where subtype <> 'restore'",
       )
-    )[0]!;
+    )[0]!,
+  });
   const signingKey = async (at: string) =>
     (
       await ask<{ kid: string }>(at, "select value->'publicJwk'->>'kid' as kid from hub_secret where name = 'token-signing-key'")
@@ -199,6 +210,11 @@ describe('a restored hub', () => {
   beforeAll(async () => {
     await hub.stop();
     expect(await backup(join(work.path, 'quiet'))).toMatchObject({ status: 0 });
+    before = await stateOf(source.url);
+    hub = await hubOn(source.url);
+    await arrives(2);
+    await until('it is indexed', async () => (await studiesOf(source.url)).length === 2);
+    await hub.kill();
     url = await another();
   });
   afterAll(() => restored?.kill());
@@ -207,45 +223,32 @@ describe('a restored hub', () => {
     const ran = await restore(join(work.path, 'quiet'), url);
     expect(ran.status).toBe(0);
     expect(ran.stdout).toMatch(/WARNING: this is the state of .*\n.*consents that were withdrawn, accounts that were disabled/);
-    const without = [...NOT_COMPARED, ...(await months(source.url))];
-    expect(await contentOf(url, without)).toEqual(await contentOf(source.url, without));
-    expect(await months(url)).toEqual(await months(source.url));
-    expect((await months(url)).length).toBeGreaterThan(0);
-    expect(await auditOf(url)).toEqual(await auditOf(source.url));
+    expect(await stateOf(url)).toEqual(before);
+    expect(before.months.length).toBeGreaterThan(0);
     await expect(ask(url, 'delete from audit_event')).rejects.toThrow('append-only');
-    await expect(ask(url, `truncate ${(await months(url))[0]}`)).rejects.toThrow('append-only');
+    await expect(ask(url, `truncate ${before.months[0]}`)).rejects.toThrow('append-only');
+    const last = (await ask<{ id: number }>(url, 'select max(id)::int as id from outbox'))[0]!.id;
     const [next] = await ask<{ id: number }>(url, "insert into outbox (topic, payload) values ('next', '{}') returning id::int");
-    expect(next!.id).toBe((await ask<{ id: number }>(source.url, 'select max(id)::int as id from outbox'))[0]!.id + 1);
+    expect(next!.id).toBe(last + 1);
   });
 
-  it('goes on: sealed values are found, the audit is one with that of before, tokens of before are void', async () => {
-    const before = await signingKey(source.url);
+  it('goes on: what reached an archive meanwhile is read again, sealed values are found, the audit is one with that of before, tokens are void', async () => {
+    expect(await studiesOf(url)).toEqual([1]);
     restored = await hubOn(url);
+    await until('it is indexed again', async () => (await studiesOf(url)).length === 2);
     const { token: fresh } = await joinHospital(restored, HOSPITAL);
     expect(await totalOf(restored, fresh, `Patient?identifier=${systems.nationalIdentifier}|${NATIONAL}`)).toBe(1);
     expect(await totalOf(restored, fresh, 'Patient?phone=13957104826')).toBe(1);
     const again = await send(restored, fresh, '/Patient', samplePatient(ASSIGNER, 'A-1'));
     expect(again.status).toBe(409); // the number is held
     expect((await send(restored, fresh, '/Patient', samplePatient(ASSIGNER, 'A-2'))).status).toBe(201);
-    expect((await auditOf(url)).newest).toBeGreaterThan((await auditOf(source.url)).newest);
-    expect(await signingKey(url)).not.toBe(before);
+    const [newest] = await ask<{ id: number }>(url, 'select max(id)::int as id from audit_event');
+    expect(newest!.id).toBeGreaterThan(before.audit.newest);
+    expect(await signingKey(url)).not.toBe(await signingKey(source.url));
     await everythingSealed(url);
     const head = JSON.parse(await readFile(join(work.path, 'quiet', 'manifest.json'), 'utf8')).audit.jws;
     const checked = await run(['audit', 'check', '--head', head], { DATABASE_URL: url, ...SECRET });
     expect(checked).toMatchObject({ status: 0, stdout: expect.stringMatching(/0 rows not sealed yet\nok: every row/) });
-  });
-
-  it('reads what reached an archive after the backup once more', async () => {
-    await restored.kill();
-    hub = await hubOn(source.url);
-    await arrives(2);
-    await until('it is indexed', async () => (await studiesOf(source.url)).length === 2);
-    await hub.kill();
-    const later = await another();
-    expect((await restore(join(work.path, 'quiet'), later)).status).toBe(0);
-    expect(await studiesOf(later)).toEqual([1]);
-    restored = await hubOn(later);
-    await until('it is indexed again', async () => (await studiesOf(later)).length === 2);
   });
 });
 
@@ -290,7 +293,7 @@ describe('a restore', () => {
     expect(await isEmpty(url)).toBe(true);
   });
 
-  it('without the secret, or into a database that is not empty, is refused; neither is touched', async () => {
+  it('without the secret, or into a database that is not empty, is refused; what is there stays', async () => {
     const url = await another();
     const other = await restore(quiet(), url, { HUB_SECRET: 'another-secret-of-the-tests' });
     expect(other).toEqual(
@@ -301,12 +304,6 @@ describe('a restore', () => {
     await ask(url, 'create table kept as select 42 as answer');
     expect(await restore(quiet(), url)).toMatchObject({ status: 1, stderr: expect.stringMatching(/not empty \(it has kept\)/) });
     expect(await ask(url, 'select answer from kept')).toEqual([{ answer: 42 }]);
-    const before = await contentOf(source.url);
-    expect(await restore(quiet(), source.url)).toMatchObject({
-      status: 1,
-      stderr: expect.stringContaining('nothing is overwritten'),
-    });
-    expect(await contentOf(source.url)).toEqual(before);
   });
 
   it('that is killed in the middle leaves the database empty, and can be run again', async () => {

@@ -172,7 +172,5 @@ describe('a database of an old version', () => {
     expect(await migrationsOf(elsewhere.url)).toEqual(knownMigrations);
     expect(await recordsOf(elsewhere.url)).toEqual(expected());
     expect((await ask(elsewhere.url, 'select from audit_event_202501')).length).toBe(300);
-    const checked = await run(['audit', 'check', '--head', witnessed], settings(elsewhere.url));
-    expect(checked).toMatchObject({ status: 0, stdout: expect.stringMatching(/0 rows not sealed yet\nok: every row/) });
   });
 });
