@@ -7,6 +7,7 @@ import { createFolderConnector } from './folder/folder-connector.js';
 import { isNetwork } from './address-policy.js';
 import { CHARACTER_SETS } from './hl7v2/character-set.js';
 import { createHl7v2Connector } from './hl7v2/hl7v2-connector.js';
+import { ACCESSION_FIELDS } from './hl7v2/order-numbers.js';
 import type { Outbound } from './outbound.js';
 
 /** What connectors need from the program that runs them. */
@@ -68,6 +69,7 @@ export const connectorSettings = {
     characterSet: z.enum(CHARACTER_SETS).optional(),
     ownAuthorities: z.array(z.string().min(1).max(200)).max(50).optional(),
     authorities: z.record(z.string().min(1).max(200), z.url().max(500)).optional(),
+    accessionNumberIn: z.enum(ACCESSION_FIELDS).optional(),
     processingId: z.string().min(1).max(8).optional(),
     defaultUtcOffset: utcOffset.optional(),
     maxMessageBytes: z.int().min(1_024).max(67_108_864).optional(),

@@ -35,10 +35,12 @@ import { registerFhir } from './fhir/register.js';
 import { endCopies } from './delivery/ended-copies.js';
 import { deliveryTaskWriter } from './delivery/task-writer.js';
 import { startDeliveryWorkers } from './delivery/worker.js';
+import { moveStragglers } from './identity/move-records.js';
 import { patientWriter } from './identity/patient-writer.js';
 import { createPixelRoom } from './imaging/pixels/pixel-room.js';
 import { retrieveSeries } from './imaging/retrieve.js';
 import { imagingStudyWriter } from './ingest/imaging-study-writer.js';
+import { linkMissed } from './ingest/statements/awaited-studies.js';
 import type { RecordDeps } from './ingest/statements/taking.js';
 import { type Sources, startSources } from './ingest/watch-sources.js';
 import { clinicalWriter } from './referral/clinical-writer.js';
@@ -171,11 +173,17 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     () => endCopies({ db, access, audit }, config.copyCheckSeconds),
     (err) => log.error({ err }, 'delivered copies not looked at'),
   );
+  const late = every(
+    60_000,
+    async () => [await moveStragglers(db, audit), await linkMissed(db)],
+    (err) => log.error({ err }, 'what came late is not filed'),
+  );
 
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     clearInterval(overdue);
     clearInterval(copies);
+    clearInterval(late);
     await server.stop({ timeout: 10_000 });
     await Promise.all([sources.stop(), workers.stop(), deliveries.stop(), policyWatch.close()]);
     await audit.close();

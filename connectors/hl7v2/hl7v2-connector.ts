@@ -10,6 +10,7 @@ import { type InterpretSettings, locatorOf, statementOf } from './interpret.js';
 import { listenForMessages, type ListenerSettings } from './listener.js';
 import { headerOf, parseMessage } from './message.js';
 import type { Frame } from './mllp.js';
+import type { AccessionField } from './order-numbers.js';
 import { Hl7Problem, placeText } from './problem.js';
 
 export interface Hl7v2Settings {
@@ -23,6 +24,8 @@ export interface Hl7v2Settings {
   ownAuthorities?: readonly string[];
   /** Systems (URI) of other assigning authorities. */
   authorities?: Authorities['others'];
+  /** Where the accession number of orders and reports stands. */
+  accessionNumberIn?: AccessionField;
   processingId?: string;
   defaultUtcOffset?: string;
   maxMessageBytes?: number;
@@ -38,6 +41,7 @@ export function createHl7v2Connector(settings: Hl7v2Settings): Connector {
   const reading: Reading = {
     characterSet: settings.characterSet ?? 'UTF-8',
     maxSegments: settings.maxSegments ?? 10_000,
+    accessionNumberIn: settings.accessionNumberIn ?? 'OBR-18',
     processingId: settings.processingId ?? 'P',
     authorities: { own: settings.ownAuthorities ?? [], others: settings.authorities ?? {} },
     defaultUtcOffset: settings.defaultUtcOffset,

@@ -3,10 +3,12 @@ import type { Statement, Step } from '../statement.js';
 import { noNumber, ownNumbers } from './identifiers.js';
 import { mergeSteps, moveSteps } from './merge.js';
 import type { Message } from './message.js';
-import { type PersonSettings, patientOf, pidOf } from './person.js';
+import { type OrderSettings, orderSteps } from './order.js';
+import { patientOf, pidOf } from './person.js';
 import { Hl7Problem } from './problem.js';
+import { reportSteps } from './report.js';
 
-export interface InterpretSettings extends PersonSettings {
+export interface InterpretSettings extends OrderSettings {
   /** MSH-11 of the messages that are taken: those of tests and training are another one's. */
   processingId: string;
 }
@@ -25,6 +27,10 @@ const EVENTS: Readonly<Record<string, Readonly<Record<string, Interpreter>>>> = 
     A47: mergeSteps,
     A43: moveSteps,
   },
+  ORM: { O01: orderSteps },
+  OMG: { O19: orderSteps },
+  OMI: { O23: orderSteps },
+  ORU: { R01: reportSteps },
 };
 
 /** The patient, under his numbers of this hospital. */

@@ -10,7 +10,7 @@ import { identityEntries, recordIdentityChange, type SaidBy } from './identity-r
 import { joinLinks } from './join-links.js';
 import { lockLinks, type Pair, type ReevaluateGrants } from './links.js';
 import { recordRetired, retiredAmong, survivorOf } from './merges.sql.js';
-import { moveRecords } from './move-records.js';
+import { moveRecords, STAYS } from './move-records.js';
 
 export interface MergeDeps {
   audit: Audit;
@@ -44,7 +44,7 @@ export async function mergePatients(tx: Queryable, deps: MergeDeps, stated: Merg
   const [survivor, retired] = [await patient(tx, survivorId), await patient(tx, retiredId)];
   await recordRetired(tx, { retired_id: retiredId, survivor_id: survivorId, kind: 'merge' }, custodianId);
   const ended = await joinLinks(tx, { survivor, retired, by: agent.agent }, deps.reevaluateGrants);
-  const moved = await moveRecords(tx, retiredId, survivorId, STAY);
+  const moved = await moveRecords(tx, retiredId, survivorId, STAYS.merge);
   await moveGrants(tx, retiredId, survivorId);
   await tx.query(sql`delete from demographic_key where patient_id = ${retiredId}`);
   const rows = [await replaces(tx, survivor, retiredId), await retire(tx, retired, survivorId)];
@@ -60,9 +60,6 @@ export async function mergePatients(tx: Queryable, deps: MergeDeps, stated: Merg
     ...ended.flatMap((pair) => linkEnded(agent, pair, what)),
   ]);
 }
-
-/** What is said of the person stays with the Patient for whom it was said. */
-const STAY = ['Patient', 'Consent'];
 
 async function holder(tx: Queryable, custodianId: string, number: string): Promise<string> {
   const found = await ensureNumber(tx, custodianId, number);

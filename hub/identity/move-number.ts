@@ -15,7 +15,7 @@ import { linksOf } from './join-links.js';
 import { lockLinks, pairOf, unlink } from './links.js';
 import { linkEnded, type MergeDeps } from './merge-patients.js';
 import { recordRetired, survivorOf } from './merges.sql.js';
-import { moveRecords } from './move-records.js';
+import { moveRecords, STAYS } from './move-records.js';
 
 export interface MoveStated extends SaidBy {
   /** The hospital's own number that moves, and a number of the patient to whom it does. */
@@ -44,7 +44,7 @@ export async function moveNumber(tx: Queryable, deps: MergeDeps, stated: MoveSta
     await unlink(tx, pairOf(sourceId, other), agent.agent, deps.reevaluateGrants);
     ended.push(...linkEnded(agent, pairOf(sourceId, other), what));
   }
-  const moved = await moveRecords(tx, sourceId, targetId, STAY);
+  const moved = await moveRecords(tx, sourceId, targetId, STAYS.move);
   ended.push(...(await endGrants(tx, sourceId, stated)));
   await tx.query(sql`delete from demographic_key where patient_id = ${sourceId}`);
   await tx.query(
@@ -59,9 +59,6 @@ export async function moveNumber(tx: Queryable, deps: MergeDeps, stated: MoveSta
     ...ended,
   ]);
 }
-
-/** What is of the person, not of the number. */
-const STAY = ['Patient', 'Consent', 'RelatedPerson'];
 
 async function holder(tx: Queryable, custodianId: string, number: string): Promise<string> {
   const found = await ensureNumber(tx, custodianId, number);

@@ -7,6 +7,7 @@ import { joinedLabels } from '../store/sensitivity-labels.js';
 import { createResources, newId, type ResourceRow, toResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { isAccessionNumber, renderStudy } from './render-study.js';
+import { awaitedAs, linkAwaiting } from './statements/awaited-studies.js';
 import { sortInstances } from './sort-instances.js';
 import { addRows, storeStudy } from './store-study.js';
 import { factsOfResource, type StudyFacts, studyInstanceUidOf } from './study-facts.js';
@@ -85,6 +86,7 @@ async function storeNew(tx: Queryable, all: readonly Pushed[]): Promise<Resource
     series: first.flatMap(({ facts }) => ofStudy(facts.studyInstanceUid, facts.series)),
     instances: first.flatMap(({ facts }) => ofStudy(facts.studyInstanceUid, facts.instances)),
     patients: [...patients],
+    awaited: first.flatMap(({ resource }) => awaitedAs(resource)),
   });
   if (custodianId === '' || stored.own_patients < patients.size) throw nowhere('ImagingStudy.subject');
   const made = new Set(stored.study_ids);
@@ -94,10 +96,12 @@ async function storeNew(tx: Queryable, all: readonly Pushed[]): Promise<Resource
   const resources = fresh.map(({ resource, claim, facts }) =>
     renderStudy(resource, { custodianId, claim, endpoints, series: facts.series, instances: facts.instances }),
   );
-  return createResources(
+  const rows = await createResources(
     tx,
     resources.map((resource) => ({ resource, custodianId })),
   );
+  if (stored.awaited) for (const row of rows) await linkAwaiting(tx, row);
+  return rows;
 }
 
 const instanceConflict = () =>

@@ -4,7 +4,8 @@ import { createResources, findResource, lastStanding, type ResourceRow, toResour
 import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
 import { passLabelsOn } from '../store/study-labels.sql.js';
-import { renderStudy } from './render-study.js';
+import { isAccessionNumber, renderStudy } from './render-study.js';
+import { linkAwaiting } from './statements/awaited-studies.js';
 import { addInstances, addSeries, type Claim, endpointIds, ofStudy, studyRows } from './study-rows.sql.js';
 import type { InstanceFacts, StudyFacts } from './study-facts.js';
 
@@ -42,6 +43,7 @@ export async function storeStudy(
   if (!current) {
     const [row] = await createResources(tx, [{ resource, custodianId }]);
     if (!row) throw new Error('a study was not stored');
+    await linkAwaiting(tx, row);
     return { row, created: true, changed: true };
   }
   if (current.deleted)
@@ -50,6 +52,7 @@ export async function storeStudy(
   else if (isDeepStrictEqual(plain(resource), plain(before))) return { row: current, created: false, changed: false };
   const row = await updateResource(tx, { resource, custodianId }, current.version);
   if (!isDeepStrictEqual(row.labels, current.labels)) await passLabelsOn(tx, row);
+  if (claim.accession_number !== accessionOf(before)) await linkAwaiting(tx, row);
   return { row, created: false, changed: true };
 }
 
@@ -62,6 +65,9 @@ export function withoutImages({
 }: FhirResource): FhirResource {
   return rest;
 }
+
+const accessionOf = (study: FhirResource | undefined): string | null =>
+  ((study?.identifier ?? []) as FhirResource[]).find(isAccessionNumber)?.value ?? null;
 
 /** As stored: without version and date, and without properties that JSON drops. */
 function plain(resource: FhirResource | undefined): unknown {

@@ -57,6 +57,8 @@ export interface NewStudies {
   instances: number;
   own_patients: number;
   endpoints: string[];
+  /** Whether reports wait for one of them. */
+  awaited: boolean;
 }
 
 /** Claims studies and stores the series and instances of those that nobody of the custodian's has claimed, in one statement. */
@@ -68,9 +70,11 @@ export async function storeNewStudies(
     series: readonly OfStudy<SeriesFacts>[];
     instances: readonly OfStudy<InstanceFacts>[];
     patients: readonly string[];
+    /** What they may be awaited as (`awaited_study`). */
+    awaited: readonly string[];
   },
 ): Promise<NewStudies> {
-  const { claims, series, instances, patients } = given;
+  const { claims, series, instances, patients, awaited } = given;
   const [stored] = await tx.query<NewStudies & Record<string, unknown>>(sql`
     with claimed as (
       insert into study_claim (custodian_id, ${CLAIM})
@@ -95,6 +99,7 @@ export async function storeNewStudies(
     select array(select study_id from claimed) as study_ids, (select count(*) from new_instances) as instances,
       (select count(*) from resource where type = 'Patient' and ${oneOf(raw('patient_id'), patients)} and id = patient_id
         and custodian_id = ${custodianId} and not deleted) as own_patients,
+      exists (select from awaited_study where custodian_id = ${custodianId} and awaited = any(${awaited}::text[])) as awaited,
       ${endpointIds(custodianId)} as endpoints`);
   if (!stored) throw new Error('no answer on new studies');
   return stored;

@@ -10,7 +10,7 @@ import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { idOf, type Reference } from '../store/fhir-elements.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource, type Write } from '../store/resources.js';
-import { labelsOfStudies } from '../store/study-labels.sql.js';
+import { labelsOfStudies, scopeOfStudies } from '../store/study-labels.sql.js';
 import { extractKeys } from '../store/extract-keys.js';
 import { type FhirResource, labelsOf, localReference } from '../store/search-keys.js';
 import { findOpenConsultation } from './grants.js';
@@ -119,13 +119,8 @@ async function scopeOf(
     rows.push(row);
   }
   if (rows.length === 0) return {};
-  const started = rows[0]?.date_from;
   return {
-    scope: {
-      modality: [...new Set(rows.flatMap((r) => r.modality))],
-      bodySite: [...new Set(rows.flatMap((r) => r.body_site))],
-      ...(started ? { started } : {}),
-    },
+    ...scopeOfStudies(rows),
     labels: await labelsOfStudies(
       tx,
       rows.map((r) => r.id),

@@ -42,6 +42,7 @@ export function createProtection({ secret, previousSecrets = [], protectedSystem
   const parts = [
     '"telecom":',
     '"div":',
+    '"data":"',
     `"system":"${contacts}"`,
     `"code":"${codes}"`,
     ...[...all].map(quoted),

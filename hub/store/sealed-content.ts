@@ -7,7 +7,7 @@ type Node = Record<string, unknown>;
 type Change = (text: string, position: string) => string;
 
 /**
- * The content of a resource as it is stored: the values of protected Identifiers and ContactPoints, narratives, and texts that hold an
+ * The content of a resource as it is stored: the values of protected Identifiers and ContactPoints, narratives, attachments, and texts that hold an
  * identity or mobile number are sealed one by one, each bound to type, id, element and system. Anything else stays as it is.
  * @param text JSON of `content`, written by JSON.stringify.
  */
@@ -52,6 +52,7 @@ function sealIn(protection: Protection, node: unknown, path: string, whole: bool
       (isValue && name === 'value') ||
       (inValue && name !== 'url') ||
       (name === 'div' && path.endsWith('.text')) ||
+      (name === 'data' && typeof (node as Node).contentType === 'string') ||
       isNumber ||
       child.startsWith(SEALED_MARK);
     return isHidden ? seal(child, positionOf(at, system)) : child;

@@ -1,5 +1,5 @@
 import type { Queryable } from './database.js';
-import type { ResourceRow } from './resources.js';
+import type { ResourceRow, Write } from './resources.js';
 import { sql } from './sql.js';
 
 /**
@@ -27,4 +27,17 @@ export async function passLabelsOn(tx: Queryable, study: ResourceRow): Promise<v
       select unnest(s.labels) from unnest(d.refers) t join resource s on s.type = 'ImagingStudy' and 'ImagingStudy/' || s.id = t
     )
     where d.type in ('DiagnosticReport', 'Observation') and d.patient_id = ${study.patient_id} and ${`ImagingStudy/${study.id}`} = any(d.refers)`);
+}
+
+/** The scope that a record about these studies has, so that limited sharing covers both or neither. */
+export function scopeOfStudies(studies: readonly ResourceRow[]): Pick<Write, 'scope'> {
+  if (studies.length === 0) return {};
+  const started = studies[0]?.date_from;
+  return {
+    scope: {
+      modality: [...new Set(studies.flatMap((r) => r.modality))],
+      bodySite: [...new Set(studies.flatMap((r) => r.body_site))],
+      ...(started ? { started } : {}),
+    },
+  };
 }

@@ -106,12 +106,15 @@ export function hl7(type: string, segments: readonly string[], header: Record<nu
   return `${[msh, ...segments].join('\r')}\r`;
 }
 
-/** PID of a number, and what else is said by field. */
-export function pid(number: string, more: Record<number, string> = {}): string {
-  const fields: Record<number, string> = { 3: number, 5: '王^小东', 7: '19680312', 8: 'M', ...more };
+/** A segment of fields by their number. */
+export function segment(name: string, fields: Record<number, string>): string {
   const last = Math.max(...Object.keys(fields).map(Number));
-  return ['PID', ...Array.from({ length: last }, (_, i) => fields[i + 1] ?? '')].join('|');
+  return [name, ...Array.from({ length: last }, (_, i) => fields[i + 1] ?? '')].join('|');
 }
+
+/** PID of a number, and what else is said by field. */
+export const pid = (number: string, more: Record<number, string> = {}): string =>
+  segment('PID', { 3: number, 5: '王^小东', 7: '19680312', 8: 'M', ...more });
 
 /** MSA-1 of an answer. */
 export const codeOf = (answer: readonly string[]): string => (answer.find((s) => s.startsWith('MSA')) ?? '').split('|')[1] ?? '';

@@ -16,8 +16,10 @@ export interface Identifier {
   type?: Concept;
 }
 
-/** Numbers that records of one order share: they name no one record. */
-const SHARED: readonly (string | undefined)[] = [identifierTypes.accessionNumber, identifierTypes.placerOrderNumber];
+/** Numbers that several records share: those of the order that they come from name only the order itself. */
+const isShared = (type: string, identifier: Identifier): boolean =>
+  typeCode(identifier) === identifierTypes.accessionNumber ||
+  (type !== 'ServiceRequest' && typeCode(identifier) === identifierTypes.placerOrderNumber);
 
 export const typeCode = ({ type }: Identifier): string | undefined => codeIn(type, systems.identifierType);
 
@@ -36,7 +38,7 @@ export async function findRecord(
   const known = sourceId === undefined ? undefined : await recordOf(taking, sourceId);
   if (known) return findRecordById(taking, resource.resourceType, known);
   if (resource.resourceType === 'ImagingStudy') return ofStudy(taking, resource);
-  const own = ((resource.identifier ?? []) as Identifier[]).filter((i) => i.value && !SHARED.includes(typeCode(i)));
+  const own = ((resource.identifier ?? []) as Identifier[]).filter((i) => i.value && !isShared(resource.resourceType, i));
   for (const identifier of own) {
     const [found, ...more] = await findByIdentifier(taking, resource.resourceType, identifier);
     if (found && more.length === 0) return findRecordById(taking, found.type, found.id);

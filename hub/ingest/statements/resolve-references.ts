@@ -7,6 +7,7 @@ import { idOf } from '../../store/fhir-elements.js';
 import { identifierIs } from '../../store/patient-identifier.js';
 import type { FhirResource } from '../../store/search-keys.js';
 import { sql } from '../../store/sql.js';
+import { type Awaited, awaitedOf, studiesAwaitedAs } from './awaited-studies.js';
 import { findByIdentifier, type Identifier, recordOf, typeCode } from './find-record.js';
 import type { Taking } from './taking.js';
 
@@ -16,9 +17,6 @@ interface Reference {
   identifier?: Identifier;
   display?: string;
 }
-
-/** What a record waits for that is not here yet, for `awaited_study`: `uid:1.2.3`, `accession:A77`. */
-export type Awaited = string;
 
 /** Elements that hold the patient whom a record is about, and those that may name several studies by one number. */
 const SUBJECTS = ['subject', 'patient'] as const;
@@ -106,19 +104,8 @@ async function resolveStudies(taking: Taking, resource: FhirResource, element: s
   resource[element] = [...new Map(resolved.map((r) => [r.reference ?? JSON.stringify(r.identifier), r])).values()];
 }
 
-/** `urn:oid:` stands before UIDs in FHIR. */
-const uidOf = ({ value = '' }: Identifier): string => value.replace(/^urn:oid:/, '');
-
-const awaitedOf = (identifier: Identifier): Awaited =>
-  identifier.system === systems.dicomUid ? `uid:${uidOf(identifier)}` : `accession:${identifier.value ?? ''}`;
-
-async function studiesOf(taking: Taking, identifier: Identifier): Promise<string[]> {
-  const { tx, origin } = taking;
-  if (identifier.system === systems.dicomUid) {
-    const rows = await tx.query<{ id: string }>(sql`
-      select study_id as id from study_claim where custodian_id = ${origin.custodianId} and study_instance_uid = ${uidOf(identifier)}`);
-    return rows.map((row) => row.id);
-  }
-  if (typeCode(identifier) !== identifierTypes.accessionNumber) return [];
-  return (await findByIdentifier(taking, 'ImagingStudy', identifier)).map((row) => row.id);
+/** By Study Instance UID, or by the accession number that the hospital gave them. */
+async function studiesOf({ tx, origin }: Taking, identifier: Identifier): Promise<string[]> {
+  const isNumber = identifier.system === systems.dicomUid || typeCode(identifier) === identifierTypes.accessionNumber;
+  return isNumber ? (await studiesAwaitedAs(tx, origin.custodianId, awaitedOf(identifier))).map((row) => row.id) : [];
 }

@@ -21,7 +21,7 @@ export async function takeRecord(taking: Taking, step: RecordStep): Promise<void
   const current = await findRecord(taking, stated, step.id);
   const row = current ? await change(taking, step, current, stated) : await createRecord(taking, stated);
   await noteRecord(taking, step.id, row);
-  await awaitStudies(taking, row, awaited);
+  await awaitStudies(taking.tx, taking.origin.custodianId, row, awaited);
 }
 
 /** What a hospital's systems feed; the rest of the hub's records are people's acts. */

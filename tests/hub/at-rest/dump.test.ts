@@ -9,7 +9,8 @@ import { addSource } from '../../../hub/ingest/hospital.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { dataSet, part10 } from '../../connectors/support/data-sets.js';
 import { bundleOf, post, samplePatient, sampleStudy } from '../../support/fhir-samples.js';
-import { type RunningHub, startHub } from '../../support/running-hub.js';
+import { codeOf, hl7, mllpClient, pid, segment } from '../../support/mllp.js';
+import { freePort, type RunningHub, startHub } from '../../support/running-hub.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { type Client, clientOf, made } from '../security/world.js';
 import { dump, tracesOf } from './dump.js';
@@ -31,6 +32,8 @@ const secrets = {
   organization: '057112320000',
   mentioned: '13588209147',
   noted: withCheckDigit('33010219551120202'),
+  ofMessage: withCheckDigit('33010219601120202'),
+  inDocument: withCheckDigit('33010219611120202'),
 };
 
 let database: TestDatabase;
@@ -221,6 +224,32 @@ it('a hospital that numbers its patients by their national identifier gets its s
   }
   expect(found).toHaveLength(2);
   expect(await find(a, `Patient?identifier=${assigner('a')}|${secrets.nationalOfDicom}`)).toHaveLength(1);
+});
+
+it('what a hospital’s system sends is encrypted too: a message that is held, a document of a report', async () => {
+  const port = await freePort();
+  await addSource(hub.db, { id: 'a.his', organizationId: 'a', kind: 'hl7v2', settings: { port, peers: ['127.0.0.1'] } });
+  await hub.hub.sources.idle();
+  const his = await mllpClient(port);
+  const answers = [
+    await his.send(hl7('ADT^A04', [pid(`A-20~${secrets.ofMessage}^^^^NNCHN`, { 7: '19990101' })])),
+    await his.send(hl7('ADT^A04', [pid('A-20', { 5: '赵^敏', 8: 'F', 19: secrets.ofMessage })])),
+    await his.send(
+      hl7('ORU^R01', [
+        pid('A-21'),
+        segment('OBR', { 3: 'F21', 4: 'CT', 25: 'F' }),
+        segment('OBX', {
+          2: 'ED',
+          3: 'PDF^Report',
+          5: `HIS^text^plain^Base64^${Buffer.from(`no. ${secrets.inDocument}.`).toString('base64')}`,
+        }),
+      ]),
+    ),
+  ];
+  his.end();
+  expect(answers.map(([answer]) => codeOf(answer ?? []))).toEqual(['AA', 'AR', 'AA']);
+  const { body } = await a.get('/fhir/DiagnosticReport?identifier=F21');
+  expect(Buffer.from(body.entry[0].resource.presentedForm[0].data, 'base64').toString()).toContain(secrets.inDocument);
 });
 
 it('a search is posted, batched, and a glass broken, by her number', async () => {
