@@ -41,6 +41,8 @@ export async function patientNow(
     const known = await ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid });
     return 'conflict' in known ? { ...known, isQuestion: false } : same;
   }
+  // images of a number that was merged still say what they said before
+  if (number && !('conflict' in (await ensureCustodianPatient(tx, { custodianId, patient, studyInstanceUid })))) return same;
   const isCorrectable = isRewritten && toResource(row).meta?.source === FROM_STUDY && !(await isLinked(tx, row.id));
   if (!isCorrectable || !mayCorrect)
     return { conflict: `The study is known with another ${against}.`, isQuestion: isCorrectable };
