@@ -301,6 +301,10 @@ describe('a restore', () => {
         expect.stringMatching(/^hub: the backup is encrypted under another secret \(key [0-9a-f]{8}\): set HUB_SECRET[^\n]*\n$/),
       ),
     );
+    const serving = new pg.Client({ connectionString: url, application_name: 'hub-policy' });
+    await serving.connect();
+    expect(await restore(quiet(), url)).toEqual(refused(expect.stringContaining('a hub is connected to the database')));
+    await serving.end();
     await ask(url, 'create table kept as select 42 as answer');
     expect(await restore(quiet(), url)).toMatchObject({ status: 1, stderr: expect.stringMatching(/not empty \(it has kept\)/) });
     expect(await ask(url, 'select answer from kept')).toEqual([{ answer: 42 }]);
@@ -324,5 +328,17 @@ describe('a restore', () => {
     await ask(url, 'drop event trigger stand_still', 'drop function stand_still');
     expect(await isEmpty(url)).toBe(true);
     expect((await restore(quiet(), url)).status).toBe(0);
+  });
+
+  it('needs every secret that values still lie under while the secret is being changed', async () => {
+    const folder = join(work.path, 'two-secrets');
+    const next = 'the-next-secret-of-the-tests';
+    expect(await backup(folder, { HUB_SECRET: next, HUB_PREVIOUS_SECRETS: TEST_SECRET })).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/keys needed: [0-9a-f]{8}, [0-9a-f]{8}\n/),
+    });
+    await expect(openBackup(folder, [next])).rejects.toThrow('under another secret');
+    await expect(openBackup(folder, [TEST_SECRET])).rejects.toThrow('under another secret');
+    await expect(openBackup(folder, [next, TEST_SECRET])).resolves.toBeDefined();
   });
 });
