@@ -27,6 +27,10 @@ const rootUrl = z
 /** Path of a PEM file. */
 const pemFile = z.string().min(1).max(4_096);
 
+/** Networks that may connect to a listener, and its certificate. */
+const peerNetworks = z.array(z.string().refine(isNetwork, 'must be an address or a network in CIDR notation')).min(1).max(100);
+const listenerTls = z.strictObject({ cert: pemFile, key: pemFile, clientCa: pemFile.optional() });
+
 /** Application Entity title (PS3.5 6.2, AE): at most 16 characters, not only spaces. */
 const aeTitle = z.string().regex(/^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$/, 'must be an AE title of at most 16 characters');
 
@@ -58,14 +62,8 @@ export const connectorSettings = {
   hl7v2: z.strictObject({
     port: z.int().min(1).max(65_535),
     host: z.string().min(1).max(255).optional(),
-    peers: z.array(z.string().refine(isNetwork, 'must be an address or a network in CIDR notation')).min(1).max(100),
-    tls: z
-      .strictObject({
-        cert: pemFile,
-        key: pemFile,
-        clientCa: pemFile.optional(),
-      })
-      .optional(),
+    peers: peerNetworks,
+    tls: listenerTls.optional(),
     characterSet: z.enum(CHARACTER_SETS).optional(),
     ownAuthorities: z.array(z.string().min(1).max(200)).max(50).optional(),
     authorities: z.record(z.string().min(1).max(200), z.url().max(500)).optional(),
@@ -78,36 +76,53 @@ export const connectorSettings = {
     messageTimeoutMs: z.int().min(100).max(600_000).optional(),
     idleTimeoutMs: z.int().min(1_000).max(86_400_000).optional(),
   }),
-  dimse: z.strictObject({
-    host: z.string().min(1).max(253),
-    port: z.int().min(1).max(65_535),
-    calledAeTitle: aeTitle,
-    aeTitle: aeTitle.optional(),
-    tls: z
-      .strictObject({
-        ca: pemFile.optional(),
-        cert: pemFile.optional(),
-        key: pemFile.optional(),
-        serverName: z.string().min(1).max(253).optional(),
-      })
-      .optional(),
-    auth: z.strictObject({ username: z.string().min(1).max(200), passcode: z.string().min(1).max(200).optional() }).optional(),
-    defaultUtcOffset: utcOffset.optional(),
-    timeouts: z
-      .strictObject({
-        connectMs: z.int().min(100).max(600_000).optional(),
-        artimMs: z.int().min(100).max(600_000).optional(),
-        responseMs: z.int().min(100).max(600_000).optional(),
-        idleMs: z.int().min(100).max(600_000).optional(),
-      })
-      .optional(),
-    maxConcurrent: z.int().min(3).max(64).optional(),
-    maxPduBytes: z.int().min(4_096).max(1_048_576).optional(),
-    freshDays: z.int().min(0).max(3_650).optional(),
-    recentDays: z.int().min(0).max(3_650).optional(),
-    recentMinutes: z.number().positive().max(525_600).optional(),
-    fullListingHours: z.number().positive().max(8_760).optional(),
-  }),
+  dimse: z
+    .strictObject({
+      host: z.string().min(1).max(253),
+      port: z.int().min(1).max(65_535),
+      calledAeTitle: aeTitle,
+      aeTitle: aeTitle.optional(),
+      tls: z
+        .strictObject({
+          ca: pemFile.optional(),
+          cert: pemFile.optional(),
+          key: pemFile.optional(),
+          serverName: z.string().min(1).max(253).optional(),
+        })
+        .optional(),
+      retrieve: z.enum(['C-GET', 'C-MOVE']).optional(),
+      listen: z
+        .strictObject({
+          port: z.int().min(1).max(65_535),
+          host: z.string().min(1).max(255).optional(),
+          peers: peerNetworks,
+          tls: listenerTls.optional(),
+          callingAeTitles: z.array(aeTitle).min(1).max(100).optional(),
+          maxAssociations: z.int().min(1).max(1_000).optional(),
+          maxObjectBytes: z.int().min(1_024).optional(),
+        })
+        .optional(),
+      auth: z.strictObject({ username: z.string().min(1).max(200), passcode: z.string().min(1).max(200).optional() }).optional(),
+      defaultUtcOffset: utcOffset.optional(),
+      timeouts: z
+        .strictObject({
+          connectMs: z.int().min(100).max(600_000).optional(),
+          artimMs: z.int().min(100).max(600_000).optional(),
+          responseMs: z.int().min(100).max(600_000).optional(),
+          idleMs: z.int().min(100).max(600_000).optional(),
+        })
+        .optional(),
+      maxConcurrent: z.int().min(3).max(64).optional(),
+      maxPduBytes: z.int().min(4_096).max(1_048_576).optional(),
+      freshDays: z.int().min(0).max(3_650).optional(),
+      recentDays: z.int().min(0).max(3_650).optional(),
+      recentMinutes: z.number().positive().max(525_600).optional(),
+      fullListingHours: z.number().positive().max(8_760).optional(),
+    })
+    .refine(({ retrieve, listen }) => retrieve !== 'C-MOVE' || listen !== undefined, {
+      message: 'is needed to retrieve by C-MOVE',
+      path: ['listen'],
+    }),
 } as const;
 
 export type ConnectorKind = keyof typeof connectorSettings;

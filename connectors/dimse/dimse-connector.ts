@@ -4,6 +4,8 @@ import { mergeStudies } from '../dicom/merge-studies.js';
 import { createGate } from '../gate.js';
 import type { Outbound } from '../outbound.js';
 import { readTlsFiles, type TlsFiles } from '../tls-files.js';
+import { type ListenerSettings, listenForObjects } from './listener/listener.js';
+import { createMoves, type Moves } from './listener/moves.js';
 import { hasNews, type Listing, listChanges, type Policy } from './listing/changes.js';
 import { createFinder, type Finder, withFinder } from './listing/finder.js';
 import { unknownHabits } from './listing/list-studies.js';
@@ -13,8 +15,9 @@ import type { Reading } from './listing/read-study.js';
 import { readAgain } from './listing/retry.js';
 import { retrieveByGet } from './retrieve/retrieve.js';
 import { echo, verificationContext } from './services/echo.js';
-import { findContext, studyRoot } from './services/find.js';
+import { findContext } from './services/find.js';
 import { getContext } from './services/get.js';
+import { moveContext } from './services/move.js';
 import { storeObjects } from './services/store.js';
 import { type DimseSource, inSession } from './source.js';
 
@@ -30,6 +33,19 @@ export interface DimseSettings {
   tls?: TlsFiles & { serverName?: string };
   /** User identity (PS3.7 D.3.3.7). */
   auth?: { username: string; passcode?: string };
+  /** How objects are fetched; by C-MOVE they come to the listener. */
+  retrieve?: 'C-GET' | 'C-MOVE';
+  /** Where the PACS pushes to. */
+  listen?: {
+    port: number;
+    host?: string;
+    peers: readonly string[];
+    tls?: ListenerSettings['tls'];
+    /** AE titles that may push; by default that of the PACS. */
+    callingAeTitles?: readonly string[];
+    maxAssociations?: number;
+    maxObjectBytes?: number;
+  };
   defaultUtcOffset?: string;
   timeouts?: { connectMs?: number; artimMs?: number; responseMs?: number; idleMs?: number };
   /** Associations with the PACS at once. */
@@ -42,10 +58,12 @@ export interface DimseSettings {
 }
 
 const minute = 60_000;
+const defaultAeTitle = 'HUB';
 
 /** A hospital whose PACS speaks DIMSE alone (PS3.7): C-FIND on a schedule, C-GET, C-STORE. */
 export function createDimseConnector(settings: DimseSettings & { outbound: Outbound }): Connector {
-  const source = sourceOf(settings);
+  const moves = createMoves(settings.aeTitle ?? defaultAeTitle);
+  const source = sourceOf(settings, moves);
   const memory = createMemory();
   const habits = { ...unknownHabits(), listsBodyPart: false };
   // The rest is left to whoever retrieves.
@@ -78,13 +96,16 @@ export function createDimseConnector(settings: DimseSettings & { outbound: Outbo
       withFinder(source, signal, async (finder) => asOne(await readAgain(readingWith(finder, signal), locator))),
     retrieve: (request, signal) => retrieveByGet(source, request, signal),
     store: (objects, signal) => storeObjects(source, objects, signal),
+    ...(settings.listen
+      ? { listen: (take, signal) => listenForObjects(listenerOf(settings, settings.listen!, source), take, moves, signal) }
+      : {}),
     health: (signal) => healthOf(source, signal),
     // The outbound belongs to whoever made it.
     close: async () => {},
   };
 }
 
-function sourceOf(settings: DimseSettings & { outbound: Outbound }): DimseSource {
+function sourceOf(settings: DimseSettings & { outbound: Outbound }, moves: Moves): DimseSource {
   const { host, port, tls, auth, timeouts = {} } = settings;
   const maxConcurrent = settings.maxConcurrent ?? 6;
   return {
@@ -97,7 +118,7 @@ function sourceOf(settings: DimseSettings & { outbound: Outbound }): DimseSource
         ...(tls ? { tls: { ...readTlsFiles(tls), servername: tls.serverName } } : {}),
       }),
       calledAeTitle: settings.calledAeTitle,
-      callingAeTitle: settings.aeTitle ?? 'HUB',
+      callingAeTitle: settings.aeTitle ?? defaultAeTitle,
       identity: auth,
       maxPduLength: settings.maxPduBytes ?? 128 * 1024,
       waits: {
@@ -109,6 +130,27 @@ function sourceOf(settings: DimseSettings & { outbound: Outbound }): DimseSource
     gate: createGate({ maxConcurrent }),
     maxConcurrent,
     defaultUtcOffset: settings.defaultUtcOffset,
+    ...(settings.retrieve === 'C-MOVE' ? { moves } : {}),
+  };
+}
+
+function listenerOf(
+  { calledAeTitle, defaultUtcOffset }: DimseSettings,
+  listen: NonNullable<DimseSettings['listen']>,
+  { peer }: DimseSource,
+): ListenerSettings {
+  return {
+    host: listen.host ?? '127.0.0.1',
+    port: listen.port,
+    peers: listen.peers,
+    tls: listen.tls,
+    aeTitle: peer.callingAeTitle,
+    callingAeTitles: listen.callingAeTitles ?? [calledAeTitle],
+    maxAssociations: listen.maxAssociations ?? 16,
+    maxObjectBytes: listen.maxObjectBytes ?? 4 * 1024 * 1024 * 1024,
+    maxPduLength: peer.maxPduLength,
+    waits: peer.waits,
+    defaultUtcOffset,
   };
 }
 
@@ -129,13 +171,15 @@ async function isOfItem(source: DimseSource, error: unknown, signal: AbortSignal
 
 async function healthOf(source: DimseSource, signal: AbortSignal): Promise<SourceHealth> {
   const begin = performance.now();
+  const [retrieval, retrievalContext] = source.moves ? ['C-MOVE', moveContext] : ['C-GET', getContext];
+  const contexts = [verificationContext, findContext, retrievalContext];
   try {
-    return await inSession(source, { contexts: [verificationContext, findContext, getContext] }, signal, async (association) => {
+    return await inSession(source, { contexts }, signal, async (association) => {
       await echo(association);
       const latencyMs = performance.now() - begin;
       const refused = [
-        ...(association.context(studyRoot.find) ? [] : ['C-FIND']),
-        ...(association.context(studyRoot.get) ? [] : ['C-GET']),
+        ...(association.context(findContext.abstractSyntax) ? [] : ['C-FIND']),
+        ...(association.context(retrievalContext.abstractSyntax) ? [] : [retrieval]),
       ];
       return {
         reachable: true,

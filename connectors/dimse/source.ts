@@ -1,6 +1,7 @@
 import { SourceError } from '../connector.js';
 import type { Gate } from '../gate.js';
 import type { Association } from './association/association.js';
+import type { Moves } from './listener/moves.js';
 import { type Peer, type Proposal, requestAssociation } from './association/request-association.js';
 
 /** A PACS that is asked by DIMSE, as the files of this folder share it. */
@@ -10,6 +11,8 @@ export interface DimseSource {
   /** Associations at once. */
   maxConcurrent: number;
   defaultUtcOffset?: string;
+  /** For a PACS that sends objects by C-MOVE alone. */
+  moves?: Moves;
 }
 
 /** An association with the place that it takes at the source. */

@@ -101,15 +101,20 @@ function agreementOf(
     const isAgreed = result === 0 && asked?.transferSyntaxes.includes(transferSyntax);
     return asked && isAgreed ? [{ id, abstractSyntax: asked.abstractSyntax, transferSyntax }] : [];
   });
-  const limit = accepted.user.maxPduLength === 0 ? largestSent : accepted.user.maxPduLength;
-  if (limit < leastSent) throw protocolError('the peer takes no PDU of a useful length');
   const { operations } = accepted.user;
   return {
     contexts,
-    sendLimit: Math.min(limit, largestSent),
+    sendLimit: sendLimitOf(accepted.user.maxPduLength),
     receiveLimit: peer.maxPduLength,
     window: operations ? Math.min(window, operations.invoked === 0 ? window : operations.invoked) : 1,
     calledAeTitle: peer.calledAeTitle,
     callingAeTitle: peer.callingAeTitle,
   };
+}
+
+/** How long a P-DATA-TF may be, by what the peer says it takes. @throws SourceError when that is too little to be used. */
+export function sendLimitOf(maxPduLength: number): number {
+  if (maxPduLength === 0) return largestSent;
+  if (maxPduLength < leastSent) throw protocolError('it takes no PDU of a useful length');
+  return Math.min(maxPduLength, largestSent);
 }

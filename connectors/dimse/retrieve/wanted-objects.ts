@@ -45,12 +45,14 @@ const isAnswer = (error: unknown): boolean => error instanceof SourceError && er
 /** One retrieval, or one a series where the study has more SOP classes than one association can negotiate well. */
 function retrievals({ studyInstanceUid, seriesInstanceUid, sopInstanceUid, instances }: RetrieveRequest): Wanted[] {
   const sopClasses = classesOf(instances);
+  const sopInstanceUids = new Set(instances.map((instance) => instance.sopInstanceUid));
   if (seriesInstanceUid !== undefined || sopClasses.length <= mostClasses)
-    return [{ studyInstanceUid, seriesInstanceUid, sopInstanceUid, sopClasses }];
+    return [{ studyInstanceUid, seriesInstanceUid, sopInstanceUid, sopClasses, sopInstanceUids }];
   return [...new Set(instances.map((instance) => instance.seriesInstanceUid))].map((series) => ({
     studyInstanceUid,
     seriesInstanceUid: series,
     sopClasses: classesOf(instances.filter((instance) => instance.seriesInstanceUid === series)),
+    sopInstanceUids,
   }));
 }
 

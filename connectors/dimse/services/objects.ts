@@ -2,6 +2,7 @@ import type { Keys } from '../messages/identifier.js';
 import { type DimseSource, inSession } from '../source.js';
 import { find, findContext, type Level } from './find.js';
 import { getContext, getObjects, NotSent } from './get.js';
+import { moveObjects } from './move.js';
 import type { ReceivedObject } from './received-object.js';
 import { storageProposals } from './storage-contexts.js';
 
@@ -12,10 +13,14 @@ export interface Wanted {
   sopInstanceUid?: string;
   /** SOP classes of the objects as far as they are known; none: any. */
   sopClasses: readonly string[];
+  /** SOP Instance UIDs of the objects, as far as they are known. */
+  sopInstanceUids?: ReadonlySet<string>;
 }
 
 /** The objects as the archive holds them, one after the other; where it does not send all, in one kind of transfer syntax after the other. */
 export async function* fetchObjects(source: DimseSource, wanted: Wanted, signal: AbortSignal): AsyncGenerator<ReceivedObject> {
+  if (source.moves)
+    return yield* moveObjects(source, source.moves, retrievalOf(wanted), wanted.sopInstanceUids ?? new Set(), signal);
   const proposals = storageProposals([getContext], wanted.sopClasses);
   const came = new Set<string>();
   for (const [i, proposal] of proposals.entries()) {

@@ -31,12 +31,12 @@ export async function readObject(
   object: ReceivedObject,
   { defaultUtcOffset, maxBytes }: { defaultUtcOffset?: string; maxBytes: number },
 ): Promise<ReadItem> {
-  const bytes = counted(object.data);
+  const bytes = counted(object.data, maxBytes);
   let known: KnownUids = { sopInstanceUid: object.sopInstanceUid };
   try {
     const header = await readHeader({ ...object, data: bytes.data });
     known = { ...known, ...knownUids(header.json) };
-    for await (const _ of bytes.data) if (bytes.length() > maxBytes) throw tooLong(maxBytes);
+    for await (const _ of bytes.data) void _;
     if (header.end !== undefined && bytes.length() < header.end)
       throw new DicomProblem('truncated', 'The object ends inside its pixel data.');
     return describeObject(object, header.json, defaultUtcOffset);
@@ -92,11 +92,12 @@ export function unreadable(known: KnownUids, { reason, detail }: Pick<Unreadable
   return { kind: 'unreadable', item: { locator: locatorOf(known), ...known, reason, detail } };
 }
 
-function counted(source: AsyncIterable<Uint8Array>): { data: AsyncGenerator<Uint8Array>; length(): number } {
+function counted(source: AsyncIterable<Uint8Array>, most: number): { data: AsyncGenerator<Uint8Array>; length(): number } {
   let length = 0;
   async function* count(): AsyncGenerator<Uint8Array> {
     for await (const chunk of source) {
       length += chunk.length;
+      if (length > most) throw new DicomProblem('too-large', `The object is longer than ${most} bytes.`);
       yield chunk;
     }
   }
@@ -104,4 +105,3 @@ function counted(source: AsyncIterable<Uint8Array>): { data: AsyncGenerator<Uint
 }
 
 const uid = (value: string) => ({ vr: 'UI', Value: [value] });
-const tooLong = (most: number) => new DicomProblem('too-large', `The object is longer than ${most} bytes.`);

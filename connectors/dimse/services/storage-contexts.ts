@@ -1,4 +1,5 @@
 import { transferSyntaxes } from '../../dicom/part10.js';
+import { isUid } from '../../dicom/uid.js';
 import type { Proposal } from '../association/request-association.js';
 import { maxContexts } from '../association/request-association.js';
 
@@ -55,7 +56,11 @@ const storageClasses = [
 export const mostClasses = 12;
 
 /** Whether a SOP class is one of objects, also a private one: it is no service of PS3.4. */
-export const isStorageClass = (uid: string): boolean => uid.startsWith(storageRoot) || !uid.startsWith('1.2.840.10008.');
+export const isStorageClass = (uid: string): boolean =>
+  isUid(uid) && (uid.startsWith(storageRoot) || elsewhere.has(uid) || !uid.startsWith('1.2.840.10008.'));
+
+/** RT Beams and RT Brachy Application Delivery Instruction Storage. */
+const elsewhere = new Set(['1.2.840.10008.5.1.4.34.7', '1.2.840.10008.5.1.4.34.10']);
 
 /**
  * What has to be proposed so that objects come as the archive holds them, with the hub as SCP: a context for each SOP class and transfer syntax. An archive that
