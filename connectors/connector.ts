@@ -159,6 +159,8 @@ export interface StudyNow {
   unreadable: UnreadableItem[];
   /** Whether the source showed that it is the one that was indexed: what it does not have counts as gone only then. */
   isItself: boolean;
+  /** The source states patient and study once for all of its objects, as C-FIND does: what it states otherwise than before it has changed for all of them. */
+  statesOnce?: boolean;
 }
 
 /** What to fetch: WADO-RS resources of PS3.18 section 10.4. */

@@ -8,13 +8,11 @@ import {
 } from '../connector.js';
 import { mergeStudies } from '../dicom/merge-studies.js';
 import { mapConcurrently } from '../map-concurrently.js';
+import { missingOf, witnesses } from '../missing-instances.js';
 import { isSameOrthanc } from './orthanc-changes.js';
 import { readStudyOf } from './read-studies.js';
 import { type Resource, resourcePath } from './resource.js';
 import { dicomArray, type DicomwebSource, uidIn } from './source.js';
-
-/** Missing series, and missing instances of a series that is there, that are asked for one by one; of more, so many. */
-const mostAsked = 50;
 
 /**
  * Everything that a DICOMweb source has of a study. What the index holds and a listing leaves out is asked for by itself and must be denied, for
@@ -58,38 +56,6 @@ const heldTwice = (studyInstanceUid: string): UnreadableItem => ({
   reason: 'patient-conflict',
   detail: 'The source holds this study more than once.',
 });
-
-/** What the index holds and the source did not show. What it listed and could not give is not missing. */
-function missingOf(
-  indexed: readonly IndexedInstance[],
-  studies: readonly StudyDescription[],
-  unreadable: readonly UnreadableItem[],
-): IndexedInstance[] {
-  const shown = new Set(studies.flatMap((study) => study.series.flatMap((s) => s.instances.map((i) => i.sopInstanceUid))));
-  const isListed = (one: IndexedInstance): boolean =>
-    unreadable.some(
-      (item) =>
-        item.sopInstanceUid === one.sopInstanceUid ||
-        (item.sopInstanceUid === undefined && (item.seriesInstanceUid ?? one.seriesInstanceUid) === one.seriesInstanceUid),
-    );
-  return indexed.filter((one) => !shown.has(one.sopInstanceUid) && !isListed(one));
-}
-
-/** What is asked for by itself: each missing series as a whole, each missing instance of a series that is there. */
-function witnesses(missing: readonly IndexedInstance[], studies: readonly StudyDescription[]): Resource[] {
-  const there = new Set(studies.flatMap((study) => study.series.map((s) => s.seriesInstanceUid)));
-  const series = new Map(missing.map((one) => [one.seriesInstanceUid, one]));
-  const whole = [...series.values()].filter((one) => !there.has(one.seriesInstanceUid));
-  const single = missing.filter((one) => there.has(one.seriesInstanceUid));
-  return [
-    ...whole.map(({ studyInstanceUid, seriesInstanceUid }) => ({ studyInstanceUid, seriesInstanceUid })),
-    ...single.map(({ studyInstanceUid, seriesInstanceUid, sopInstanceUid }) => ({
-      studyInstanceUid,
-      seriesInstanceUid,
-      sopInstanceUid,
-    })),
-  ].slice(0, mostAsked);
-}
 
 async function assertDenied(source: DicomwebSource, resource: Resource, signal: AbortSignal): Promise<void> {
   try {

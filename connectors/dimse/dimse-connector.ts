@@ -8,7 +8,9 @@ import { type ListenerSettings, listenForObjects } from './listener/listener.js'
 import { createMoves, type Moves } from './listener/moves.js';
 import { hasNews, type Listing, listChanges, type Policy } from './listing/changes.js';
 import { createFinder, type Finder, withFinder } from './listing/finder.js';
+import { createRecent } from './listing/gone.js';
 import { unknownHabits } from './listing/list-studies.js';
+import { lookAtStudy } from './listing/look.js';
 import { createMemory } from './listing/memory.js';
 import { readObjects } from './listing/read-objects.js';
 import type { Reading } from './listing/read-study.js';
@@ -65,6 +67,7 @@ export function createDimseConnector(settings: DimseSettings & { outbound: Outbo
   const moves = createMoves(settings.aeTitle ?? defaultAeTitle);
   const source = sourceOf(settings, moves);
   const memory = createMemory();
+  const recent = createRecent();
   const habits = { ...unknownHabits(), listsBodyPart: false };
   // The rest is left to whoever retrieves.
   const maxConcurrent = Math.max(1, Math.floor(source.maxConcurrent / 3));
@@ -79,18 +82,20 @@ export function createDimseConnector(settings: DimseSettings & { outbound: Outbo
   const listingWith = (finder: Finder, signal: AbortSignal): Listing => ({
     reading: readingWith(finder, signal),
     habits,
+    recent,
     policy: policyOf(settings),
     maxConcurrent,
   });
   return {
-    async *changes(cursor, signal) {
+    async *changes(cursor, signal, index) {
       const finder = createFinder(source, signal);
       try {
-        yield* listChanges(listingWith(finder, signal), cursor, signal);
+        yield* listChanges(listingWith(finder, signal), cursor, signal, index);
       } finally {
         await finder.close();
       }
     },
+    look: (study, signal) => withFinder(source, signal, (finder) => lookAtStudy(readingWith(finder, signal), study)),
     hasNews: (_cursor, signal) => withFinder(source, signal, (finder) => hasNews(listingWith(finder, signal))),
     retry: ({ locator }, signal) =>
       withFinder(source, signal, async (finder) => asOne(await readAgain(readingWith(finder, signal), locator))),

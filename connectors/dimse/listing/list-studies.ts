@@ -1,3 +1,4 @@
+import { SourceError } from '../../connector.js';
 import { text } from '../../dicom/describe.js';
 import { isUid } from '../../dicom/uid.js';
 import type { DicomJson } from '../../dicom/values.js';
@@ -46,10 +47,12 @@ const mostAnswers = 20_000;
 const mostOfAll = 200_000;
 const minutesOfDay = 24 * 60;
 
-/** The study that a PACS lists under a Study Instance UID, if it does. */
-export async function findStudy(finder: Finder, studyInstanceUid: string): Promise<DicomJson | undefined> {
+/** What a PACS lists under a Study Instance UID: one study, or none. @throws SourceError when it answers with others. */
+export async function findStudies(finder: Finder, studyInstanceUid: string): Promise<DicomJson[]> {
   const { entries } = await finder.find({ level: 'STUDY', keys: { ...studyKeys, '0020000D': studyInstanceUid }, most: 100 });
-  return entries.find((entry) => text(entry, '0020000D') === studyInstanceUid);
+  if (entries.some((entry) => text(entry, '0020000D') !== studyInstanceUid))
+    throw new SourceError('bad-response', 'The PACS answers with other studies than the one asked for.');
+  return entries;
 }
 
 /**

@@ -41,8 +41,6 @@ const mostSeries = 10_000;
 const mostInstances = 100_000;
 /** Instances of one change: the hub commits this many together. */
 const batchSize = 200;
-const countOfStudy = '00201208';
-const countOfSeries = '00201209';
 
 /**
  * A listed study, series by series, as changes of at most 200 instances; series that are listed as they were taken before are left out. What can't be read becomes
@@ -52,19 +50,24 @@ const countOfSeries = '00201209';
  */
 export async function readStudy(reading: Reading, study: DicomJson): Promise<{ changes: Change[]; remember(): void }> {
   const studyInstanceUid = text(study, '0020000D') ?? '';
-  const claimed = countIn(study, countOfStudy);
+  const claimed = countOfStudy(study);
   const series = await orItem(reading, { studyInstanceUid }, () => listSeries(reading, studyInstanceUid));
-  if (series.item) return { changes: [series.item], remember: () => reading.memory.remember(studyInstanceUid, study, false) };
+  if (series.item) return { changes: [series.item], remember: () => reading.memory.remember(studyInstanceUid, study, false, 0) };
   const listed = series.found ?? [];
-  const changed = listed.filter((one) => !reading.memory.isKnown(uidOf(one, '0020000E'), one));
+  const keyOf = (one: DicomJson): string => `${studyInstanceUid}/${uidOf(one, '0020000E')}`;
+  const changed = listed.filter((one) => !reading.memory.isKnown(keyOf(one), one));
   const items: ReadItem[] = [];
   for (const one of changed) items.push(...(await readSeries(reading, study, one)));
   const isWhole = items.every((item) => item.kind === 'study');
   const unchanged = listed.filter((one) => !changed.includes(one));
-  const skipped = unchanged.reduce((sum, one) => sum + (countIn(one, countOfSeries) ?? 0), 0);
+  const skipped = unchanged.reduce((sum, one) => sum + (countOfSeries(one) ?? 0), 0);
   const found = items.filter((item) => item.kind === 'study').length + skipped;
   return {
     changes: [
+      // A study that lost something without saying so in its row is looked at as a whole.
+      ...(isWhole && reading.memory.isOtherwise(studyInstanceUid, study, found)
+        ? [{ kind: 'removed' as const, studyInstanceUid }]
+        : []),
       ...items.filter((item) => item.kind === 'unreadable'),
       ...parts(items, claimed),
       ...(claimed !== undefined && found < claimed && isWhole ? [countMismatch(studyInstanceUid, claimed, found)] : []),
@@ -72,9 +75,9 @@ export async function readStudy(reading: Reading, study: DicomJson): Promise<{ c
     remember: () => {
       const isSettled = isWhole && claimed !== undefined && found >= claimed;
       // A series without a count is looked at whenever its study is.
-      for (const one of isSettled ? changed.filter((series) => countIn(series, countOfSeries) !== undefined) : [])
-        reading.memory.remember(uidOf(one, '0020000E'), one, true);
-      reading.memory.remember(studyInstanceUid, study, isSettled);
+      for (const one of isSettled ? changed.filter((series) => countOfSeries(series) !== undefined) : [])
+        reading.memory.remember(keyOf(one), one, true, countOfSeries(one) ?? 0);
+      reading.memory.remember(studyInstanceUid, study, isSettled, found);
     },
   };
 }
@@ -196,6 +199,10 @@ function countMismatch(studyInstanceUid: string, claimed: number, found: number)
     item: { locator: locatorOf({ studyInstanceUid }), studyInstanceUid, reason: 'count-mismatch', detail },
   };
 }
+
+/** Number of Study Related Instances, as a study's row states it. */
+export const countOfStudy = (study: DicomJson): number | undefined => countIn(study, '00201208');
+const countOfSeries = (series: DicomJson): number | undefined => countIn(series, '00201209');
 
 function countIn(json: DicomJson, tag: string): number | undefined {
   const count = Number(text(json, tag) ?? Number.NaN);

@@ -1,6 +1,6 @@
 import { type Change, SourceError } from '../../connector.js';
 import { parseLocator } from '../../dicomweb/resource.js';
-import { findStudy } from './list-studies.js';
+import { findStudies } from './list-studies.js';
 import { createMemory } from './memory.js';
 import { type Reading, readStudy } from './read-study.js';
 
@@ -11,7 +11,7 @@ export async function readAgain(reading: Reading, locator: string): Promise<Chan
   const { studyInstanceUid, seriesInstanceUid, sopInstanceUid } = resource;
   if (seriesInstanceUid !== undefined && sopInstanceUid !== undefined)
     return reading.readObjects({ studyInstanceUid, seriesInstanceUid, sopInstanceUid });
-  const study = await findStudy(reading.finder, studyInstanceUid);
+  const [study] = await findStudies(reading.finder, studyInstanceUid);
   if (study === undefined) throw new SourceError('not-found', 'The PACS no longer has this study.');
   return (await readStudy({ ...reading, memory: createMemory(1) }, study)).changes;
 }

@@ -38,7 +38,9 @@ export async function replaceStudy(tx: Queryable, deps: IngestDeps, of: Replacem
   const stated = statedInstances(of.now.studies);
   const gone = own.filter((one) => !stated.has(one.sop_instance_uid) && !isListed(of.now.unreadable, one));
   const replaced = own.filter((one) => differs(stated.get(one.sop_instance_uid), one));
-  const isRewritten = replaced.length > 0 && replaced.length + gone.length === own.length;
+  const isRewritten = of.now.statesOnce
+    ? own.length > gone.length
+    : replaced.length > 0 && replaced.length + gone.length === own.length;
   const patient = study && (await patientNow(tx, of, claim, study.patient, { isRewritten, mayCorrect: of.mayCorrectPatient }));
 
   const isAllowed = gone.length === 0 || (await mayRemove(tx, of));
@@ -69,8 +71,10 @@ function statedInstances(studies: readonly StudyDescription[]): Map<string, Inst
 }
 
 function differs(stated: InstanceFacts | undefined, held: HeldInstance): boolean {
-  if (!stated || held.digest === null) return false;
-  const isSame = stated.digest === held.digest && stated.series_instance_uid === held.series_instance_uid;
+  if (!stated) return false;
+  // Without a digest the source only told of the object: nothing is compared.
+  const isAlike = stated.digest === null || held.digest === null || stated.digest === held.digest;
+  const isSame = isAlike && stated.series_instance_uid === held.series_instance_uid;
   return !(isSame && stated.sop_class_uid === held.sop_class_uid);
 }
 
