@@ -60,7 +60,7 @@ export async function readHeader(
   const { dataSet, pixelData } = await readDataSet(source, 0, encodingOf(transferSyntaxUid), defaultLimits, wanted);
   const hasEnd = pixelData !== undefined && pixelData.length >= 0 && !isDeflated;
   return {
-    json: toDicomJson({ dataSet, transferSyntaxUid }),
+    json: toDicomJson({ dataSet, pixelData, transferSyntaxUid }),
     ...(hasEnd ? { end: pixelData.offset + pixelData.length } : {}),
   };
 }
