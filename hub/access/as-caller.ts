@@ -1,7 +1,8 @@
 import type { Queryable } from '../store/database.js';
 import { type Sql, sql } from '../store/sql.js';
 import type { Caller } from './caller.js';
-import type { Access, RequestAccess } from './decision.js';
+import type { Access } from './access.js';
+import type { RequestAccess } from './decision.js';
 
 /** Rows that one statement found under a caller's policy, and that policy. */
 export interface FoundAs<Row> {

@@ -2,7 +2,7 @@ import type { Queryable } from '../store/database.js';
 import { sql } from '../store/sql.js';
 import type { Caller } from './caller.js';
 import { BoundedCache } from './authentication/bounded-cache.js';
-import type { Access } from './decision.js';
+import type { Access } from './access.js';
 import { CallerAccess } from './policy/caller-access.js';
 import { type CallerFacts, type FactStamp, factStamp, readCallerFacts, stillHold } from './policy/caller-facts.sql.js';
 import type { Majority } from './guardians/guardianships.sql.js';

@@ -1,8 +1,6 @@
-import type { Queryable } from '../store/database.js';
 import type { ResourceRow } from '../store/resources.js';
 import type { Sql } from '../store/sql.js';
-import type { Action, Caller } from './caller.js';
-import type { Hypothesis } from './policy/hypothesis.js';
+import type { Action } from './caller.js';
 
 /** Why an access is allowed. The first eight are the design's; `party` is the requester or performer of a Task, ServiceRequest or report;
  *  `directory` is registry data (organizations, practitioners, endpoints, devices) that every authenticated caller may read; `registered`
@@ -86,22 +84,4 @@ export interface PartialAccess {
   someSeries(test: Sql): Sql;
   /** Which of its series are shown, and why; undefined where none is. */
   of(row: RowWithEvidence): { decision: Decision; isShown: (series: { uid?: string }) => boolean } | undefined;
-}
-
-/** The policy, loaded and self-tested. */
-export interface Access {
-  /** The policy by the caller's facts (organization, consortia, charters, agreements, grants) as they stand in `tx`. */
-  forCaller(tx: Queryable, caller: Caller): Promise<RequestAccess>;
-  /** The policy by facts that were read before, for a statement that itself says whether they still stand; undefined when there are none. */
-  remembered(caller: Caller): RememberedAccess | undefined;
-  /** The policy by facts as they would be, for explanations: it decides on a row, and has no condition to search by. */
-  whatIf(tx: Queryable, caller: Caller, hypothesis: Hypothesis): Promise<Pick<RequestAccess, 'decide'>>;
-}
-
-/** A policy on remembered facts: to be used only in a statement that selects `stamp` too, and to be thrown away with its rows when that does not confirm it. */
-export interface RememberedAccess {
-  access: RequestAccess;
-  /** Columns, named, that tell the state of the fact tables and the instant of the statement's snapshot. */
-  readonly stamp: Sql;
-  isConfirmedBy(row: object): boolean;
 }

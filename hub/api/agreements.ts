@@ -6,7 +6,7 @@ import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
 import { loadSigningKey, SIGNING_ALGORITHM, type SigningKey } from '../access/authentication/signing-key.js';
 import { type Caller, isAuditor } from '../access/caller.js';
-import type { Access } from '../access/decision.js';
+import type { Access } from '../access/access.js';
 import { findRow } from '../access/find-row.js';
 import { signatoriesOf } from '../access/agreements/agreement-terms.js';
 import {

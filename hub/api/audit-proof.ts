@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
-import type { Access } from '../access/decision.js';
+import type { Access } from '../access/access.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import { isAuditor } from '../access/caller.js';
 import { exportAudit, publicKeys } from '../audit/proof/export.js';

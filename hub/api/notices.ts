@@ -2,7 +2,8 @@ import type { Request, ResponseObject, ResponseToolkit, Server } from '@hapi/hap
 import { z } from 'zod';
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
-import type { Access, Decision } from '../access/decision.js';
+import type { Access } from '../access/access.js';
+import type { Decision } from '../access/decision.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';

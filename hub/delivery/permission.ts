@@ -1,6 +1,7 @@
 import type { Standings } from '../access/authentication/standing.js';
 import type { Caller } from '../access/caller.js';
-import type { Access, Decision } from '../access/decision.js';
+import type { Access } from '../access/access.js';
+import type { Decision } from '../access/decision.js';
 import { isSamePerson } from '../access/write-rules.js';
 import type { JudgedStudy } from '../imaging/find-study.js';
 import { judgeNow } from '../imaging/judge-now.js';

@@ -2,7 +2,8 @@ import type { Request, ResponseObject, ResponseToolkit, Server } from '@hapi/hap
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
-import type { Access, Decision, RequestAccess } from '../access/decision.js';
+import type { Access } from '../access/access.js';
+import type { Decision, RequestAccess } from '../access/decision.js';
 import { denied } from '../access/denial.js';
 import { type Shown, shown } from '../access/shown.js';
 import { agentOf, decidedBy } from '../access/write-request.js';

@@ -2,7 +2,7 @@ import { systems } from '../../fhir-profiles/codes.js';
 import type { Request } from '@hapi/hapi';
 import { requestContext } from '../access/authentication/request-context.js';
 import type { Caller } from '../access/caller.js';
-import type { Access } from '../access/decision.js';
+import type { Access } from '../access/access.js';
 import { denied } from '../access/denial.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';

@@ -1,5 +1,5 @@
 import type { Caller, RequestContext } from '../access/caller.js';
-import type { Access } from '../access/decision.js';
+import type { Access } from '../access/access.js';
 import type { ResourceWriter } from '../access/write-request.js';
 import type { Audit } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';

@@ -1,6 +1,7 @@
 import { asCaller, asRemembered } from '../access/as-caller.js';
 import type { Caller } from '../access/caller.js';
-import type { Access, RequestAccess } from '../access/decision.js';
+import type { Access } from '../access/access.js';
+import type { RequestAccess } from '../access/decision.js';
 import { findRow } from '../access/find-row.js';
 import { unprocessable } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';

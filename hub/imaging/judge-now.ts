@@ -1,6 +1,7 @@
 import { asCaller, asRemembered } from '../access/as-caller.js';
 import type { Caller } from '../access/caller.js';
-import type { Access, RequestAccess, RowWithEvidence } from '../access/decision.js';
+import type { Access } from '../access/access.js';
+import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
 import type { Database } from '../store/database.js';
 import { columns } from '../store/resources.js';
 import { type Sql, sql } from '../store/sql.js';

@@ -1,4 +1,5 @@
-import type { Access, RequestAccess } from '../../access/decision.js';
+import type { Access } from '../../access/access.js';
+import type { RequestAccess } from '../../access/decision.js';
 import type { Caller } from '../../access/caller.js';
 import type { ResourceWriter } from '../../access/write-request.js';
 import type { Audit } from '../../audit/vocabulary.js';

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createAccess, type PolicyAccess } from '../../../hub/access/create-access.js';
-import type { Access, RowWithEvidence } from '../../../hub/access/decision.js';
+import type { Access } from '../../../hub/access/access.js';
+import type { RowWithEvidence } from '../../../hub/access/decision.js';
 import { findRow } from '../../../hub/access/find-row.js';
 import { createResources } from '../../../hub/store/resources.js';
 import { refreshRegistrations } from '../../../hub/access/policy/registrations.js';

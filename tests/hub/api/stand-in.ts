@@ -1,7 +1,7 @@
 import type { Server } from '@hapi/hapi';
 import pino from 'pino';
 import type { Caller } from '../../../hub/access/caller.js';
-import type { Access } from '../../../hub/access/decision.js';
+import type { Access } from '../../../hub/access/access.js';
 import { loadConfig } from '../../../hub/config.js';
 import { unauthenticated } from '../../../hub/outcomes.js';
 import { createHttpServer } from '../../../hub/server.js';
