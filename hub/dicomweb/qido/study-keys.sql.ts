@@ -14,9 +14,11 @@ import { itemsOf, textMeets } from './text-conditions.sql.js';
 export interface StudySelection {
   /** Those that FHIR search has, with its index. */
   conditions: Condition[];
-  /** Further ones, of a study that is read as a whole. */
-  whole: Sql[];
-  /** The same of what is shown of a study in part; undefined: by what is asked no such study is found. */
+  /** Further ones that an index serves. */
+  indexed: Sql[];
+  /** Further ones that look into a study that is read as a whole. */
+  inside: Sql[];
+  /** `inside` for what is shown of a study in part; undefined: by what is asked no such study is found. */
   inPart: Sql[] | undefined;
 }
 
@@ -25,13 +27,15 @@ export function studySelection(keys: readonly Key[], fuzzy: boolean, access: Req
   const { condition, left } = namedPatient(keys.filter(isOfPatient));
   const selection: StudySelection = {
     conditions: condition ? [condition] : [],
-    whole: ofPatientsWith(left, fuzzy, access),
-    inPart: ofPatientsWith(left, fuzzy, access),
+    indexed: ofPatientsWith(left, fuzzy, access),
+    inside: [],
+    inPart: [],
   };
   for (const key of keys.filter((k) => !isOfPatient(k))) {
-    const { conditions = [], whole, inPart } = studyTest(key, fuzzy, access.part);
+    const { conditions = [], indexed = [], inside, inPart } = studyTest(key, fuzzy, access.part);
     selection.conditions.push(...conditions);
-    selection.whole.push(...(whole ? [whole] : []));
+    selection.indexed.push(...indexed);
+    selection.inside.push(...(inside ? [inside] : []));
     if (inPart === 'hidden') selection.inPart = undefined;
     else selection.inPart?.push(...(inPart ? [inPart] : []));
   }
@@ -40,11 +44,12 @@ export function studySelection(keys: readonly Key[], fuzzy: boolean, access: Req
 
 interface StudyTest {
   conditions?: Condition[];
-  whole?: Sql;
+  indexed?: Sql[];
+  inside?: Sql;
   inPart?: Sql | 'hidden';
 }
 
-const same = (test: Sql): StudyTest => ({ whole: test, inPart: test });
+const same = (test: Sql): StudyTest => ({ inside: test, inPart: test });
 
 function studyTest({ attribute, match, value }: Key, fuzzy: boolean, part: PartialAccess | undefined): StudyTest {
   switch (attribute.keyword) {
@@ -53,17 +58,17 @@ function studyTest({ attribute, match, value }: Key, fuzzy: boolean, part: Parti
     case 'AccessionNumber':
       return accession(match);
     case 'StudyDate':
-      return same(and([...dateBounds(match), textMeets(STUDY_DATE, match)]));
+      return { ...same(textMeets(STUDY_DATE, match)), indexed: dateBounds(match) };
     case 'StudyTime':
       return same(textMeets(STUDY_TIME, match));
     case 'ModalitiesInStudy':
       return modalities(match, part);
     case 'StudyDescription':
-      return { whole: textMeets(raw("r.content->>'description'"), match), inPart: 'hidden' };
+      return { inside: textMeets(raw("r.content->>'description'"), match), inPart: 'hidden' };
     case 'StudyID':
-      return { whole: ofClaim(textMeets(raw('c.study_number'), match)), inPart: 'hidden' };
+      return { inside: ofClaim(textMeets(raw('c.study_number'), match)), inPart: 'hidden' };
     case 'ReferringPhysicianName':
-      return { whole: ofClaim(referrerMeets(REFERRER, value, fuzzy)), inPart: 'hidden' };
+      return { inside: ofClaim(referrerMeets(REFERRER, value, fuzzy)), inPart: 'hidden' };
     default:
       throw new Error(`no condition for ${attribute.keyword}`);
   }
@@ -112,7 +117,7 @@ function accession(match: Match): StudyTest {
 function modalities(match: Match, part: PartialAccess | undefined): StudyTest {
   if (match.kind === 'one-of') return { conditions: [{ kind: 'token', keys: match.values.map((code) => `modality=${code}`) }] };
   return {
-    whole: sql`exists (select from unnest(r.modality) as m where ${textMeets(raw('m'), match)})`,
+    inside: sql`exists (select from unnest(r.modality) as m where ${textMeets(raw('m'), match)})`,
     inPart: part ? part.someSeries(textMeets(raw("s->'modality'->>'code'"), match)) : raw('false'),
   };
 }
