@@ -62,6 +62,13 @@ export function ohifConfig(hubUrl: string): string {
       enableStudyLazyLoad: true,
     },
   };
-  const config = { routerBasename: '/', extensions: [], modes: [], useCPURendering: true, defaultDataSourceName: 'hub', dataSources: [source] };
+  const config = {
+    routerBasename: '/',
+    extensions: [],
+    modes: [],
+    useCPURendering: true,
+    defaultDataSourceName: 'hub',
+    dataSources: [source],
+  };
   return `window.config = ${JSON.stringify(config)};`;
 }

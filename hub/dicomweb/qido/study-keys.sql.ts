@@ -3,7 +3,7 @@ import type { PartialAccess, RequestAccess } from '../../access/decision.js';
 import type { Condition } from '../../fhir/search-conditions.js';
 import { dateRange } from '../../store/fhir-date.js';
 import { holdsNational } from '../../store/protection.js';
-import { and, raw, type Sql, sql } from '../../store/sql.js';
+import { raw, type Sql, sql } from '../../store/sql.js';
 import type { Match } from './match.js';
 import { referrerMeets } from './name-conditions.sql.js';
 import { isOfPatient, namedPatient, ofPatientsWith } from './patient-keys.sql.js';
