@@ -70,6 +70,7 @@ async function assertDenied(source: DicomwebSource, resource: Resource, signal: 
 
 /** Whether this is the archive that was indexed: it has another study of the index, or it is an Orthanc whose change log goes on. */
 async function isSource(source: DicomwebSource, others: readonly IndexedInstance[], signal: AbortSignal): Promise<boolean> {
-  const found = await mapConcurrently(others, source.maxConcurrent, (one) => studyRows(source, one.studyInstanceUid, signal));
+  const asked = [...new Set([...(source.witnesses ?? []), ...others.map((one) => one.studyInstanceUid)])];
+  const found = await mapConcurrently(asked, source.maxConcurrent, (uid) => studyRows(source, uid, signal));
   return found.some((rows) => rows.length > 0) || isSameOrthanc(source, signal);
 }

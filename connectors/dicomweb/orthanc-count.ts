@@ -1,7 +1,7 @@
 import { type Change, type IndexView, SourceError } from '../connector.js';
 import { checkedId, orthancJson } from './orthanc-client.js';
 import type { OrthancSeries, OrthancStatistics, OrthancStudy } from './orthanc-types.js';
-import type { DicomwebSource } from './source.js';
+import { type DicomwebSource, firstHeld } from './source.js';
 
 /**
  * Orthanc's change log does not say what was deleted: the entries of what is gone are gone from it. So the number of its instances is compared with
@@ -57,6 +57,7 @@ export function createOrthancCount(source: DicomwebSource): OrthancCount {
       compareAgain = Date.now() + (took <= quick.comparison ? 0 : took * share);
       isDoubted = false;
       const alsoMore = expected !== undefined && (last ?? 0) > expected;
+      source.witnesses = await firstHeld(index, counts);
       for await (const known of index.studies()) {
         for (const { studyInstanceUid, instances } of known) {
           const now = counts.get(studyInstanceUid) ?? 0;

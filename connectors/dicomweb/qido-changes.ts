@@ -2,7 +2,7 @@ import type { Change, IndexView } from '../connector.js';
 import type { DicomJson } from '../dicom/values.js';
 import { readStudyOf } from './read-studies.js';
 import type { SeenStudies } from './seen-studies.js';
-import { type DicomwebSource, queryPages, uidIn, withCursor } from './source.js';
+import { type DicomwebSource, firstHeld, queryPages, uidIn, withCursor } from './source.js';
 
 /** How far a source without a change log has been read. */
 export interface QidoCursor {
@@ -47,7 +47,7 @@ export async function* qidoChanges(
     }
   }
   // A listing that went on from the middle knows nothing of its beginning.
-  if (cursor.listing === undefined || cursor.listing.offset === 0) yield* goneOf(seen, listing.from, uids, index);
+  if (cursor.listing === undefined || cursor.listing.offset === 0) yield* goneOf(source, seen, listing.from, uids, index);
   const done: QidoCursor = { fullAt: listing.from === undefined ? listing.startedAt : fullAt };
   yield { kind: 'checkpoint', cursor: JSON.stringify(done) };
 }
@@ -76,6 +76,7 @@ export async function hasQidoNews(
 
 /** Hints at studies that a complete listing no longer has: of recent ones those that the listing before had, of all those of the index. */
 async function* goneOf(
+  source: DicomwebSource,
   seen: SeenStudies,
   from: string | undefined,
   uids: ReadonlySet<string>,
@@ -83,10 +84,12 @@ async function* goneOf(
 ): AsyncGenerator<Change> {
   if (from === undefined) {
     if (!index) return;
+    source.witnesses = await firstHeld(index, uids);
     for await (const known of index.studies())
       for (const { studyInstanceUid } of known) if (!uids.has(studyInstanceUid)) yield { kind: 'removed', studyInstanceUid };
     return;
   }
+  source.witnesses = seen.stillIn({ from, uids });
   for (const studyInstanceUid of seen.missingFrom({ from, uids })) yield { kind: 'removed', studyInstanceUid };
   seen.listed({ from, uids });
 }

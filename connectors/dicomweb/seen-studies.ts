@@ -15,6 +15,8 @@ export interface SeenStudies {
   note(row: DicomJson, wasRead: boolean): void;
   /** Studies that the last complete listing with this beginning had, and that this one has not. */
   missingFrom(listing: Listed): string[];
+  /** A few that both have. */
+  stillIn(listing: Listed): string[];
   /** A listing that came to its end. */
   listed(listing: Listed): void;
 }
@@ -44,6 +46,7 @@ export function createSeenStudies(): SeenStudies {
       if (seen.size > most) seen.delete(seen.keys().next().value as string);
     },
     missingFrom: ({ from, uids }) => (before?.from === from ? [...before.uids].filter((uid) => !uids.has(uid)) : []),
+    stillIn: ({ uids }) => [...(before?.uids ?? [])].filter((uid) => uids.has(uid)).slice(0, 3),
     listed(listing) {
       before = listing.uids.size <= most ? listing : undefined;
     },

@@ -1,4 +1,4 @@
-import { type Change, SourceError, type StudyDescription, type UnreadableItem } from '../connector.js';
+import { type Change, type IndexView, SourceError, type StudyDescription, type UnreadableItem } from '../connector.js';
 import { describeInstance, knownUids, text } from '../dicom/describe.js';
 import { DicomProblem } from '../dicom/problem.js';
 import { isUid } from '../dicom/uid.js';
@@ -18,6 +18,8 @@ export interface DicomwebSource {
   maxConcurrent: number;
   /** How far Orthanc's change log was read by this process. */
   readUntil?: number;
+  /** UIDs of studies that the index holds and the source had when they were compared last. */
+  witnesses?: readonly string[];
 }
 
 export type ReadItem = { kind: 'study'; study: StudyDescription } | { kind: 'unreadable'; item: UnreadableItem };
@@ -118,6 +120,15 @@ export async function isAnswering(source: DicomwebSource, signal: AbortSignal): 
     if (error instanceof SourceError) return false;
     throw error;
   }
+}
+
+/** The first few studies that the index holds and the source has. */
+export async function firstHeld(index: IndexView, has: { has(uid: string): boolean }): Promise<string[]> {
+  for await (const known of index.studies()) {
+    const held = known.flatMap(({ studyInstanceUid }) => (has.has(studyInstanceUid) ? [studyInstanceUid] : []));
+    if (held.length > 0) return held.slice(0, 3);
+  }
+  return [];
 }
 
 /** Valid UID of a query result. */

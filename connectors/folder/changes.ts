@@ -5,7 +5,7 @@ import { readStudy } from '../dicom/read-study.js';
 import { mapConcurrently } from '../map-concurrently.js';
 import { type FolderCursor, parseCursor } from './cursor.js';
 import type { KnownFiles } from './known-files.js';
-import { locatorOf, maxLocator, openLocator } from './locate.js';
+import { isThere, locatorOf, maxLocator, openLocator } from './locate.js';
 import { type Found, walk } from './walk.js';
 
 export interface Folder {
@@ -59,10 +59,14 @@ export async function hasNewFiles(folder: Folder, known: KnownFiles, cursor: str
 }
 
 async function* readBatch(folder: Folder, batch: Found[], next: FolderCursor, signal: AbortSignal): AsyncGenerator<Change> {
-  const read = await mapConcurrently(batch, readsAtOnce, async ({ steps, error }) => {
+  const found = await mapConcurrently(batch, readsAtOnce, async ({ steps, error }) => {
     signal.throwIfAborted();
-    return error ? unlisted(locatorOf(steps), error) : readFile(folder, locatorOf(steps));
+    if (error) return unlisted(locatorOf(steps), error);
+    const file = await readFile(folder, locatorOf(steps));
+    // What disappears between listing and reading is no error: the next scan misses it.
+    return file.kind === 'unreadable' && !(await isThere(folder.root, locatorOf(steps))) ? undefined : file;
   });
+  const read = found.filter((one) => one !== undefined);
   const studies = mergeStudies(read.flatMap((one) => (one.kind === 'study' ? [one.study] : [])));
   const changes: Change[] = [
     ...studies.map((study) => ({ kind: 'study' as const, study })),

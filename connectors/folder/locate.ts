@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises';
+import { lstat, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { type ByteSource, fileSource } from '../dicom/byte-source.js';
 import { SourceError } from '../connector.js';
@@ -27,6 +27,18 @@ export async function openLocator(root: string, locator: string): Promise<ByteSo
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EINVAL', 'ENXIO', 'ENAMETOOLONG', 'EISDIR'].includes(code)) throw notFound(error);
     throw error;
+  }
+}
+
+/** Whether something is at the place of a locator. @throws SourceError when it can't be told: a folder that can't be looked into has lost nothing. */
+export async function isThere(root: string, locator: string): Promise<boolean> {
+  try {
+    await lstat(join(root, ...locator.split('/')));
+    return true;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    throw new SourceError('unreachable', `The folder cannot be looked into (${code}).`, { cause: error });
   }
 }
 

@@ -1,17 +1,8 @@
-import { lstat } from 'node:fs/promises';
-import { join } from 'node:path';
-import {
-  type IndexedInstance,
-  type LookRequest,
-  type StudyDescription,
-  type StudyNow,
-  SourceError,
-  type UnreadableItem,
-} from '../connector.js';
+import type { IndexedInstance, LookRequest, StudyDescription, StudyNow, UnreadableItem } from '../connector.js';
 import { mergeStudies } from '../dicom/merge-studies.js';
 import { mapConcurrently } from '../map-concurrently.js';
 import { type Folder, readFile } from './changes.js';
-import { openLocator } from './locate.js';
+import { isThere, openLocator } from './locate.js';
 
 const readsAtOnce = 4;
 
@@ -25,25 +16,13 @@ export async function lookAtFiles(folder: Folder, request: LookRequest, signal: 
   const unreadable: UnreadableItem[] = [];
   await mapConcurrently(locators, readsAtOnce, async (locator) => {
     signal.throwIfAborted();
-    if (!(await isThere(folder, locator))) return;
+    if (!(await isThere(folder.root, locator))) return;
     const read = await readFile(folder, locator);
     if (read.kind === 'unreadable') unreadable.push(...itemsAt(locator, read.item, request.instances));
     else if (read.study.studyInstanceUid === request.studyInstanceUid) studies.push(read.study);
   });
   const isItself = studies.length > 0 || (await hasOne(folder, request.others));
   return { studies: mergeStudies(inOrder(studies, locators)), unreadable, isItself };
-}
-
-/** @throws SourceError when it can't be told: a folder that can't be looked into has lost nothing. */
-async function isThere(folder: Folder, locator: string): Promise<boolean> {
-  try {
-    await lstat(join(folder.root, ...locator.split('/')));
-    return true;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
-    throw new SourceError('unreachable', `The folder cannot be looked into (${code}).`, { cause: error });
-  }
 }
 
 /** A file that is there and can't be read: its object is neither there nor gone. */

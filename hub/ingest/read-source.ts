@@ -105,11 +105,14 @@ async function storeCursor(db: Database, connectorId: string, cursor: string, re
   return rows.length > 0;
 }
 
-/** Notes why a source could not be read. What a source says of itself is for its administrator; a defect of the hub is only named. */
-export async function noteFailure(db: Database, connectorId: string, error: unknown): Promise<void> {
+/**
+ * Notes why a source could not be read, at the moment at which the reading began. What a source says of itself is for its administrator; a defect of the
+ * hub is only named. @param ms since the reading began.
+ */
+export async function noteFailure(db: Database, connectorId: string, error: unknown, ms: number): Promise<void> {
   const said =
     error instanceof SourceError ? `${error.code}: ${error.message}` : 'internal: the hub could not take what the source gave';
-  await db.query(
-    sql`update connector set last_error = ${said.slice(0, 500)}, last_error_at = clock_timestamp() where id = ${connectorId}`,
-  );
+  await db.query(sql`
+    update connector set last_error = ${said.slice(0, 500)}, last_error_at = clock_timestamp() - make_interval(secs => ${ms / 1000})
+    where id = ${connectorId}`);
 }

@@ -103,6 +103,7 @@ async function keepReading(
   while (!signal.aborted) {
     let seconds = deps.config.pollSeconds;
     let isRead = false;
+    const began = performance.now();
     try {
       isRead = await locks.take(record.id);
       if (isRead) {
@@ -116,7 +117,7 @@ async function keepReading(
     } catch (error) {
       if (signal.aborted) break;
       failures += 1;
-      seconds = await reportFailure(deps, record.id, error, failures);
+      seconds = await reportFailure(deps, record.id, error, { failures, ms: performance.now() - began });
     }
     const quick = deps.config.quickPollSeconds * 2 ** Math.min(fruitless, 10);
     const look = isRead && failures === 0 ? lookAt(opened, cursor) : undefined;
@@ -198,13 +199,13 @@ async function reportFailure(
   { db, log, config }: SourceDeps,
   connectorId: string,
   error: unknown,
-  failures: number,
+  { failures, ms }: { failures: number; ms: number },
 ): Promise<number> {
   const code = (error as { code?: string }).code ?? (error as Error).name;
   const isOfSource = error instanceof SourceError;
   if (failures === 1 && isOfSource) log.warn({ connectorId, code }, 'source can not be read');
   else if (failures === 1) log.error({ connectorId, code, at: stackOf(error) }, 'reading a source failed');
-  await noteFailure(db, connectorId, error).catch(() => undefined);
+  await noteFailure(db, connectorId, error, ms).catch(() => undefined);
   const doubled = Math.min(config.pollSeconds, 1) * 2 ** Math.min(failures, 20);
   return Math.min(
     doubled,

@@ -16,6 +16,8 @@ export interface Watching extends Region {
   start(more?: Partial<SourceDeps>): Sources;
   /** Adds a folder as a source. */
   folder(id: string, root: string, hospital?: string): Promise<void>;
+  /** Adds a PACS as a source, which is read by its listings. */
+  pacs(id: string, baseUrl: string, hospital?: string): Promise<void>;
   /** An archive; `put` writes an instance into it. */
   archive(): Promise<{ root: string; put(file: string, ...numbers: [study: number, instance: number]): Promise<void> }>;
   figures(): Promise<{ studies: number; series: number; instances: number; held: number }>;
@@ -24,7 +26,7 @@ export interface Watching extends Region {
 
 export async function watching(): Promise<Watching> {
   const at = await region();
-  const outbound = createOutbound({ allowedNetworks: [] });
+  const outbound = createOutbound({ allowedNetworks: ['127.0.0.0/8'] });
   const started: Sources[] = [];
   const folders: string[] = [];
   const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -37,6 +39,13 @@ export async function watching(): Promise<Watching> {
       return sources;
     },
     folder: (id, root, hospital = 'A') => addSource(at.db, { id, organizationId: hospital, kind: 'folder', settings: { root } }),
+    pacs: (id, baseUrl, hospital = 'A') =>
+      addSource(at.db, {
+        id,
+        organizationId: hospital,
+        kind: 'dicomweb',
+        settings: { baseUrl, timeouts: { headersMs: 400, idleMs: 400 } },
+      }),
     archive: async () => {
       const root = await mkdtemp(join(tmpdir(), 'archive-'));
       folders.push(root);
@@ -50,9 +59,9 @@ export async function watching(): Promise<Watching> {
     },
     figures: async () => {
       const [row] = await at.db.query<{ studies: number; series: number; instances: number; held: number }>(sql`
-        select (select count(*) from resource where type = 'ImagingStudy') as studies,
-          (select sum((content->>'numberOfSeries')::int) from resource where type = 'ImagingStudy') as series,
-          (select sum((content->>'numberOfInstances')::int) from resource where type = 'ImagingStudy') as instances,
+        select (select count(*) from resource where type = 'ImagingStudy' and not deleted) as studies,
+          (select sum((content->>'numberOfSeries')::int) from resource where type = 'ImagingStudy' and not deleted) as series,
+          (select sum((content->>'numberOfInstances')::int) from resource where type = 'ImagingStudy' and not deleted) as instances,
           (select count(*) from quarantine where state = 'held') as held`);
       return row as NonNullable<typeof row>;
     },
