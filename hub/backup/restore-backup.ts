@@ -10,7 +10,6 @@ import { queryable } from '../store/database.js';
 import { migrateWithin, refuseNewer, whileNobodyMigrates } from '../store/migrate.js';
 import type { Protection } from '../store/protection.js';
 import type { Queryable } from '../store/queryable.js';
-import { raw } from '../store/sql.js';
 import { fillTable } from './fill-table.js';
 import type { OpenBackup } from './open-backup.js';
 import { assertOpens } from './opens.js';
@@ -98,7 +97,7 @@ async function fill(
   for (const table of all) await client.query(`alter table ${table} enable trigger user`);
   await migrateWithin(dataSource, runner);
   await assertOpens(tx, config, protection);
-  await settle(tx, backup);
+  await goOn(tx, backup);
 }
 
 /** Partitions that a hub made while it ran; any other table is made by the migrations. */
@@ -117,10 +116,9 @@ function assertAllThere(tables: readonly CatalogTable[], inBackup: readonly { na
   if (missing.length > 0) throw new Error(`the backup lacks ${missing.map(({ name }) => name).join(', ')}`);
 }
 
-/** What does not go on as if nothing had happened: the audit's counting of transactions, and tokens of before, which accounts since disabled may hold. */
-async function settle(tx: Queryable, { manifest }: OpenBackup): Promise<void> {
+/** The audit goes on, and says what happened. */
+async function goOn(tx: Queryable, { manifest }: OpenBackup): Promise<void> {
   await countOnHere(tx);
-  await tx.query(raw("delete from hub_secret where name = 'token-signing-key'"));
   const head = manifest.audit ? `, ${manifest.audit.size} leaves of the audit sealed` : '';
   await tx.query(
     insertEntries([

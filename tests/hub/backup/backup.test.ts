@@ -184,16 +184,9 @@ describe('a restored hub', () => {
     (
       await ask<{ name: string }>(at, "select relname as name from pg_class where relname ~ '^audit_event_[0-9]{6}$' order by 1")
     ).map((r) => r.name);
-  /** Everything but what a restore adds to: the audit, whose rows of before are looked at by themselves, its proof, and the hub's keys. */
+  /** Everything; of what a restore adds to, the audit, the rows of before, and not its proof. */
   const stateOf = async (at: string) => ({
-    content: await contentOf(at, [
-      'audit_event_default',
-      'audit_head',
-      'audit_leaf',
-      'audit_seal',
-      'hub_secret',
-      ...(await months(at)),
-    ]),
+    content: await contentOf(at, ['audit_event_default', 'audit_head', 'audit_leaf', 'audit_seal', ...(await months(at))]),
     months: await months(at),
     audit: (
       await ask<{ rows: string; newest: number }>(
@@ -202,11 +195,6 @@ describe('a restored hub', () => {
       )
     )[0]!,
   });
-  const signingKey = async (at: string) =>
-    (
-      await ask<{ kid: string }>(at, "select value->'publicJwk'->>'kid' as kid from hub_secret where name = 'token-signing-key'")
-    )[0]?.kid;
-
   beforeAll(async () => {
     await hub.stop();
     expect(await backup(join(work.path, 'quiet'))).toMatchObject({ status: 0 });
@@ -232,7 +220,7 @@ describe('a restored hub', () => {
     expect(next!.id).toBe(last + 1);
   });
 
-  it('goes on: what reached an archive meanwhile is read again, sealed values are found, the audit is one with that of before, tokens are void', async () => {
+  it('goes on: what reached an archive meanwhile is read again, sealed values are found, the audit is one with that of before', async () => {
     expect(await studiesOf(url)).toEqual([1]);
     restored = await hubOn(url);
     await until('it is indexed again', async () => (await studiesOf(url)).length === 2);
@@ -244,7 +232,6 @@ describe('a restored hub', () => {
     expect((await send(restored, fresh, '/Patient', samplePatient(ASSIGNER, 'A-2'))).status).toBe(201);
     const [newest] = await ask<{ id: number }>(url, 'select max(id)::int as id from audit_event');
     expect(newest!.id).toBeGreaterThan(before.audit.newest);
-    expect(await signingKey(url)).not.toBe(await signingKey(source.url));
     await everythingSealed(url);
     const head = JSON.parse(await readFile(join(work.path, 'quiet', 'manifest.json'), 'utf8')).audit.jws;
     const checked = await run(['audit', 'check', '--head', head], { DATABASE_URL: url, ...SECRET });
