@@ -40,6 +40,7 @@ import { patientWriter } from './identity/patient-writer.js';
 import { createPixelRoom } from './imaging/pixels/pixel-room.js';
 import { retrieveSeries } from './imaging/retrieve.js';
 import { imagingStudyWriter } from './ingest/imaging-study-writer.js';
+import { createStepCounts } from './ingest/step-counts.js';
 import { linkMissed } from './ingest/statements/awaited-studies.js';
 import type { RecordDeps } from './ingest/statements/taking.js';
 import { type Sources, startSources } from './ingest/watch-sources.js';
@@ -97,9 +98,20 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
   const models = await loadModels();
   const writers = writersOf(config, audit, models);
+  const steps = createStepCounts();
   const records: RecordDeps = { access, writers, reevaluateGrants: createGrantReevaluation(audit) };
   const scheduleAutomatic = createAutomaticScoring(models, audit);
-  const sources = startSources({ db, audit, config, outbound, log, records, scheduleAutomatic, withdrawJobs: withdrawScoring });
+  const sources = startSources({
+    db,
+    audit,
+    config,
+    outbound,
+    log,
+    records,
+    steps,
+    scheduleAutomatic,
+    withdrawJobs: withdrawScoring,
+  });
   const workers = startScoringWorkers({
     db,
     audit,
@@ -138,7 +150,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const issueToken = await registerAuthentication(server, { config, db, audit, log });
   guardRouteScopes(server, { audit, config });
   registerFrontPage(server, { db, config });
-  registerHealth(server, { db, audit, access });
+  registerHealth(server, { db, audit, access, steps });
   registerFhir(server, fhir);
   registerQidoRs(server, { db, access, audit, config });
   registerStowRs(server, {

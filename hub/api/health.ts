@@ -3,6 +3,7 @@ import type { components } from './openapi.generated.js';
 import type { PolicyAccess } from '../access/create-access.js';
 import type { AuditWriter } from '../audit/record.js';
 import { createMetrics } from './metrics.js';
+import type { StepCounts } from '../ingest/step-counts.js';
 import { notFound } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { sql } from '../store/sql.js';
@@ -14,6 +15,7 @@ export interface HealthDeps {
   db: Database;
   audit: AuditWriter;
   access: Pick<PolicyAccess, 'prepare'>;
+  steps?: Pick<StepCounts, 'all'>;
 }
 
 const CHECK_TIMEOUT = 3000;

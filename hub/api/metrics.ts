@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { unsealedRows } from '../audit/proof/seal.js';
 import type { AuditWriter } from '../audit/record.js';
 import type { Database, Queryable } from '../store/database.js';
+import type { StepCounts } from '../ingest/step-counts.js';
 import { type Sql, sql } from '../store/sql.js';
 
 /** Gauges that are a statement: one sample a row, with its other columns as labels. */
@@ -52,7 +53,10 @@ const statements: readonly { name: string; help: string; labels: readonly string
 ];
 
 /** What an operator watches, for Prometheus. A statement that fails leaves its metric out; the rest is still told. */
-export function createMetrics(server: Server, deps: { db: Database; audit: AuditWriter }): Registry {
+export function createMetrics(
+  server: Server,
+  deps: { db: Database; audit: AuditWriter; steps?: Pick<StepCounts, 'all'> },
+): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   timeRequests(server, registry);
@@ -83,6 +87,16 @@ export function createMetrics(server: Server, deps: { db: Database; audit: Audit
     async collect() {
       this.reset();
       for (const { value } of await unsealedRows(deps.db).catch(() => [])) this.set(value);
+    },
+  });
+  new Counter({
+    name: 'hub_connector_steps_total',
+    help: 'Steps that this process took from a hospital’s source (messages, studies, records): taken, held in quarantine, or failed and to be sent again.',
+    labelNames: ['hospital', 'connector', 'kind', 'result'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { steps, ...labels } of deps.steps?.all() ?? []) this.inc({ ...labels }, steps);
     },
   });
   for (const gauge of statements) {

@@ -29,7 +29,7 @@ export async function localPatient(
   chosen?: string,
 ): Promise<LocalPatient | NoLocalPatient> {
   const assigner = await assignerSystem(tx, organizationId);
-  const own = await ownPatients(tx, organizationId, await clusterOf(tx, patientId));
+  const own = await ownPatients(tx, organizationId, await clusterOf(tx, patientId), false);
   const numbered = own.flatMap((row) =>
     numbersOf(toResource(row), assigner).map((number) => ({ patient: toResource(row), number })),
   );
@@ -47,13 +47,20 @@ export async function localPatient(
 /** All numbers, old ones too, under which a hospital may have filed what it has of a person. */
 export async function numbersAt(tx: Queryable, organizationId: string, patientId: string): Promise<string[]> {
   const assigner = await assignerSystem(tx, organizationId);
-  const own = await ownPatients(tx, organizationId, await clusterOf(tx, patientId));
+  const own = await ownPatients(tx, organizationId, await clusterOf(tx, patientId), true);
   return [...new Set(own.flatMap((row) => numbersOf(toResource(row), assigner, true)))];
 }
 
-function ownPatients(tx: Queryable, organizationId: string, cluster: readonly string[]): Promise<ResourceRow[]> {
+/** @param withMerged those whose number was merged into another one, too. */
+function ownPatients(
+  tx: Queryable,
+  organizationId: string,
+  cluster: readonly string[],
+  withMerged: boolean,
+): Promise<ResourceRow[]> {
   return tx.query<ResourceRow & Record<string, unknown>>(sql`
     select ${columns} from resource r where r.type = 'Patient' and r.id = any(${[...cluster]}::text[]) and r.custodian_id = ${organizationId} and not r.deleted
+      and (${withMerged} or not exists (select from patient_merge m where m.retired_id = r.id))
     order by r.id`);
 }
 

@@ -10,6 +10,7 @@ import type { Database } from '../store/database.js';
 import { type Origin, quarantineItems } from './quarantine.js';
 import { followStudy } from './follow/follow-study.js';
 import { askForLookLater } from './follow/looks.js';
+import type { StepCounts, TakenStep } from './step-counts.js';
 import { asRefused } from './statements/refused.js';
 import { takeStatement } from './statements/take-statement.js';
 import type { RecordDeps } from './statements/taking.js';
@@ -21,6 +22,8 @@ export interface TakeDeps extends IngestDeps {
   connector?: Connector;
   /** Needed by sources that state records. */
   records?: RecordDeps;
+  /** Told what became of each step. */
+  steps?: Pick<StepCounts, 'count'>;
   /** Told of what could not be stored for a reason that lies in it or in the hub; no patient data. */
   onDefect?: (code: string) => void;
 }
@@ -31,7 +34,25 @@ export interface TakeDeps extends IngestDeps {
  * @throws when the database or the audit is not available: the step is to be repeated.
  */
 export async function takeChange(deps: TakeDeps, origin: Origin, change: Change): Promise<readonly UnreadableItem[]> {
-  if (change.kind === 'checkpoint') return [];
+  const { kind } = change;
+  if (kind === 'checkpoint') return [];
+  const count = (result: TakenStep['result']): void =>
+    deps.steps?.count({ hospital: origin.custodianId, connector: origin.connectorId ?? '', kind, result });
+  try {
+    const held = await takeStep(deps, origin, change);
+    count(held.length > 0 ? 'held' : 'taken');
+    return held;
+  } catch (error) {
+    count('failed');
+    throw error;
+  }
+}
+
+async function takeStep(
+  deps: TakeDeps,
+  origin: Origin,
+  change: Exclude<Change, { kind: 'checkpoint' }>,
+): Promise<readonly UnreadableItem[]> {
   if (change.kind === 'unreadable') return holdForNow(deps, origin, change.item);
   if (change.kind === 'removed') return follow(deps, origin, change.studyInstanceUid);
   try {

@@ -19,6 +19,7 @@ export interface SourceDeps extends IngestDeps {
   outbound: Outbound;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
   records?: ReadDeps['records'];
+  steps?: ReadDeps['steps'];
   onProgress?: ReadDeps['onProgress'];
 }
 
@@ -175,11 +176,12 @@ async function readOnce(
   signal: AbortSignal,
 ): Promise<Reading> {
   if ('problem' in opened) throw opened.problem;
-  const { db, audit, records, scheduleAutomatic, withdrawJobs, onProgress, log } = deps;
+  const { db, audit, records, steps, scheduleAutomatic, withdrawJobs, onProgress, log } = deps;
   const reading: ReadDeps = {
     db,
     audit,
     records,
+    steps,
     scheduleAutomatic,
     withdrawJobs,
     onProgress,

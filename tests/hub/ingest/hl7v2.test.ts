@@ -143,3 +143,16 @@ describe('what can not be taken', () => {
     expect([codeOf(answer), answer[2]?.split('|')[2]]).toEqual(['AR', 'PID^1^3']);
   });
 });
+
+describe('the operator', () => {
+  it('sees what became of messages', async () => {
+    const { text } = await hub.http().get('/metrics').expect(200);
+    const count = (result: string): number =>
+      Number(
+        new RegExp(
+          `hub_connector_steps_total{hospital="east",connector="east.his",kind="statement",result="${result}"} (\\d+)`,
+        ).exec(text)?.[1],
+      );
+    expect([count('taken') > 10, count('held') > 2]).toEqual([true, true]);
+  });
+});
