@@ -19,6 +19,7 @@ export interface SocketTarget {
  */
 export function connectChecked(
   mayConnect: (address: string) => boolean,
+  lookup: CheckedLookup,
   { host, port, tls, timeoutMs }: SocketTarget,
   signal?: AbortSignal,
 ): Promise<Socket> {
@@ -26,11 +27,18 @@ export function connectChecked(
   const name = host.replace(/^\[|\]$/g, '');
   // A literal address is never looked up.
   if (isIP(name) !== 0 && !mayConnect(name)) throw notAllowed();
-  const lookup = checkedLookup(mayConnect) as never;
   const servername = tls?.servername ?? (isIP(name) === 0 ? name : undefined);
   const socket = tls
-    ? connectTls({ host: name, port, lookup, ...tls, servername, minVersion: 'TLSv1.2', rejectUnauthorized: true })
-    : connectTcp({ host: name, port, lookup });
+    ? connectTls({
+        host: name,
+        port,
+        lookup: lookup as never,
+        ...tls,
+        servername,
+        minVersion: 'TLSv1.2',
+        rejectUnauthorized: true,
+      })
+    : connectTcp({ host: name, port, lookup: lookup as never });
   return new Promise((resolve, reject) => {
     const settle = (error?: unknown): void => {
       clearTimeout(timer);
@@ -56,10 +64,12 @@ export function connectChecked(
 
 type LookupCallback = (error: Error | null, address?: string | LookupAddress[], family?: number) => void;
 
-/** Resolves a name and gives only the addresses that may be connected to. */
-export function checkedLookup(mayConnect: (address: string) => boolean) {
-  return (hostname: string, options: LookupOptions, callback: LookupCallback) => {
-    dnsLookup(hostname, { ...options, all: true }, (error, addresses) => {
+export type CheckedLookup = (hostname: string, options: LookupOptions, callback: LookupCallback) => void;
+
+/** Resolves a name and gives only the addresses that may be connected to. @param resolve as `dns.lookup`. */
+export function checkedLookup(mayConnect: (address: string) => boolean, resolve: typeof dnsLookup = dnsLookup): CheckedLookup {
+  return (hostname, options, callback) => {
+    resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error);
       const allowed = addresses.filter(({ address }) => mayConnect(address));
       const [first] = allowed;

@@ -54,6 +54,7 @@ export const connectorSettings = {
     timeouts: z
       .strictObject({ headersMs: z.int().min(100).max(600_000).optional(), idleMs: z.int().min(100).max(600_000).optional() })
       .optional(),
+    tlsCa: pemFile.optional(),
     maxConcurrent: z.int().min(1).max(64).optional(),
     maxJsonBytes: z.int().min(1_024).max(1_073_741_824).optional(),
     fullListingHours: z.number().positive().max(8_760).optional(),

@@ -1,10 +1,13 @@
+import type { lookup as dnsLookup } from 'node:dns';
 import { isIP, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { Agent, buildConnector, request } from 'undici';
 import { createAddressPolicy } from './address-policy.js';
-import { checkedLookup, connectChecked, forbidden, notAllowed, type SocketTarget } from './checked-socket.js';
+import { type CheckedLookup, checkedLookup, connectChecked, forbidden, notAllowed, type SocketTarget } from './checked-socket.js';
 import { SourceError } from './connector.js';
+import { createHostPolicy } from './host-policy.js';
 import { letPausedParserEnd } from './paused-parser.js';
+import { readTlsFiles } from './tls-files.js';
 
 export interface OutboundRequest {
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -16,6 +19,8 @@ export interface OutboundRequest {
   headersTimeoutMs?: number;
   /** Longest pause within the reply's body, ms. */
   idleTimeoutMs?: number;
+  /** PEM file of the authorities that are believed instead of the public ones. It is read for each connection. */
+  ca?: string;
 }
 
 export interface OutboundReply {
@@ -36,27 +41,39 @@ export interface Outbound {
 export interface OutboundSettings {
   /** Private networks (CIDR) that may be connected to, such as the one the hospitals are reached through. */
   allowedNetworks: readonly string[];
+  /** Names, `*.suffix` or addresses that may be connected to; any where none is named. An address must be in an allowed network all the same. */
+  allowedHosts?: readonly string[];
   connectTimeoutMs?: number;
+  /** How names are resolved; by default as the system does. */
+  resolve?: typeof dnsLookup;
 }
 
 /**
  * Outbound HTTP(S): the address that was checked is the one connected to (a name is resolved once for each connection),
- * TLS certificates are verified, redirects are not followed, every wait has its limit.
+ * TLS certificates are verified, redirects are not followed, proxies of the environment are not used, every wait has its limit.
  */
-export function createOutbound({ allowedNetworks, connectTimeoutMs = 5_000 }: OutboundSettings): Outbound {
+export function createOutbound(settings: OutboundSettings): Outbound {
+  const { allowedNetworks, allowedHosts = [], connectTimeoutMs = 5_000, resolve } = settings;
   const mayConnect = createAddressPolicy(allowedNetworks);
-  const agent = new Agent({
-    connect: checkedConnector(mayConnect, connectTimeoutMs),
-    headersTimeout: 30_000,
-    bodyTimeout: 30_000,
-  });
+  const mayName = createHostPolicy(allowedHosts);
+  const lookup = checkedLookup(mayConnect, resolve);
+  const agents = new Map<string | undefined, Agent>();
+  const agentFor = (ca: string | undefined): Agent => {
+    const known = agents.get(ca);
+    if (known) return known;
+    const connect = checkedConnector({ mayConnect, lookup, ca, timeout: connectTimeoutMs });
+    const agent = new Agent({ connect, headersTimeout: 30_000, bodyTimeout: 30_000 });
+    agents.set(ca, agent);
+    return agent;
+  };
   return {
     async request(url, options = {}) {
       if (url.protocol !== 'http:' && url.protocol !== 'https:') throw forbidden('Only http and https are spoken.');
       if (url.username !== '' || url.password !== '') throw forbidden('Credentials do not belong in an address.');
+      if (!mayName(url.hostname)) throw notListed();
       try {
         const { statusCode, headers, body } = await request(url, {
-          dispatcher: agent,
+          dispatcher: agentFor(options.ca),
           method: options.method ?? 'GET',
           ...contentOf(options),
           signal: options.signal,
@@ -69,15 +86,20 @@ export function createOutbound({ allowedNetworks, connectTimeoutMs = 5_000 }: Ou
       }
     },
     async connect(target, signal) {
+      if (!mayName(target.host)) throw notListed();
       try {
-        return await connectChecked(mayConnect, target, signal);
+        return await connectChecked(mayConnect, lookup, target, signal);
       } catch (error) {
         throw asSourceError(error, signal);
       }
     },
-    close: () => agent.destroy(),
+    close: async () => {
+      await Promise.all([...agents.values()].map((agent) => agent.destroy()));
+    },
   };
 }
+
+const notListed = () => forbidden('The host is not one of the allowed hosts.');
 
 /** Parts are not put together in memory: they may be many megabytes. */
 function contentOf({ headers, body }: OutboundRequest) {
@@ -125,15 +147,30 @@ const unreachable = new Set([
   ...['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'UND_ERR_SOCKET', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED'],
 ]);
 
-function checkedConnector(mayConnect: (address: string) => boolean, timeout: number): buildConnector.connector {
-  const connect = buildConnector({ timeout, lookup: checkedLookup(mayConnect) as never });
+interface CheckedConnection {
+  mayConnect: (address: string) => boolean;
+  lookup: CheckedLookup;
+  ca: string | undefined;
+  timeout: number;
+}
+
+/** Whatever the environment says, certificates are verified, and no proxy is asked. */
+function checkedConnector({ mayConnect, lookup, ca, timeout }: CheckedConnection): buildConnector.connector {
+  const connectWith = (tls: ReturnType<typeof readTlsFiles>) =>
+    buildConnector({ timeout, lookup: lookup as never, rejectUnauthorized: true, minVersion: 'TLSv1.2', ...tls });
+  const connect = connectWith({});
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '');
     // A literal address is never looked up.
     if (isIP(host) !== 0 && !mayConnect(host)) return callback(notAllowed(), null);
-    return connect(options, (...result) => {
-      if (result[1]) letPausedParserEnd(result[1]);
-      callback(...result);
-    });
+    try {
+      const chosen = ca === undefined ? connect : connectWith(readTlsFiles({ ca }));
+      return chosen(options, (...result) => {
+        if (result[1]) letPausedParserEnd(result[1]);
+        callback(...result);
+      });
+    } catch (error) {
+      return callback(error as Error, null);
+    }
   };
 }

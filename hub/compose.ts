@@ -95,7 +95,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const prepare = (): void =>
     void access.prepare(db).catch((err) => log.error({ err }, 'the policy in force is not enforceable here'));
   const policyWatch = watchPolicy(databaseUrl, prepare);
-  const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
+  const outbound = createOutbound({ allowedNetworks: config.outboundNetworks, allowedHosts: config.outboundHosts });
   const models = await loadModels();
   const writers = writersOf(config, audit, models);
   const steps = createStepCounts();

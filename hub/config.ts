@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isHostPattern } from '../connectors/host-policy.js';
 import { readYaml } from './read-yaml.js';
 
 /** A number, also as text: environment variables are always text. */
@@ -71,6 +72,12 @@ const schema = z.strictObject({
   outboundNetworks: list
     .default([])
     .describe('Networks (CIDR) that connectors may reach although they are private; the demonstration and tests add loopback.'),
+  outboundHosts: list
+    .pipe(z.array(z.string().refine(isHostPattern, 'must be a host, an address, or *.suffix')))
+    .default([])
+    .describe(
+      'Hosts that connectors may reach: exact names or addresses, or *.suffix. Default: any. The networks count all the same.',
+    ),
   utcOffset: z
     .string()
     .regex(/^[+-]\d\d:\d\d$/)

@@ -22,6 +22,8 @@ export interface DicomwebSettings {
   /** `+08:00`: for objects without Timezone Offset From UTC (0008,0201). Without it their times are left out, never invented. */
   defaultUtcOffset?: string;
   timeouts?: Partial<Timeouts>;
+  /** PEM file of the authorities that the source's certificate is verified against, instead of the public ones. */
+  tlsCa?: string;
   /** Requests to the source at once. */
   maxConcurrent?: number;
   /** Largest metadata reply, bytes. */
@@ -76,6 +78,7 @@ function sourceOf(settings: DicomwebSettings & { outbound: Outbound }): Dicomweb
     client: createSourceClient({
       outbound: settings.outbound,
       auth: settings.auth,
+      tlsCa: settings.tlsCa,
       timeouts: { headersMs: 30_000, idleMs: 30_000, ...settings.timeouts },
       maxConcurrent,
       maxJsonBytes: settings.maxJsonBytes ?? 64 * 1024 * 1024,

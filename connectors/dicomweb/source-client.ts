@@ -15,6 +15,8 @@ export interface ClientSettings {
   outbound: Outbound;
   auth?: Credentials;
   timeouts: Timeouts;
+  /** PEM file of the authorities that are believed instead of the public ones. */
+  tlsCa?: string;
   maxConcurrent: number;
   /** Largest JSON reply, bytes. */
   maxJsonBytes: number;
@@ -51,6 +53,7 @@ export function createSourceClient(settings: ClientSettings): SourceClient {
       const reply = await settings.outbound.request(url, {
         headersTimeoutMs: headersMs,
         idleTimeoutMs: idleMs,
+        ca: settings.tlsCa,
         ...request,
         headers: { ...request.headers, ...authorization(settings.auth) },
       });

@@ -22,7 +22,7 @@ export async function listHospitalsTable(): Promise<void> {
 /** `hub hospital check [ID]`: asks each source whether it answers. Exit status 1 when one does not. */
 export async function checkHospitals(id?: string): Promise<void> {
   await withDatabase(async (db, config) => {
-    const outbound = createOutbound({ allowedNetworks: [...config.outboundNetworks] });
+    const outbound = createOutbound({ allowedNetworks: config.outboundNetworks, allowedHosts: config.outboundHosts });
     try {
       const known = await listHospitals(db);
       const ids = id ? [id] : known.map((h) => h.id);

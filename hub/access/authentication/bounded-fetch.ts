@@ -12,9 +12,10 @@ export function fetchFromConfigured(config: Pick<Config, 'production'>): Bounded
   return bounded(createOutbound({ allowedNetworks: ['0.0.0.0/0', '::/0'] }), config.production);
 }
 
-/** For an address that a client's registration names: only into private networks that `outboundNetworks` lists. */
-export function fetchFromRegistered(config: Pick<Config, 'production' | 'outboundNetworks'>): BoundedFetch {
-  return bounded(createOutbound({ allowedNetworks: config.outboundNetworks }), config.production);
+/** For an address that a client's registration names: only into private networks that `outboundNetworks` lists, and to hosts of `outboundHosts`. */
+export function fetchFromRegistered(config: Pick<Config, 'production' | 'outboundNetworks' | 'outboundHosts'>): BoundedFetch {
+  const { outboundNetworks: allowedNetworks, outboundHosts: allowedHosts } = config;
+  return bounded(createOutbound({ allowedNetworks, allowedHosts }), config.production);
 }
 
 function bounded(outbound: Outbound, production: boolean): BoundedFetch {
