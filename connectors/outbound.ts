@@ -62,7 +62,8 @@ export function createOutbound(settings: OutboundSettings): Outbound {
     const known = agents.get(ca);
     if (known) return known;
     const connect = checkedConnector({ mayConnect, lookup, ca, timeout: connectTimeoutMs });
-    const agent = new Agent({ connect, headersTimeout: 30_000, bodyTimeout: 30_000 });
+    // An archive that keeps a connection open for a second (Orthanc) is not connected to anew for each object.
+    const agent = new Agent({ connect, headersTimeout: 30_000, bodyTimeout: 30_000, keepAliveTimeoutThreshold: 300 });
     agents.set(ca, agent);
     return agent;
   };

@@ -1,7 +1,6 @@
-import { promisify } from 'node:util';
-import { inflateRaw } from 'node:zlib';
-import { bufferSource, type ByteSource } from './byte-source.js';
+import type { ByteSource } from './byte-source.js';
 import { type DataSet, type Element, type Encoding, readDataSet } from './data-set.js';
+import { inflatedSource } from './inflated-source.js';
 import { type DicomLimits, DicomProblem, defaultLimits } from './problem.js';
 import { dictionaryVr, isVr } from './vr.js';
 
@@ -27,8 +26,6 @@ export interface DicomObject {
   body: ByteSource;
 }
 
-const inflate = promisify(inflateRaw) as (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
-
 /**
  * Opens an object as it is found in archives: PS3.10 files, and data sets without preamble, without File Meta Information or
  * without a stated transfer syntax; little and big endian; deflated.
@@ -40,7 +37,7 @@ export async function openDicom(source: ByteSource, limits: DicomLimits = defaul
   const encoding = (stated && encodingOf(stated)) || (await detectEncoding(source, end, hasPrefix || meta !== undefined));
   const transferSyntaxUid = stated ?? transferSyntaxOf(encoding);
   const isDeflated = transferSyntaxUid === transferSyntaxes.deflatedLittleEndian;
-  const body = isDeflated ? bufferSource(await inflateFrom(source, end, limits)) : source;
+  const body = isDeflated ? await inflatedSource(source, end, limits) : source;
   const { dataSet, pixelData } = await readDataSet(body, isDeflated ? 0 : end, encoding, limits);
   return { meta, isPart10: hasPrefix && stated !== undefined, transferSyntaxUid, dataSet, dataSetOffset: end, pixelData, body };
 }
@@ -100,19 +97,3 @@ async function detectEncoding(source: ByteSource, offset: number, isDicom: boole
   if (isDicom) throw new DicomProblem('malformed', 'No transfer syntax is stated, and none can be told from the data set.');
   throw new DicomProblem('not-dicom', 'The file begins neither with a PS3.10 prefix nor with a data set.');
 }
-
-async function inflateFrom(source: ByteSource, offset: number, limits: DicomLimits): Promise<Buffer> {
-  if (source.length - offset > limits.maxInflatedBytes) throw tooLarge(limits);
-  try {
-    return await inflate(await source.read(offset, source.length - offset), { maxOutputLength: limits.maxInflatedBytes });
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limits);
-    if (code === 'Z_BUF_ERROR') throw new DicomProblem('truncated', 'The deflated data set ends too early.', { cause: error });
-    if (code?.startsWith('Z_')) throw new DicomProblem('malformed', 'The data set is not deflated as it says.', { cause: error });
-    throw error;
-  }
-}
-
-const tooLarge = (limits: DicomLimits) =>
-  new DicomProblem('too-large', `The inflated data set exceeds ${limits.maxInflatedBytes} bytes.`);

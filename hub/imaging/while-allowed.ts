@@ -1,8 +1,10 @@
 import { type Readable, Transform } from 'node:stream';
 
-/** A stream goes on for at most so many bytes, and so many milliseconds, on one answer of the policy. */
-const MOST_BYTES = 1024 * 1024;
+/** Bytes go on for at most so many, and so many milliseconds, on one answer of the policy. */
+const MOST_BYTES = 4 * 1024 * 1024;
 const MOST_MS = 100;
+/** After so many bytes the policy is asked again while they go on, so that a reader seldom waits for the answer. */
+const AHEAD_BYTES = 3 * 1024 * 1024;
 
 /** The policy no longer allows what is being streamed: the rest does not leave. */
 export class Revoked extends Error {
@@ -20,29 +22,51 @@ export interface Leave {
   ask(bytes: number): Promise<void>;
 }
 
-/** @param isAllowed asks the policy now. @param since milliseconds (`Date.now()`) of the answer that it began with. */
+/**
+ * An answer counts from when it was asked for, and from the bytes that had gone by then.
+ * @param isAllowed asks the policy now. @param since milliseconds (`Date.now()`) of the answer that it began with.
+ */
 export function leaveWhileAllowed(isAllowed: () => Promise<boolean>, since: number): Leave {
-  let asked = since;
-  let left = 0;
+  let gone = 0;
+  let answered = { at: since, from: 0 };
+  /** A question that nobody waits for yet; it never rejects, so that a refusal is found by who asks next. */
+  let ahead: Promise<unknown> | undefined;
+  const isOver = (bytes: number): boolean => gone + bytes > answered.from + MOST_BYTES || Date.now() - answered.at >= MOST_MS;
+
+  const ask = async (): Promise<void> => {
+    const asked = { at: Date.now(), from: gone };
+    if (!(await isAllowed())) throw new Revoked();
+    answered = asked;
+  };
+  const askAhead = (): void => {
+    ahead = ask().then(
+      () => {
+        ahead = undefined;
+      },
+      (error: unknown) => error,
+    );
+  };
+
   return {
-    isDue: (bytes) => {
-      if (left + bytes > MOST_BYTES || Date.now() - asked >= MOST_MS) return true;
-      left += bytes;
+    isDue(bytes) {
+      if (isOver(bytes)) return true;
+      gone += bytes;
+      if (!ahead && gone >= answered.from + AHEAD_BYTES) askAhead();
       return false;
     },
-    ask: async (bytes) => {
-      const now = Date.now();
-      const allowed = await isAllowed();
-      asked = now;
-      left = bytes;
-      if (!allowed) throw new Revoked();
+    async ask(bytes) {
+      const refusal = await ahead;
+      if (refusal) throw refusal;
+      // An answer that was asked for before may not reach so far; one that is asked for now does.
+      if (isOver(bytes)) await ask();
+      gone += bytes;
     },
   };
 }
 
 /**
- * The same bytes for as long as they are allowed: before more than a mebibyte leaves, or when the last answer is older than a tenth of a second, the
- * policy is asked again. When it says no, or can't be asked, the stream breaks off with an error, so that nothing half looks whole.
+ * The same bytes for as long as they are allowed: before more than four mebibytes leave, or when the last answer is older than a tenth of a second,
+ * the policy is asked again. When it says no, or can't be asked, the stream breaks off with an error, so that nothing half looks whole.
  * @param isAllowed asks the policy now. @param since milliseconds (`Date.now()`) of the answer that the retrieval began with.
  */
 export function whileAllowed(body: Readable, isAllowed: () => Promise<boolean>, since: number): Readable {

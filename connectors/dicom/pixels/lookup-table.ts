@@ -21,16 +21,16 @@ export function lookupTable(
   tags: { descriptor: string; data: string; segmented?: string },
   signed: boolean,
 ): LookupTable | undefined {
-  const descriptor = header[tags.descriptor]?.Value as number[] | undefined;
+  const descriptor = header[tags.descriptor] && wordsOf(header[tags.descriptor]!);
   const data = header[tags.data] ?? (tags.segmented ? header[tags.segmented] : undefined);
   if (!descriptor || descriptor.length < 3 || !data) return undefined;
-  const [count, first, bits] = [descriptor[0]! & 0xffff || MOST_ENTRIES, descriptor[1]!, descriptor[2]!];
+  const [count, first, bits] = [descriptor[0]! || MOST_ENTRIES, descriptor[1]!, descriptor[2]!];
   const isSegmented = header[tags.data] === undefined;
   const words = wordsOf(data);
   const entries = isSegmented ? expanded(words, count) : words.length < count ? unpacked(words) : words;
   if (entries.length < count || bits < 8 || bits > 16)
     throw new PixelProblem('malformed', 'A look-up table is shorter than its descriptor says.');
-  return { first: signed ? (first << 16) >> 16 : first & 0xffff, bits, entries: entries.subarray(0, count) };
+  return { first: signed ? (first << 16) >> 16 : first, bits, entries: entries.subarray(0, count) };
 }
 
 /** The entry for an input. */

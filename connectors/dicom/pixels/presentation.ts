@@ -78,7 +78,7 @@ function wholeRange(samples: Samples, header: DicomJson, image: ImagePixel, moda
   }
   const { slope, intercept } = modality;
   if (image.bitsStored <= 8 && !image.signed) return between(intercept, slope * (2 ** image.bitsStored - 1) + intercept);
-  const padding = paddingOf(header);
+  const padding = paddingOf(header, image.signed);
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (let i = 0; i < samples.length; i++) {
     const value = samples[i]!;
@@ -97,9 +97,11 @@ const between = (one: number, other: number): Window => ({
 });
 
 /** Pixel Padding Value, or the range to Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2). */
-function paddingOf(header: DicomJson): { from: number; to: number } {
-  const value = numbersOf(header, '00280120')?.[0];
+function paddingOf(header: DicomJson, signed: boolean): { from: number; to: number } {
+  // Some writers state it as US whatever the pixels are.
+  const stored = (value: number): number => (signed ? (value << 16) >> 16 : value & 0xffff);
+  const value = numbersOf(header, '00280120')?.map(stored)[0];
   if (value === undefined) return { from: Number.POSITIVE_INFINITY, to: Number.NEGATIVE_INFINITY };
-  const limit = numbersOf(header, '00280121')?.[0] ?? value;
+  const limit = numbersOf(header, '00280121')?.map(stored)[0] ?? value;
   return { from: Math.min(value, limit), to: Math.max(value, limit) };
 }

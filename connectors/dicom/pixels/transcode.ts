@@ -78,7 +78,9 @@ export async function bytesOf(frame: AsyncIterable<Uint8Array>): Promise<Uint8Ar
 /** Stored values as little-endian cells of Bits Allocated (PS3.5 8.1.1). */
 export function asCells({ samples }: DecodedFrame, { bitsAllocated, floating }: ImagePixel): Uint8Array {
   if (floating) return viewOf(samples);
-  if (bitsAllocated === 8 && samples.BYTES_PER_ELEMENT === 1) return viewOf(samples);
+  // Lossless JPEG is decoded to words whatever its precision is.
+  if (bitsAllocated === 8)
+    return viewOf(samples.BYTES_PER_ELEMENT === 1 ? samples : Uint8Array.from(samples, (value) => value & 0xff));
   if (bitsAllocated === 16) return viewOf(samples.BYTES_PER_ELEMENT === 2 ? samples : Int16Array.from(samples));
   if (bitsAllocated === 32) return viewOf(samples.BYTES_PER_ELEMENT === 4 ? samples : Int32Array.from(samples));
   throw new PixelProblem('unsupported', 'Pixels of this many bits are not supported.');

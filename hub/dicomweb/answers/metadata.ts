@@ -40,7 +40,14 @@ function ofHub(item: DicomJson, { wanted, baseUrl }: Answering): DicomJson {
     [undefined, series].includes(wanted.seriesInstanceUid) &&
     [undefined, instance].includes(wanted.sopInstanceUid);
   if (!isWanted) throw new SourceError('bad-response', 'The source describes another object than was asked for.');
-  return withAddresses(item, `${baseUrl}/studies/${study}/series/${series}/instances/${instance}/bulkdata`);
+  return withAddresses(withPixels(item), `${baseUrl}/studies/${study}/series/${series}/instances/${instance}/bulkdata`);
+}
+
+/** Some archives leave Pixel Data out of the metadata of images. */
+function withPixels(item: DicomJson): DicomJson {
+  const isImage = item['00280010'] !== undefined && !['7FE00010', '7FE00008', '7FE00009'].some((tag) => item[tag]);
+  const vr = Number(text(item, '00280100') ?? 16) > 8 ? 'OW' : 'OB';
+  return isImage ? { ...item, '7FE00010': { vr, BulkDataURI: '' } } : item;
 }
 
 /** Pixels are always by address; Retrieve URL (0008,1190) would be that of the source. */

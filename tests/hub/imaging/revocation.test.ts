@@ -12,7 +12,7 @@ import { type Archives, openArchives, STUDY } from './archives.js';
 /** More than sockets on the way may hold: 48 frames of half a mebibyte. */
 const SLICES = 48;
 const FRAME = 512 * 512 * 2;
-/** What may leave after a revocation: one answer of the policy holds for a mebibyte, and a little lies in the stream. */
+/** What may leave after a revocation: the last answer of the policy is older than a tenth of a second, and a little lies in the stream. */
 const AT_MOST = 1.5 * 1024 * 1024;
 
 let world: Archives;
