@@ -3,6 +3,7 @@ import type { Connector } from './connector.js';
 import { fhirOffset } from './dicom/date-time.js';
 import { createDimseConnector } from './dimse/dimse-connector.js';
 import { createDicomwebConnector } from './dicomweb/dicomweb-connector.js';
+import { createFhirConnector, FHIR_TYPES } from './fhir/fhir-connector.js';
 import { createFolderConnector } from './folder/folder-connector.js';
 import { isNetwork } from './address-policy.js';
 import { CHARACTER_SETS } from './hl7v2/character-set.js';
@@ -34,6 +35,17 @@ const listenerTls = z.strictObject({ cert: pemFile, key: pemFile, clientCa: pemF
 /** Application Entity title (PS3.5 6.2, AE): at most 16 characters, not only spaces. */
 const aeTitle = z.string().regex(/^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$/, 'must be an AE title of at most 16 characters');
 
+const httpAuth = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('basic'), username: z.string().min(1), password: z.string() }),
+    z.strictObject({ kind: z.literal('bearer'), token: z.string().min(1) }),
+  ])
+  .optional();
+
+const httpTimeouts = z
+  .strictObject({ headersMs: z.int().min(100).max(600_000).optional(), idleMs: z.int().min(100).max(600_000).optional() })
+  .optional();
+
 /** Settings of each kind of connector, as they stand in a hospital's record. Unknown elements are refused. */
 export const connectorSettings = {
   folder: z.strictObject({
@@ -44,16 +56,9 @@ export const connectorSettings = {
   dicomweb: z.strictObject({
     baseUrl: rootUrl,
     orthancUrl: rootUrl.optional(),
-    auth: z
-      .discriminatedUnion('kind', [
-        z.strictObject({ kind: z.literal('basic'), username: z.string().min(1), password: z.string() }),
-        z.strictObject({ kind: z.literal('bearer'), token: z.string().min(1) }),
-      ])
-      .optional(),
+    auth: httpAuth,
     defaultUtcOffset: utcOffset.optional(),
-    timeouts: z
-      .strictObject({ headersMs: z.int().min(100).max(600_000).optional(), idleMs: z.int().min(100).max(600_000).optional() })
-      .optional(),
+    timeouts: httpTimeouts,
     tlsCa: pemFile.optional(),
     maxConcurrent: z.int().min(1).max(64).optional(),
     maxJsonBytes: z.int().min(1_024).max(1_073_741_824).optional(),
@@ -124,6 +129,18 @@ export const connectorSettings = {
       message: 'is needed to retrieve by C-MOVE',
       path: ['listen'],
     }),
+  fhir: z.strictObject({
+    baseUrl: rootUrl,
+    auth: httpAuth,
+    types: z.array(z.enum(FHIR_TYPES)).min(1).optional(),
+    numberSystem: z.url().max(500).optional(),
+    overlapSeconds: z.int().min(0).max(86_400).optional(),
+    pageSize: z.int().min(1).max(1_000).optional(),
+    timeouts: httpTimeouts,
+    maxConcurrent: z.int().min(1).max(64).optional(),
+    maxJsonBytes: z.int().min(1_024).max(268_435_456).optional(),
+    defaultUtcOffset: utcOffset.optional(),
+  }),
 } as const;
 
 export type ConnectorKind = keyof typeof connectorSettings;
@@ -138,6 +155,7 @@ export const connectorKinds = Object.keys(connectorSettings) as ConnectorKind[];
 export function createConnector(kind: ConnectorKind, settings: unknown, { outbound }: ConnectorDeps): Connector {
   if (kind === 'folder') return createFolderConnector(connectorSettings.folder.parse(settings));
   if (kind === 'hl7v2') return createHl7v2Connector(connectorSettings.hl7v2.parse(settings));
+  if (kind === 'fhir') return createFhirConnector({ ...connectorSettings.fhir.parse(settings), outbound });
   if (kind === 'dimse') return createDimseConnector({ ...connectorSettings.dimse.parse(settings), outbound });
   return createDicomwebConnector({ ...connectorSettings.dicomweb.parse(settings), outbound });
 }

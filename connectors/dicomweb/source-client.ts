@@ -93,7 +93,7 @@ export function createSourceClient(settings: ClientSettings): SourceClient {
 
 /** Bad Request, Conflict, Content Too Large, Unsupported Media Type, Unprocessable Content, and a server that failed over what it got. */
 const isAboutContent = (status: number): boolean => [400, 409, 413, 415, 422, 500].includes(status);
-const isJson = (reply: OutboundReply): boolean => /^application\/(dicom\+)?json\b/i.test(mediaType(reply));
+const isJson = (reply: OutboundReply): boolean => /^application\/((dicom|fhir)\+)?json\b/i.test(mediaType(reply));
 
 /** Whether the source did its part: it is not to blame for what was asked or given up. */
 const didAnswer = (error: unknown) => !(error instanceof SourceError) || !['timeout', 'unreachable'].includes(error.code);

@@ -15,7 +15,7 @@ function wrong(kind: keyof typeof connectorSettings, settings: unknown): string[
 
 describe('a hospital’s connector settings', () => {
   it('make a connector of their kind', async () => {
-    expect(connectorKinds).toEqual(['folder', 'dicomweb', 'hl7v2', 'dimse']);
+    expect(connectorKinds).toEqual(['folder', 'dicomweb', 'hl7v2', 'dimse', 'fhir']);
     const folder = createConnector('folder', { root: tmpdir() }, { outbound });
     expect(await folder.health(never())).toMatchObject({ reachable: true });
     const dicomweb = createConnector('dicomweb', { baseUrl: 'http://127.0.0.1:1/dicom-web' }, { outbound });
@@ -23,6 +23,8 @@ describe('a hospital’s connector settings', () => {
       reachable: false,
       detail: 'The address is not in an allowed network.',
     });
+    const fhir = createConnector('fhir', { baseUrl: 'http://127.0.0.1:1/fhir' }, { outbound });
+    expect(await fhir.health(never())).toEqual({ reachable: false, detail: 'The address is not in an allowed network.' });
     const dimse = createConnector('dimse', { host: '127.0.0.1', port: 1, calledAeTitle: 'PACS' }, { outbound });
     expect(await dimse.health(never())).toEqual({ reachable: false, detail: 'The address is not in an allowed network.' });
   });
