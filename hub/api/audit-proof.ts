@@ -5,6 +5,7 @@ import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
 import type { Access } from '../access/access.js';
+import type { Decision } from '../access/decision.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import { isAuditor } from '../access/caller.js';
 import { exportAudit, publicKeys } from '../audit/proof/export.js';
@@ -14,10 +15,11 @@ import type { Sealer } from '../audit/proof/sealer.js';
 import { parseAuditEventId } from '../audit/rows.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { forbidden, invalid, notFound, tooMany } from '../outcomes.js';
+import { invalid, notFound, tooMany } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { asked, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
+import { permitted } from './permitted.js';
 
 type Schemas = components['schemas'];
 
@@ -137,10 +139,7 @@ function once(work: () => void): () => void {
 /** @throws Refusal 403 for all but auditors; the attempt is on record by then. @returns the entry that goes on record before the answer leaves */
 async function authorize(deps: AuditProofDeps, request: Request, subtype: string): Promise<AuditEntry> {
   const caller = callerOfRequest(request);
-  const decision = await deps.db.snapshot(async (tx) =>
-    (await deps.access.forCaller(tx, caller)).decideGeneral('audit-read', 'AuditEvent'),
-  );
-  const entry: AuditEntry = {
+  const entry = (decision: Decision): AuditEntry => ({
     ...agentOf(caller, requestContext(request, deps.config)),
     type: 'rest',
     subtype,
@@ -148,10 +147,17 @@ async function authorize(deps: AuditProofDeps, request: Request, subtype: string
     outcome: 0,
     query: request.path + request.url.search,
     ...decidedBy(decision),
-  };
-  if (decision.allowed && isAuditor(caller) && scopeAllows(caller.scope, 'AuditEvent', 'r')) return entry;
-  await deps.audit.commit([{ ...entry, outcome: 4, detail: decision.allowed && isAuditor(caller) ? 'scope' : 'role' }]);
-  throw forbidden('The proof of the audit is for auditors.');
+  });
+  const decision = await deps.db.snapshot((tx) =>
+    permitted(deps, tx, caller, {
+      decide: (access) => access.decideGeneral('audit-read', 'AuditEvent'),
+      isFor: isAuditor(caller) && scopeAllows(caller.scope, 'AuditEvent', 'r'),
+      entry,
+      detail: ({ allowed }) => (allowed && isAuditor(caller) ? 'scope' : 'role'),
+      refusal: 'The proof of the audit is for auditors.',
+    }),
+  );
+  return entry(decision);
 }
 
 const leaf = z

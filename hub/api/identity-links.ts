@@ -11,11 +11,12 @@ import type { Config } from '../config.js';
 import { decideLink, STEPS, type Step } from '../identity/decide-link.js';
 import type { HumanName } from '../identity/person-name.js';
 import { LINK_STATES, type LinkRow, listLinks, matchedOf, sidesOf } from '../identity/list-links.js';
-import { forbidden, notFound, Refusal } from '../outcomes.js';
+import { notFound, Refusal } from '../outcomes.js';
 import { createGrantReevaluation } from '../referral/overdue.js';
 import type { Database, Queryable } from '../store/database.js';
 import { asked, ID, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
+import { permitted } from './permitted.js';
 
 type Link = components['schemas']['Link'];
 type LinkPage = components['schemas']['LinkPage'];
@@ -75,12 +76,13 @@ async function decide(deps: IdentityLinkDeps, request: Request): Promise<Link> {
 }
 
 /** @throws Refusal 403 for all but identity stewards; the attempt is on record by then. */
-async function authorize(deps: IdentityLinkDeps, tx: Queryable, request: Request, caller: Caller): Promise<Decision> {
-  const decision = (await deps.access.forCaller(tx, caller)).decideGeneral('link');
-  if (decision.allowed && caller.organizationId !== '') return decision;
-  await deps.audit.commit([{ ...entryOf(deps, request, 'link', decision), outcome: 4, detail: 'role' }]);
-  throw forbidden('Links are for the identity stewards of hospitals.');
-}
+const authorize = (deps: IdentityLinkDeps, tx: Queryable, request: Request, caller: Caller): Promise<Decision> =>
+  permitted(deps, tx, caller, {
+    decide: (access) => access.decideGeneral('link'),
+    isFor: caller.organizationId !== '',
+    entry: (decision) => entryOf(deps, request, 'link', decision),
+    refusal: 'Links are for the identity stewards of hospitals.',
+  });
 
 const query = (maxPage: number) =>
   z.strictObject({

@@ -7,11 +7,12 @@ import type { Decision } from '../access/decision.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { forbidden, notFound } from '../outcomes.js';
+import { notFound } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { acknowledge, type StoredEvent, undelivered } from '../store/outbox.js';
 import { asked, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
+import { permitted } from './permitted.js';
 
 type Notices = components['schemas']['Notices'];
 
@@ -65,10 +66,7 @@ async function authorize(
   subtype: string,
 ): Promise<{ organizationId: string; entry: AuditEntry }> {
   const caller = callerOfRequest(request);
-  const decision: Decision = await deps.db.snapshot(async (tx) =>
-    (await deps.access.forCaller(tx, caller)).decideGeneral('be-told'),
-  );
-  const entry: AuditEntry = {
+  const entry = (decision: Decision): AuditEntry => ({
     ...agentOf(caller, requestContext(request, deps.config)),
     type: 'access',
     subtype,
@@ -76,8 +74,14 @@ async function authorize(
     outcome: 0,
     custodianId: caller.organizationId || undefined,
     ...decidedBy(decision),
-  };
-  if (decision.allowed && caller.organizationId !== '') return { organizationId: caller.organizationId, entry };
-  await deps.audit.commit([{ ...entry, outcome: 4, detail: 'role' }]);
-  throw forbidden('Notices are for those who act for an organization.');
+  });
+  const decision = await deps.db.snapshot((tx) =>
+    permitted(deps, tx, caller, {
+      decide: (access) => access.decideGeneral('be-told'),
+      isFor: caller.organizationId !== '',
+      entry,
+      refusal: 'Notices are for those who act for an organization.',
+    }),
+  );
+  return { organizationId: caller.organizationId, entry: entry(decision) };
 }

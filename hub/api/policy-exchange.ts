@@ -10,9 +10,10 @@ import type { ProposalRow } from '../access/epochs/proposals.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { forbidden, Refusal, unprocessable } from '../outcomes.js';
+import { Refusal, unprocessable } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import type { components } from './openapi.generated.js';
+import { permitted } from './permitted.js';
 
 type Schemas = components['schemas'];
 
@@ -34,15 +35,18 @@ export async function authorized(
   may: May,
 ): Promise<{ caller: Caller; decision: Decision }> {
   const caller = callerOfRequest(request);
-  const decision = await deps.db.snapshot(async (tx) => {
-    const access = await deps.access.forCaller(tx, caller);
-    const asKeeper = access.decideGeneral('administer', 'AccessPolicy');
-    if (may === 'keeper' || (may === 'either' && asKeeper.allowed)) return asKeeper;
-    return access.decideGeneral('audit-read', 'AccessPolicy');
-  });
-  if (decision.allowed) return { caller, decision };
-  await deps.audit.commit([entryOf(deps, request, caller, step, { decision, outcome: 4, detail: 'role' })]);
-  throw forbidden('The access policy is kept by the hub administrators and read by the auditors.');
+  const decision = await deps.db.snapshot((tx) =>
+    permitted(deps, tx, caller, {
+      decide: (access) => {
+        const asKeeper = access.decideGeneral('administer', 'AccessPolicy');
+        if (may === 'keeper' || (may === 'either' && asKeeper.allowed)) return asKeeper;
+        return access.decideGeneral('audit-read', 'AccessPolicy');
+      },
+      entry: (decided) => entryOf(deps, request, caller, step, { decision: decided }),
+      refusal: 'The access policy is kept by the hub administrators and read by the auditors.',
+    }),
+  );
+  return { caller, decision };
 }
 
 /** Does the work; what is refused in it is on record before the answer leaves. A policy with faults is answered with each of them. */

@@ -13,10 +13,11 @@ import { retryQuarantined } from '../ingest/retry-quarantined.js';
 import type { RecordDeps } from '../ingest/statements/taking.js';
 import type { Sources } from '../ingest/watch-sources.js';
 import type { IngestDeps } from '../ingest/submit-study.js';
-import { forbidden, notFound, Refusal } from '../outcomes.js';
+import { notFound, Refusal } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { asked, idOf, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
+import { permitted } from './permitted.js';
 
 type Item = components['schemas']['QuarantineItem'];
 type Page = components['schemas']['QuarantinePage'];
@@ -95,12 +96,15 @@ async function authorize(
   subtype: string,
 ): Promise<{ caller: Caller; decision: Decision }> {
   const caller = callerOfRequest(request);
-  const decision = await deps.db.snapshot(async (tx) =>
-    (await deps.access.forCaller(tx, caller)).decideGeneral('administer', 'Endpoint'),
+  const decision = await deps.db.snapshot((tx) =>
+    permitted(deps, tx, caller, {
+      decide: (access) => access.decideGeneral('administer', 'Endpoint'),
+      isFor: caller.role === 'hospital-administrator' && caller.organizationId !== '',
+      entry: (decided) => entryOf(deps, request, subtype, decided),
+      refusal: 'The quarantine is for the administrators of hospitals.',
+    }),
   );
-  if (decision.allowed && caller.role === 'hospital-administrator' && caller.organizationId !== '') return { caller, decision };
-  await deps.audit.commit([{ ...entryOf(deps, request, subtype, decision), outcome: 4, detail: 'role' }]);
-  throw forbidden('The quarantine is for the administrators of hospitals.');
+  return { caller, decision };
 }
 
 const query = (maxPage: number) =>

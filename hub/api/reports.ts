@@ -7,12 +7,13 @@ import type { Decision } from '../access/decision.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { forbidden, invalid, notFound, unprocessable } from '../outcomes.js';
+import { invalid, notFound, unprocessable } from '../outcomes.js';
 import type { Database, Queryable } from '../store/database.js';
 import { raw, Sql } from '../store/sql.js';
 import { asked } from './asked.js';
 import { toCsv } from './csv.js';
 import type { components } from './openapi.generated.js';
+import { permitted } from './permitted.js';
 
 type ReportList = components['schemas']['ReportList'];
 type ReportResult = components['schemas']['ReportResult'];
@@ -48,7 +49,7 @@ async function answer(deps: ReportDeps, request: Request, h: ResponseToolkit) {
     if (!report) throw notFound();
     return { decision, body: await run(deps, tx, report, parameters) };
   });
-  await deps.audit.commit([entryOf(deps, request, 0, result.decision)]);
+  await deps.audit.commit([entryOf(deps, request, result.decision)]);
   const response = csv ? h.response(csvOf(result.body, request)).type('text/csv; charset=utf-8') : h.response(result.body);
   if (csv)
     response.header(
@@ -59,12 +60,13 @@ async function answer(deps: ReportDeps, request: Request, h: ResponseToolkit) {
 }
 
 /** @throws Refusal 403 for all but the health commission; the attempt is on record by then. */
-async function authorize(deps: ReportDeps, tx: Queryable, request: Request): Promise<Decision> {
-  const decision = (await deps.access.forCaller(tx, callerOfRequest(request))).decideGeneral('report');
-  if (decision.allowed) return decision;
-  await deps.audit.commit([entryOf(deps, request, 4, decision)]);
-  throw forbidden('Reports are for the health commission.');
-}
+const authorize = (deps: ReportDeps, tx: Queryable, request: Request): Promise<Decision> =>
+  permitted(deps, tx, callerOfRequest(request), {
+    decide: (access) => access.decideGeneral('report'),
+    entry: (decision) => entryOf(deps, request, decision),
+    detail: (decision) => decision.reason,
+    refusal: 'Reports are for the health commission.',
+  });
 
 async function run(deps: ReportDeps, tx: Queryable, report: Report, parameters: Period): Promise<ReportResult> {
   await tx.query(raw(`set local statement_timeout = '${STATEMENT_TIMEOUT}'`));
@@ -126,13 +128,13 @@ function csvOf(result: ReportResult, request: Request): string {
   );
 }
 
-function entryOf(deps: ReportDeps, request: Request, outcome: 0 | 4, decision: Decision): AuditEntry {
+function entryOf(deps: ReportDeps, request: Request, decision: Decision): AuditEntry {
   return {
     ...agentOf(callerOfRequest(request), requestContext(request, deps.config)),
     type: 'export',
     subtype: 'report',
     action: 'R',
-    outcome,
+    outcome: 0,
     query: request.path + request.url.search,
     ...decidedBy(decision),
     ...(decision.reason ? { detail: decision.reason } : {}),

@@ -10,8 +10,8 @@ import type { Majority } from '../../access/guardians/guardianships.sql.js';
 import { agentOf } from '../../access/write-request.js';
 import type { Audit } from '../../audit/vocabulary.js';
 import type { Config } from '../../config.js';
-import { forbidden } from '../../outcomes.js';
 import type { Database } from '../../store/database.js';
+import { permitted } from '../permitted.js';
 
 export interface ExceptionalAccessDeps {
   db: Database;
@@ -32,11 +32,14 @@ export interface Actor {
 export async function authorized(deps: ExceptionalAccessDeps, request: Request, action: Action, object: string): Promise<Actor> {
   const caller = callerOfRequest(request);
   const context = requestContext(request, deps.config);
-  const decision = await deps.db.snapshot(async (tx) => (await deps.access.forCaller(tx, caller)).decideGeneral(action, object));
-  if (decision.allowed && caller.kind === 'person' && caller.exceptionalAccess === undefined)
-    return { caller, context, decision };
-  await deps.audit.commit([
-    { ...agentOf(caller, context), type: 'access', subtype: action, action: 'E', outcome: 4, detail: decision.reason ?? 'role' },
-  ]);
-  throw forbidden('This is not for you to do.');
+  const decision = await deps.db.snapshot((tx) =>
+    permitted(deps, tx, caller, {
+      decide: (access) => access.decideGeneral(action, object),
+      isFor: caller.kind === 'person' && caller.exceptionalAccess === undefined,
+      entry: () => ({ ...agentOf(caller, context), type: 'access', subtype: action, action: 'E', outcome: 0 }),
+      detail: ({ reason }) => reason ?? 'role',
+      refusal: 'This is not for you to do.',
+    }),
+  );
+  return { caller, context, decision };
 }
