@@ -51,17 +51,26 @@ export function streamSource(bytes: AsyncIterable<Uint8Array>, most: number): By
 /** Inflated at once, so that little becomes much only little by little. */
 const slice = 4 * 1024;
 
-/** Inflates as it comes; nothing is read ahead. @throws DicomProblem `malformed` or `truncated`. */
-export async function* inflated(deflated: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+/**
+ * Inflates as it comes; nothing is read ahead.
+ * @param most bytes that may come out of it.
+ * @throws DicomProblem `malformed`, or `too-large`.
+ */
+export async function* inflated(deflated: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<Buffer> {
   const inflate = createInflateRaw();
   const out: Buffer[] = [];
   let failure: Error | undefined;
-  inflate.on('data', (chunk: Buffer) => void out.push(chunk));
+  let length = 0;
+  inflate.on('data', (chunk: Buffer) => {
+    length += chunk.length;
+    out.push(chunk);
+  });
   inflate.on('error', (error) => {
     failure = error;
   });
   const ended = new Promise<void>((resolve) => inflate.once('end', resolve).once('error', () => resolve()));
   const check = (): void => {
+    if (length > most) throw new DicomProblem('too-large', `The inflated data set exceeds ${most} bytes.`);
     if (failure) throw new DicomProblem('malformed', 'The data set is not deflated as it says.', { cause: failure });
   };
   try {

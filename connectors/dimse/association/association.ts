@@ -85,10 +85,14 @@ export class Association {
     });
   }
 
-  /** Reads and forgets what is left of the last message's data set. */
-  async skip(): Promise<void> {
+  /** Reads and forgets what is left of the last message's data set. @throws SourceError when that is more than so many bytes. */
+  async skip(most = Number.POSITIVE_INFINITY): Promise<void> {
     await this.guarded(async () => {
-      for await (const _ of this.unread ?? []) void _;
+      let bytes = 0;
+      for await (const fragment of this.unread ?? []) {
+        bytes += fragment.length;
+        if (bytes > most) throw protocolError('a data set has no end');
+      }
       this.unread = undefined;
     });
   }

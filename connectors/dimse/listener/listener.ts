@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
-import { SourceError, type TakeChange } from '../../connector.js';
+import type { TakeChange } from '../../connector.js';
 import { listenOn, type Place } from '../../listen-on.js';
 import { acceptAssociation } from '../association/accept-association.js';
 import type { AssociateRequest } from '../association/associate-pdu.js';
 import type { Association, Message, Waits } from '../association/association.js';
-import { type Rejection, rejections } from '../association/pdu.js';
+import { protocolError, type Rejection, rejections } from '../association/pdu.js';
 import { commands } from '../messages/command.js';
 import { statuses } from '../messages/status.js';
 import { verification } from '../services/echo.js';
@@ -22,6 +22,8 @@ export interface ListenerSettings extends Omit<Place, 'maxConnections' | 'handsh
   waits: Waits;
 }
 
+/** Command Field of responses: the highest bit. */
+const firstResponse = 0x8000;
 /** Connections that are no association yet. */
 const spareConnections = 20;
 
@@ -67,10 +69,15 @@ async function serve(socket: Socket, settings: ListenerSettings, service: Servic
   const association = await acceptAssociation(socket, { maxPduLength, waits, rejectionOf, isAccepted });
   if (!association) return;
   service.begin();
-  for (;;) {
-    const message = await association.receive(waits.idleMs);
-    if (!message) return;
-    await answer(association, message, settings, service);
+  try {
+    for (;;) {
+      const message = await association.receive(waits.idleMs);
+      if (!message) return;
+      await answer(association, message, settings, service);
+    }
+  } catch (error) {
+    association.abort(error as Error, 'provider');
+    throw error;
   }
 }
 
@@ -85,12 +92,13 @@ function wrongTitle(
 async function answer(association: Association, message: Message, settings: ListenerSettings, service: Service): Promise<void> {
   const { contextId, command } = message;
   if (command.commandField === commands.storeRequest) return answerStore(association, message, settings, service);
+  if (command.commandField >= firstResponse) throw protocolError('an answer comes to no request');
   const isEcho = command.commandField === commands.echoRequest;
-  await association.skip();
+  await association.skip(settings.maxObjectBytes);
   // What it would cancel is done, or was never begun.
   if (command.commandField === commands.cancelRequest) return;
   await association.send(contextId, {
-    commandField: command.commandField | 0x8000,
+    commandField: command.commandField | firstResponse,
     respondedTo: command.messageId ?? 0,
     sopClassUid: command.sopClassUid,
     status: isEcho ? statuses.success : statuses.unrecognizedOperation,
@@ -113,8 +121,7 @@ async function answerStore(
     );
     return acknowledge(association, message, isRead ? statuses.success : statuses.outOfResources);
   }
-  const { status, comment, isTooLarge } = await takeObject(object, settings, take);
-  // Its end is not waited for.
-  if (isTooLarge) association.abort(new SourceError('bad-response', 'The object is too large.'));
-  else await acknowledge(association, message, status, comment);
+  const { status, comment } = await takeObject(object, settings, take);
+  await association.skip(settings.maxObjectBytes);
+  await acknowledge(association, message, status, comment);
 }

@@ -1,4 +1,4 @@
-import type { TakeChange, UnreadableItem } from '../../connector.js';
+import type { TakeChange } from '../../connector.js';
 import { statuses } from '../messages/status.js';
 import { type ReceivedObject, readObject } from '../services/received-object.js';
 
@@ -13,7 +13,6 @@ export interface Taken {
   status: number;
   /** Error Comment (0000,0902), at most 64 characters. */
   comment?: string;
-  isTooLarge?: boolean;
 }
 
 /**
@@ -28,15 +27,9 @@ export async function takeObject(
   const read = await readObject(object, { defaultUtcOffset, maxBytes: maxObjectBytes });
   try {
     const [held] = await take(read.kind === 'study' ? read : { kind: 'unreadable', item: read.item });
-    if (read.kind === 'unreadable') return refused(read.item);
+    if (read.kind === 'unreadable') return { status: statuses.cannotUnderstand, comment: `in quarantine: ${read.item.reason}` };
     return held ? { status: statuses.heldWithWarning, comment: `in quarantine: ${held.reason}` } : { status: statuses.success };
   } catch {
     return { status: statuses.outOfResources, comment: 'not taken now, send it again' };
   }
-}
-
-function refused({ reason }: UnreadableItem): Taken {
-  const comment = `in quarantine: ${reason}`;
-  if (reason === 'too-large') return { status: statuses.outOfResources, comment, isTooLarge: true };
-  return { status: statuses.cannotUnderstand, comment };
 }

@@ -9,13 +9,15 @@ import type { Finder } from './finder.js';
 
 /** What a listing learns about a PACS. */
 export interface Habits {
-  /** So many answers to one query came whole; a PACS may keep back what goes beyond its own limit, and say nothing. */
-  wholeUpTo: number;
+  /** It gives so many answers to one query, and perhaps more: fewer are whole. A PACS may keep back what goes beyond its limit, and say nothing. */
+  gives: number;
+  /** Whether it was asked for much, to learn that. */
+  wasProbed: boolean;
   /** It does not match Study Date: every query lists everything. */
   ignoresDates: boolean;
 }
 
-export const unknownHabits = (): Habits => ({ wholeUpTo: 500, ignoresDates: false });
+export const unknownHabits = (): Habits => ({ gives: 500, wasProbed: false, ignoresDates: false });
 
 export interface Listed {
   studies: DicomJson[];
@@ -45,6 +47,7 @@ const studyKeys: Keys = Object.fromEntries(
 const mostAnswers = 20_000;
 /** Without windows everything comes at once. */
 const mostOfAll = 200_000;
+const probedDays = 60;
 const minutesOfDay = 24 * 60;
 
 /** What a PACS lists under a Study Instance UID: one study, or none. @throws SourceError when it answers with others. */
@@ -67,11 +70,13 @@ export async function listStudies(finder: Finder, span: Span, habits: Habits): P
   const inside = answers.entries.filter(isInside);
   if (inside.length < answers.entries.length) habits.ignoresDates = true;
   if (habits.ignoresDates || isWhole(answers, habits)) return { studies: distinct(inside), isWhole: true };
+  await probe(finder, span, habits);
+  if (isWhole(answers, habits)) return { studies: distinct(inside), isWhole: true };
   const parts = halves(span);
   if (!parts) return listHours(finder, { date: dateRange(span), first: 0, last: minutesOfDay - 1 }, inside, habits);
   const listed: Listed[] = [];
   for (const part of parts) listed.push(await listStudies(finder, part, habits));
-  return joined(inside, listed, answers, habits);
+  return joined(inside, listed, habits);
 }
 
 /** Everything that has no Study Date, which no range matches; from a PACS that does not match dates, everything. */
@@ -111,18 +116,26 @@ async function listHours(finder: Finder, { date, first, last }: Hours, known: Di
         ? { studies: answer.entries, isWhole: true }
         : await listHours(finder, parts[i]!, answer.entries, habits),
     );
-  return joined(known, listed, { entries: known, isWhole: true }, habits);
+  return joined(known, listed, habits);
 }
 
-/** The answers together. Where the parts brought nothing new, so many answers come whole from this PACS. */
-function joined(known: DicomJson[], parts: readonly Listed[], answers: Answers, habits: Habits): Listed {
+/** Learns once how many answers a PACS gives at least, from a longer span. */
+async function probe(finder: Finder, { from, to }: Span, habits: Habits): Promise<void> {
+  if (habits.wasProbed) return;
+  habits.wasProbed = true;
+  const keys = { ...studyKeys, '00080020': dateRange({ from: from - probedDays, to }) };
+  const { entries } = await finder.find({ level: 'STUDY', keys, most: mostAnswers });
+  habits.gives = Math.max(habits.gives, entries.length);
+}
+
+/** The answers together. */
+function joined(known: readonly DicomJson[], parts: readonly Listed[], habits: Habits): Listed {
   const studies = distinct([...known, ...parts.flatMap((part) => part.studies)]);
-  if (answers.isWhole && studies.length === distinct(known).length)
-    habits.wholeUpTo = Math.max(habits.wholeUpTo, answers.entries.length + 1);
+  habits.gives = Math.max(habits.gives, known.length);
   return { studies, isWhole: parts.every((part) => part.isWhole) };
 }
 
-const isWhole = (answers: Answers, { wholeUpTo }: Habits): boolean => answers.isWhole && answers.entries.length < wholeUpTo;
+const isWhole = (answers: Answers, { gives }: Habits): boolean => answers.isWhole && answers.entries.length < gives;
 
 /** Range matching of Study Time. */
 const timeRange = ({ first, last }: Hours): string => `${tm(first)}00-${tm(last)}59.999999`;

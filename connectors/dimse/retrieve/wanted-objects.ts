@@ -18,9 +18,11 @@ export async function* wantedObjects(
 ): AsyncGenerator<ReceivedObject> {
   const missing = new Map(request.instances.map((instance) => [instance.sopInstanceUid, instance.seriesInstanceUid]));
   const count = missing.size;
+  let hasCome = false;
   for (const wanted of count > 0 ? retrievals(request) : []) {
     try {
       for await (const object of fetchObjects(source, wanted, signal)) {
+        hasCome = true;
         const seriesInstanceUid = missing.get(object.sopInstanceUid);
         if (seriesInstanceUid === undefined) continue;
         const whole = await identified(object, request.studyInstanceUid, seriesInstanceUid);
@@ -30,7 +32,7 @@ export async function* wantedObjects(
     } catch (error) {
       // What else the PACS could not send was not asked for.
       if (error instanceof NotSent && missing.size === 0) return;
-      const isGone = isAnswer(error) && missing.size === count && !(await isListed(source, wanted, signal));
+      const isGone = isAnswer(error) && !hasCome && !(await isListed(source, wanted, signal));
       throw isGone ? new SourceError('not-found', 'The PACS has no such instance.') : error;
     }
   }

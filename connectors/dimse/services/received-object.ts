@@ -56,7 +56,7 @@ export async function readHeader(
   wanted?: (tag: string) => boolean,
 ): Promise<{ json: DicomJson; end?: number }> {
   const isDeflated = transferSyntaxUid === transferSyntaxes.deflatedLittleEndian;
-  const source = streamSource(isDeflated ? inflated(data) : data, defaultLimits.maxHeaderBytes);
+  const source = streamSource(isDeflated ? inflated(data, defaultLimits.maxInflatedBytes) : data, defaultLimits.maxHeaderBytes);
   const { dataSet, pixelData } = await readDataSet(source, 0, encodingOf(transferSyntaxUid), defaultLimits, wanted);
   const hasEnd = pixelData !== undefined && pixelData.length >= 0 && !isDeflated;
   return {
