@@ -9,6 +9,7 @@ const needed = [
   { package: 'orthanc', sign: ['Orthanc', '/usr/sbin/Orthanc'] },
   { package: 'orthanc-dicomweb', sign: ['/usr/share/orthanc/plugins/libOrthancDicomWeb.so'] },
   { package: 'dcmtk', sign: ['storescu'] },
+  { package: 'openssl', sign: ['openssl'] },
   { package: 'chromium', sign: ['chromium', 'chromium-browser', 'google-chrome'] },
   { package: 'fonts-noto-cjk', sign: ['/usr/share/fonts/opentype/noto'] },
 ];
