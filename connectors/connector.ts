@@ -243,6 +243,8 @@ export interface Connector {
    * completely, or contradicts itself: then nothing is known.
    */
   look?(study: LookRequest, signal: AbortSignal): Promise<StudyNow>;
+  /** How many items the source is known to have that come after `cursor`; undefined when it can't tell. @throws SourceError when it cannot be asked. */
+  backlog?(cursor: string | undefined, signal: AbortSignal): Promise<number | undefined>;
   /** Reads one quarantined item again; `message` is what was kept of it. */
   retry(item: { locator: string; message?: Uint8Array }, signal: AbortSignal): Promise<Change>;
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;

@@ -2,7 +2,7 @@ import type { Change, Connector, SourceHealth } from '../connector.js';
 import { SourceError } from '../connector.js';
 import type { Outbound } from '../outbound.js';
 import { lookAtStudy } from './look.js';
-import { hasOrthancNews, type OrthancCursor, orthancChanges, orthancPosition } from './orthanc-changes.js';
+import { hasOrthancNews, orthancBacklog, type OrthancCursor, orthancChanges, orthancPosition } from './orthanc-changes.js';
 import { createOrthancCount } from './orthanc-count.js';
 import { hasQidoNews, type QidoCursor, type QidoPolicy, qidoChanges } from './qido-changes.js';
 import { resourcePath } from './resource.js';
@@ -57,6 +57,8 @@ export function createDicomwebConnector(settings: DicomwebSettings & { outbound:
       if (source.orthancUrl !== undefined && orthanc !== undefined) return hasOrthancNews(source, count, orthanc, signal);
       return qido === undefined || hasQidoNews(source, seen, qido, policy, signal);
     },
+    backlog: async (cursor, signal) =>
+      source.orthancUrl === undefined ? undefined : orthancBacklog(source, parseCursor(cursor).orthanc, signal),
     look: (study, signal) => lookAtStudy(source, study, signal),
     retry: ({ locator }, signal) => retryItem(source, locator, signal),
     retrieve: (request, signal) => retrieveFromDicomweb(source, request, signal),

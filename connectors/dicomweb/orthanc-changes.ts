@@ -3,7 +3,7 @@ import { mergeStudies } from '../dicom/merge-studies.js';
 import { isUid } from '../dicom/uid.js';
 import { mapConcurrently } from '../map-concurrently.js';
 import { changesAfter, checkedId, checkedUid, isOrthancId, lastOfLog, orthancJson } from './orthanc-client.js';
-import type { OrthancCount } from './orthanc-count.js';
+import { instancesOf, type OrthancCount } from './orthanc-count.js';
 import type { OrthancInstance, OrthancMetadata, OrthancSeries, OrthancStudy } from './orthanc-types.js';
 import { readInstance } from './read-studies.js';
 import { type DicomwebSource, isOfItem, type ReadItem, withCursor } from './source.js';
@@ -60,6 +60,20 @@ export async function hasOrthancNews(
   const next = await changesAfter(source, cursor.changes, 1, signal);
   if (next.Changes.length > 0 || next.Last !== cursor.changes) return true;
   return count.isDoubtful(cursor.count, false, signal);
+}
+
+/** Entries of the change log that were not read yet; while everything is listed for the first time, instances that were not. */
+export async function orthancBacklog(
+  source: DicomwebSource,
+  cursor: OrthancCursor | undefined,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  if (cursor && !cursor.listing) {
+    const { Last } = await changesAfter(source, cursor.changes + 1_000_000_000, 1, signal);
+    return Math.max(0, Last - cursor.changes);
+  }
+  const instances = await instancesOf(source, signal);
+  return instances === undefined ? undefined : Math.max(0, instances - (cursor?.listing?.offset ?? 0));
 }
 
 /**

@@ -70,7 +70,8 @@ export function createOrthancCount(source: DicomwebSource): OrthancCount {
   };
 }
 
-async function instancesOf(source: DicomwebSource, signal: AbortSignal): Promise<number | undefined> {
+/** The number of instances that an Orthanc has; undefined when it does not tell. */
+export async function instancesOf(source: DicomwebSource, signal: AbortSignal): Promise<number | undefined> {
   try {
     const { CountInstances } = (await orthancJson(source, 'statistics', signal)) as OrthancStatistics;
     return Number.isSafeInteger(CountInstances) ? CountInstances : undefined;

@@ -21,6 +21,18 @@ const statements: readonly { name: string; help: string; labels: readonly string
     statement: sql`select organization_id as hospital, id as connector, kind, extract(epoch from now() - coalesce(last_success, created))::float8 as value from connector where enabled`,
   },
   {
+    name: 'hub_connector_backlog_items',
+    help: 'Items that a hospital’s source is known to have and that are not indexed yet; absent where it does not tell.',
+    labels: ['hospital', 'connector', 'kind'],
+    statement: sql`select organization_id as hospital, id as connector, kind, backlog as value from connector where enabled and backlog is not null`,
+  },
+  {
+    name: 'hub_connector_looks',
+    help: 'Studies that wait to be looked at again at a hospital’s source.',
+    labels: ['connector'],
+    statement: sql`select connector_id as connector, count(*)::int as value from source_look group by connector_id`,
+  },
+  {
     name: 'hub_quarantine_items',
     help: 'Items held in quarantine.',
     labels: ['hospital', 'reason'],

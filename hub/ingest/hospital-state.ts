@@ -13,6 +13,8 @@ export interface SourceState {
   lastSuccess: Date | null;
   /** Seconds since then; null before the first complete reading. */
   lagSeconds: number | null;
+  /** Items that the source is known to have and that are not indexed; null when it does not tell. */
+  backlog: number | null;
   /** Why the last reading failed; null when it did not. */
   lastError: string | null;
 }
@@ -36,7 +38,7 @@ export async function listHospitals(db: Database, id?: string): Promise<Hospital
       (select count(*) from quarantine q where q.custodian_id = o.id and q.state = 'held') as held
     from organization o where o.kind = 'hospital' and ${only} order by o.id`);
   const sources = await db.query<SourceState & { organizationId: string } & Record<string, unknown>>(sql`
-    select c.id, c.kind, c.enabled, c.last_success as "lastSuccess", c.last_error as "lastError", c.organization_id as "organizationId",
+    select c.id, c.kind, c.enabled, c.last_success as "lastSuccess", c.backlog, c.last_error as "lastError", c.organization_id as "organizationId",
       floor(extract(epoch from now() - c.last_success))::integer as "lagSeconds"
     from connector c join organization o on o.id = c.organization_id where ${only} order by c.id`);
   return hospitals.map((hospital) => ({
@@ -55,23 +57,40 @@ const LONGEST_CHECK_MS = 15_000;
 export async function checkHospital(db: Database, id: string, deps: OpenDeps): Promise<CheckedHospital> {
   const [hospital] = await listHospitals(db, id);
   if (!hospital) throw notFound();
-  const records = await db.query<SourceRecord & Record<string, unknown>>(
-    sql`select id, organization_id, kind, settings, secrets from connector where organization_id = ${id}`,
+  const records = await db.query<SourceRecord & { cursor: string | null; [column: string]: unknown }>(
+    sql`select id, organization_id, kind, settings, secrets, cursor from connector where organization_id = ${id}`,
   );
-  const health = new Map(await Promise.all(records.map(async (r) => [r.id, await healthOf(deps, r)] as const)));
-  const unknown: SourceHealth = { reachable: false, detail: 'The source was removed meanwhile.' };
-  return { ...hospital, sources: hospital.sources.map((s) => ({ ...s, health: health.get(s.id) ?? unknown })) };
+  const found = new Map(await Promise.all(records.map(async (r) => [r.id, await healthOf(deps, r)] as const)));
+  const removed: Found = { health: { reachable: false, detail: 'The source was removed meanwhile.' } };
+  const sources = hospital.sources.map((s) => {
+    const { health, backlog } = found.get(s.id) ?? removed;
+    return { ...s, backlog: backlog ?? s.backlog, health };
+  });
+  return { ...hospital, sources };
 }
 
-async function healthOf(deps: OpenDeps, record: SourceRecord): Promise<SourceHealth> {
+interface Found {
+  health: SourceHealth;
+  /** As the source says now. */
+  backlog?: number;
+}
+
+async function healthOf(deps: OpenDeps, record: SourceRecord & { cursor: string | null }): Promise<Found> {
   try {
     const { connector } = openSource(deps, record);
-    return await connector.health(AbortSignal.timeout(LONGEST_CHECK_MS)).finally(() => connector.close());
+    const limit = AbortSignal.timeout(LONGEST_CHECK_MS);
+    try {
+      const health = await connector.health(limit);
+      const backlog = health.reachable
+        ? await connector.backlog?.(record.cursor ?? undefined, limit).catch(() => undefined)
+        : undefined;
+      return { health, ...(backlog === undefined ? {} : { backlog }) };
+    } finally {
+      await connector.close();
+    }
   } catch (error) {
     const late = (error as Error).name === 'TimeoutError';
-    return {
-      reachable: false,
-      detail: late ? 'The source does not answer in time.' : 'The settings of the source can not be used.',
-    };
+    const detail = late ? 'The source does not answer in time.' : 'The settings of the source can not be used.';
+    return { health: { reachable: false, detail } };
   }
 }

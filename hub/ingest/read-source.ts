@@ -5,6 +5,7 @@ import { indexView } from './follow/index-view.js';
 import { dueLooks, endLook, nextLook, putOffLook } from './follow/looks.js';
 import { newId } from '../store/resources.js';
 import { sql } from '../store/sql.js';
+import { createBacklog } from './note-backlog.js';
 import type { Origin } from './quarantine.js';
 import { type TakeDeps, takeChange } from './take-change.js';
 
@@ -39,6 +40,8 @@ export async function readSource(deps: ReadDeps, source: ReadSource, signal: Abo
   const at = await positionOf(deps.db, source.connectorId);
   const reading: Reading = { cursor: at?.cursor ?? undefined, changes: 0 };
   if (!at) return reading;
+  const backlog = createBacklog(deps.db, source, signal);
+  await backlog.note(reading.cursor);
   await takeLooks(deps, source, origin, signal);
   const index = indexView(deps.db, source.custodianId, source.connectorId);
   const taking = { ...deps, connector: source.connector };
@@ -51,9 +54,10 @@ export async function readSource(deps: ReadDeps, source: ReadSource, signal: Abo
     if (change.cursor === undefined || change.cursor === reading.cursor) continue;
     if (!(await storeCursor(deps.db, source.connectorId, change.cursor, at.reset))) return readSource(deps, source, signal);
     reading.cursor = change.cursor;
+    await backlog.note(reading.cursor);
   }
   const done = await deps.db.query(sql`
-    update connector set last_success = ${at.began}::timestamptz, last_error = null
+    update connector set last_success = ${at.began}::timestamptz, last_error = null, backlog = case when ${backlog.isTold()} then 0 end
     where id = ${source.connectorId} and reset = ${at.reset} returning 1`);
   if (done.length === 0) return readSource(deps, source, signal);
   reading.lookIn = await nextLook(deps.db, source.connectorId);
@@ -113,6 +117,6 @@ export async function noteFailure(db: Database, connectorId: string, error: unkn
   const said =
     error instanceof SourceError ? `${error.code}: ${error.message}` : 'internal: the hub could not take what the source gave';
   await db.query(sql`
-    update connector set last_error = ${said.slice(0, 500)}, last_error_at = clock_timestamp() - make_interval(secs => ${ms / 1000})
+    update connector set last_error = ${said.slice(0, 500)}, last_error_at = clock_timestamp() - make_interval(secs => ${ms / 1000}), backlog = null
     where id = ${connectorId}`);
 }

@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pino from 'pino';
+import { createOutbound } from '../../connectors/outbound.js';
 import { addSource } from '../../hub/ingest/hospital.js';
+import { checkHospital } from '../../hub/ingest/hospital-state.js';
 import { dataSet, part10 } from '../connectors/support/data-sets.js';
 import { NOTIFY_HUB, type Orthanc, startOrthanc } from '../support/orthanc.js';
 import { freePort, type RunningHub, startHub } from '../support/running-hub.js';
@@ -12,6 +15,8 @@ import { type TestDatabase, testDatabase } from '../support/test-database.js';
 
 const TOKEN = 'announced-by-the-archive-itself';
 const SECRET = 'secret-of-the-tests-only';
+/** The archive asks for none; the hub sends it all the same. */
+const PASSWORD = 'told-to-this-archive-and-nobody-else';
 const uidOf = (n: number): string => `1.2.826.0.1.3680043.10.1451.79.${n}`;
 
 /** The hospital `asked` is read by a hub that looks for news, `announcing` by one that does not: its archive tells. */
@@ -23,6 +28,7 @@ describe('what changes in an archive', () => {
   /** Reads its source once a minute; `other` is a second process on the same database, and the archive announces to that one. */
   let hub: RunningHub;
   let other: RunningHub;
+  const logged: string[] = [];
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'near-real-time-'));
@@ -34,7 +40,8 @@ describe('what changes in an archive', () => {
         NotifyHub: { Url: `http://127.0.0.1:${port}/sources/announcing.pacs/changed`, Token: TOKEN },
       },
     });
-    asking = await startHub({ config: { pollSeconds: 60, quickPollSeconds: 0.2 } });
+    const log = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) });
+    asking = await startHub({ log, config: { pollSeconds: 60, quickPollSeconds: 0.2 } });
     database = await testDatabase();
     hub = await startHub({ database, config: { pollSeconds: 60, quickPollSeconds: 60 } });
     await enter(asking, 'asked');
@@ -52,7 +59,8 @@ describe('what changes in an archive', () => {
 
   const enter = async (at: RunningHub, hospital: string, notifyToken?: string): Promise<void> => {
     await at.join([{ id: hospital, assigner: 'urn:oid:1.2.826.0.1.3680043.10.1451.64' }]);
-    const settings = { baseUrl: orthanc.dicomwebUrl, orthancUrl: orthanc.orthancUrl };
+    const auth = { kind: 'basic', username: 'hub', password: PASSWORD };
+    const settings = { baseUrl: orthanc.dicomwebUrl, orthancUrl: orthanc.orthancUrl, auth };
     await addSource(at.db, { id: `${hospital}.pacs`, organizationId: hospital, kind: 'dicomweb', settings, notifyToken }, SECRET);
     await at.hub.sources.idle();
   };
@@ -229,6 +237,32 @@ describe('what changes in an archive', () => {
     const { rows } = await database.db.pool.query('select settings, secrets from connector');
     expect(JSON.stringify(rows)).not.toContain(TOKEN);
     expect(rows.map((row) => row.secrets?.toString('latin1') ?? '').join()).not.toContain(TOKEN);
+  });
+
+  it('is read with credentials that no log, no state of a source and no metric shows', async () => {
+    await expect(
+      asking.hub.sources
+        .connectorFor('asked.pacs')
+        ?.retrieve({ studyInstanceUid: '1.2.3', representation: 'instances', instances: [] }, new AbortController().signal),
+    ).rejects.toThrow('no such object');
+    const outbound = createOutbound({ allowedNetworks: ['127.0.0.0/8'] });
+    const state = await checkHospital(asking.db, 'asked', { config: { secret: SECRET, utcOffset: '+08:00' }, outbound });
+    await outbound.close();
+    expect(state.sources).toMatchObject([{ id: 'asked.pacs', backlog: 0, health: { reachable: true } }]);
+    const metrics = (await asking.http().get('/metrics')).text;
+    expect(metrics).toMatch(/hub_connector_backlog_items\{hospital="asked",connector="asked.pacs",kind="dicomweb"\} 0/);
+    const told = logged.join('') + metrics + JSON.stringify(state);
+    expect(logged.length).toBeGreaterThan(10);
+    for (const secret of [PASSWORD, Buffer.from(`hub:${PASSWORD}`).toString('base64'), TOKEN]) expect(told).not.toContain(secret);
+  });
+
+  it('counts what it has not read yet', async () => {
+    const connector = asking.hub.sources.connectorFor('asked.pacs');
+    const from = (cursor: object) => connector?.backlog?.(JSON.stringify(cursor), new AbortController().signal);
+    expect(await from({ orthanc: { changes: 0 } })).toBeGreaterThan(0);
+    expect(await from({ orthanc: { changes: 0, listing: { offset: 0 } } })).toBeGreaterThan(0);
+    const { rows } = await asking.db.pool.query("select cursor from connector where id = 'asked.pacs'");
+    expect(await from(JSON.parse(rows[0].cursor))).toBe(0);
   });
 
   it('is not looked at further for an address that guesses', async () => {
