@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { createConnector } from '../../../connectors/index.js';
+import { createOutbound } from '../../../connectors/outbound.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
@@ -120,6 +122,26 @@ describe('a hospital’s FHIR server', () => {
       8,
     ]);
   });
+});
+
+it('what was handed on and could not be taken is handed on again', async () => {
+  const outbound = createOutbound({ allowedNetworks: ['127.0.0.0/8'] });
+  const auth = { kind: 'bearer', token: await his.system('east') };
+  const source = createConnector('fhir', { baseUrl: `${his.url}/fhir`, auth, types: ['Patient'], pageSize: 3 }, { outbound });
+  const since = '{"Patient":"2020-01-01T00:00:00Z"}';
+  const read = async (most: number): Promise<string[]> => {
+    const found: string[] = [];
+    for await (const change of source.changes(since, AbortSignal.timeout(10_000))) {
+      if (change.kind === 'statement') found.push(change.statement.locator);
+      if (found.length === most) break; // as when the database goes away
+    }
+    return found;
+  };
+  const first = await read(2);
+  const whole = await read(100);
+  expect([first.length, whole.length, whole.slice(0, 2)]).toEqual([2, 8, first]);
+  expect(await read(100)).toEqual([]);
+  await outbound.close();
 });
 
 describe('a FHIR server that answers wrongly', () => {
