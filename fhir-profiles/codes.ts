@@ -80,6 +80,7 @@ export const profiles = {
   releaseRequest: own('StructureDefinition', 'release-request'),
   sharingAgreement: own('StructureDefinition', 'sharing-agreement'),
   consortiumMembership: own('StructureDefinition', 'consortium-membership'),
+  scheduledAppointment: own('StructureDefinition', 'scheduled-appointment'),
 } as const;
 
 /** Search parameter `modality` of study and series. */
@@ -92,7 +93,6 @@ export const taskKinds = ['scoring-request', 'consultation-request', 'release-re
 export const deliveryDetails = [
   'series',
   'accession-number',
-  'appointment',
   'instances-total',
   'instances-delivered',
   'instances-failed',

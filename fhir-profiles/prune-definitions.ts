@@ -17,6 +17,7 @@ import type { Definitions, PrunedElement, PrunedType } from './definitions.js';
 
 /** Every resource type that the hub reads or writes. */
 const resourceTypes = [
+  'Appointment',
   'AuditEvent',
   'Bundle',
   'CapabilityStatement',

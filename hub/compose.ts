@@ -33,6 +33,8 @@ import { createCursorSigner } from './fhir/cursor.js';
 import type { FhirDeps } from './fhir/exchange.js';
 import { registerFhir } from './fhir/register.js';
 import { endCopies } from './delivery/ended-copies.js';
+import { appointmentWriter, preparing } from './delivery/prefetch/appointment-writer.js';
+import { prefetchDue } from './delivery/prefetch/prefetch.js';
 import { deliveryTaskWriter } from './delivery/task-writer.js';
 import { startDeliveryWorkers } from './delivery/worker.js';
 import { moveStragglers } from './identity/move-records.js';
@@ -180,6 +182,11 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     () => closeOverdue(db, audit),
     (err) => log.error({ err }, 'overdue referrals not closed'),
   );
+  const prefetch = every(
+    2_000,
+    () => prefetchDue({ db, access, audit }),
+    (err) => log.error({ err }, 'appointments not prepared for'),
+  );
   const copies = every(
     config.copyCheckSeconds * 1000,
     () => endCopies({ db, access, audit }, config.copyCheckSeconds),
@@ -195,6 +202,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const stop = async (): Promise<void> => {
     clearInterval(overdue);
     clearInterval(copies);
+    clearInterval(prefetch);
     clearInterval(late);
     await server.stop({ timeout: 10_000 });
     await Promise.all([sources.stop(), workers.stop(), deliveries.stop(), policyWatch.close()]);
@@ -221,7 +229,8 @@ function writersOf(config: Config, audit: AuditWriter, models: Models): Record<s
     RelatedPerson: relatedPersonWriter(config.utcOffset),
     DiagnosticReport: clinicalWriter,
     Observation: clinicalWriter,
-    ServiceRequest: serviceRequestWriter,
+    ServiceRequest: preparing(serviceRequestWriter, audit),
+    Appointment: preparing(appointmentWriter, audit),
     Task: createTaskWriter({
       'consultation-request': referralWriter(consultation, audit),
       'release-request': referralWriter(release, audit),

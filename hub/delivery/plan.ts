@@ -27,9 +27,9 @@ export async function planDelivery(
   job: DeliveryJob,
   { study, series }: Permission & { allowed: true },
 ): Promise<Plan | { why: string }> {
-  const studyInstanceUid = studyInstanceUidOf(study.row);
+  const studyInstanceUid = job.study_instance_uid;
   const task = await findResource(tx, 'Task', job.task_id);
-  if (!task || !studyInstanceUid) return { why: 'The study is no longer indexed.' };
+  if (!task || studyInstanceUidOf(study.row) !== studyInstanceUid) return { why: 'The study is no longer indexed.' };
   const local = await localPatient(tx, job.recipient_id, study.row.patient_id, job.local_patient_id);
   if ('why' in local) return local;
   const archive = await recipientArchive(tx, job.recipient_id);

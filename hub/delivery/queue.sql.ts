@@ -6,6 +6,7 @@ import { sql } from '../store/sql.js';
 /** What is delivered, to whom, and in whose right. */
 export interface Delivery {
   study_id: string;
+  study_instance_uid: string;
   /** Patient of the study, as its custodian has it. */
   patient_id: string;
   custodian_id: string;
@@ -29,6 +30,7 @@ export const deliveryQueue = jobQueue<DeliveryJob>({
   table: 'delivery_job',
   columns: [
     'study_id',
+    'study_instance_uid',
     'patient_id',
     'custodian_id',
     'recipient_id',
@@ -47,8 +49,8 @@ export async function insertDelivery(
   job: Delivery & { taskId: string; priority: number; appointmentId?: string },
 ): Promise<void> {
   await tx.query(sql`
-    insert into delivery_job (task_id, study_id, patient_id, custodian_id, recipient_id, connector_id, local_patient_id, series, caller, address, appointment_id, priority)
-    values (${job.taskId}, ${job.study_id}, ${job.patient_id}, ${job.custodian_id}, ${job.recipient_id}, ${job.connector_id}, ${job.local_patient_id},
+    insert into delivery_job (task_id, study_id, study_instance_uid, patient_id, custodian_id, recipient_id, connector_id, local_patient_id, series, caller, address, appointment_id, priority)
+    values (${job.taskId}, ${job.study_id}, ${job.study_instance_uid}, ${job.patient_id}, ${job.custodian_id}, ${job.recipient_id}, ${job.connector_id}, ${job.local_patient_id},
       ${job.series}, ${JSON.stringify(job.caller)}, ${job.address}, ${job.appointmentId ?? null}, ${job.priority})`);
 }
 

@@ -1,6 +1,6 @@
 import { type DeliveryDetail, systems } from '../../fhir-profiles/codes.js';
 import { refused } from '../access/write-rules.js';
-import { codeIn, type Concept, idOf, type Reference } from '../store/fhir-elements.js';
+import { codeIn, type Concept } from '../store/fhir-elements.js';
 import type { FhirResource } from '../store/search-keys.js';
 import type { Counts } from './instances.sql.js';
 
@@ -14,7 +14,6 @@ export interface DeliveryInput {
 interface Detail {
   type?: Concept;
   valueIdentifier?: { system?: string; value?: string };
-  valueReference?: Reference;
 }
 
 /** Accession Number (0008,0050), VR SH. */
@@ -48,13 +47,7 @@ export function deliveryInput(task: FhirResource): DeliveryInput {
   };
 }
 
-/** The Appointment or ServiceRequest before which a prior study is delivered. */
-export const appointmentOf = (task: FhirResource): string | undefined =>
-  ((task.input ?? []) as Detail[])
-    .filter(({ type }) => codeIn(type, systems.deliveryDetail) === 'appointment')
-    .map(({ valueReference }) => idOf(valueReference, 'Appointment') ?? idOf(valueReference, 'ServiceRequest'))[0];
-
-export const detailType = (code: DeliveryDetail) => ({ coding: [{ system: systems.deliveryDetail, code }] });
+const detailType = (code: DeliveryDetail) => ({ coding: [{ system: systems.deliveryDetail, code }] });
 
 /** Outputs of these types take the place of those before; `without`: those that fall away. */
 export function withOutputs(

@@ -6,6 +6,7 @@ import type { ResourceWriter, WriteRequest } from '../access/write-request.js';
 import { isSamePerson, nowhere, refused } from '../access/write-rules.js';
 import type { Audit } from '../audit/vocabulary.js';
 import { type JudgedStudy, judgedStudy } from '../imaging/find-study.js';
+import { studyInstanceUidOf } from '../imaging/study-uid.js';
 import { priorityOf } from '../jobs/queue.sql.js';
 import { inState } from '../jobs/task-state.js';
 import { updateTask } from '../jobs/task-update.js';
@@ -108,10 +109,13 @@ async function deliveryOf(tx: Queryable, { access, caller, context }: WriteReque
     throw refused('The study is not known to be of this patient.', 'Task.for');
   const local = await localPatient(tx, caller.organizationId, study.patient_id, patientId);
   if ('why' in local) throw refused(local.why, 'Task.for');
+  const studyInstanceUid = studyInstanceUidOf(study);
+  if (!studyInstanceUid) throw refused('The study has no Study Instance UID.', 'Task.focus');
   const archive = await recipientArchive(tx, caller.organizationId);
   if (!archive) throw refused('Your hospital has named no archive that keeps deliveries.', 'Task.owner');
   return {
     study_id: study.id,
+    study_instance_uid: studyInstanceUid,
     patient_id: study.patient_id,
     custodian_id: study.custodian_id,
     recipient_id: caller.organizationId,

@@ -21,6 +21,7 @@ export const typeRules: Readonly<Record<string, TypeRule>> = {
   DiagnosticReport: { writers: CLINICAL },
   Observation: { writers: CLINICAL },
   ServiceRequest: { writers: CLINICAL },
+  Appointment: { writers: ['hospital-system'] },
   Task: { writers: [...CLINICAL, 'hospital-administrator'] },
   Consent: { writers: ['hospital-system', 'hospital-administrator', 'patient'] },
   Organization: REGISTRY,

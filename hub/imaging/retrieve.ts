@@ -2,6 +2,7 @@ import type { Connector, RetrieveReply, RetrieveRequest } from '../../connectors
 import { SourceError } from '../../connectors/connector.js';
 import type { Queryable } from '../store/database.js';
 import { sql } from '../store/sql.js';
+import { areCopied } from './copied.sql.js';
 
 /** What of a custodian's study is wanted: all of it, a series, an instance, or frames of one. */
 export interface Wanted {
@@ -31,7 +32,7 @@ export interface Retrieval {
 
 /**
  * Why there is nothing to retrieve: no such object, only described and not retrievable, spread over several archives, or the archive would send
- * objects along that are in quarantine; or only some series of the study are opened, and an archive that is asked for the study would send all.
+ * objects along that are in quarantine, or another hospital's; or only some series of the study are opened, and an archive that is asked for the study would send all.
  */
 export type Unretrievable = 'unknown' | 'not-retrievable' | 'several-sources' | 'quarantined' | 'in-part';
 
@@ -56,7 +57,7 @@ export async function locate(tx: Queryable, wanted: Wanted): Promise<Retrieval |
   const [first] = held;
   if (!first) return 'not-retrievable';
   if (held.some((i) => i.connectorId !== first.connectorId)) return 'several-sources';
-  if (!wanted.sopInstanceUid && (await sendsQuarantined(tx, wanted, first.connectorId))) return 'quarantined';
+  if (!wanted.sopInstanceUid && (await sendsMore(tx, wanted, first.connectorId))) return 'quarantined';
   const { frames } = wanted;
   // Number of Frames (0028,0008) is stated by every multi-frame object.
   if (frames?.some((frame) => frame > (indexed[0]?.frames ?? 1))) return 'unknown';
@@ -107,12 +108,15 @@ const withoutPixels =
   /^1\.2\.840\.10008\.5\.1\.4\.1\.1\.(9|11|66(?!\.4$)|67|68|78|79|80|88|90|91|104|130|131|200|201|481\.(?![12]$))(\.|$)/;
 const isImageClass = (sopClassUid: string): boolean => !withoutPixels.test(sopClassUid);
 
-/** A PACS answers for a whole study or series by itself, and would send what contradicts the index (another patient's, say) along with it. */
-async function sendsQuarantined(tx: Queryable, wanted: Wanted, connectorId: string): Promise<boolean> {
+/**
+ * A PACS answers for a whole study or series by itself, and would send along with it what contradicts the index (another patient's, say), and copies of
+ * another hospital's objects that were delivered to it.
+ */
+async function sendsMore(tx: Queryable, wanted: Wanted, connectorId: string): Promise<boolean> {
   const held = await tx.query(sql`
-    select 1 from quarantine q join connector c on c.id = q.connector_id and c.kind <> 'folder'
-    where q.custodian_id = ${wanted.custodianId} and q.connector_id = ${connectorId} and q.study_instance_uid = ${wanted.studyInstanceUid}
-      and q.state = 'held' and q.reason not in ('count-mismatch', 'source-error', 'removal-unconfirmed') limit 1`);
+    select 1 from connector c where c.id = ${connectorId} and c.kind <> 'folder' and (${areCopied(wanted.custodianId, sql`array[${wanted.studyInstanceUid}]::text[]`)}
+      or exists (select from quarantine q where q.custodian_id = ${wanted.custodianId} and q.connector_id = c.id and q.study_instance_uid = ${wanted.studyInstanceUid}
+        and q.state = 'held' and q.reason not in ('count-mismatch', 'source-error', 'removal-unconfirmed')))`);
   return held.length > 0;
 }
 

@@ -27,6 +27,18 @@ const source = z.strictObject({
   autoScore: z.array(z.string().min(1).max(64)).max(20).optional(),
   /** The hub may have this archive keep objects: studies that are delivered to the hospital, and what its own people store. */
   store: z.boolean().optional(),
+  /** What the hospital's own objects call its assigners: Issuer of Patient ID (0010,0021), and the local namespace of its accession numbers. */
+  issuers: z
+    .strictObject({ patientId: z.string().min(1).max(64).optional(), accessionNumber: z.string().min(1).max(64).optional() })
+    .optional(),
+  /** Priors of other hospitals are delivered before an appointment: at most so many, not older than so many years, so many hours before. */
+  prefetch: z
+    .strictObject({
+      most: z.int().min(1).max(20).default(3),
+      years: z.int().min(1).max(50).default(5),
+      hoursBefore: z.int().min(0).max(720).default(24),
+    })
+    .optional(),
   /** The secret by which the archive announces that something changed in it; stored encrypted. */
   notifyToken: z
     .string()
@@ -124,12 +136,13 @@ export async function addSource(db: Database, { organizationId, ...given }: NewS
 
 async function putSource(
   tx: Queryable,
-  { id, organizationId, kind, settings, autoScore, store, notifyToken }: NewSource,
+  { id, organizationId, kind, settings, autoScore, store, issuers, prefetch, notifyToken }: NewSource,
   secret?: string,
 ): Promise<void> {
   checkSettings(kind, settings);
   const stored = sealSettings(secret, id, { ...settings, notifyToken });
-  const ofHub = { ...(autoScore ? { autoScore } : {}), ...(store ? { store } : {}) };
+  if (prefetch && !store) throw invalid('prefetch: priors go to the source that keeps what the hub stores (store: true)');
+  const ofHub = compact({ autoScore, store: store || undefined, issuers, prefetch });
   const known = await tx.query(sql`select 1 from organization where id = ${organizationId}`);
   if (known.length === 0) throw invalid('There is no such organization.', 'organizationId');
   const rows = await tx.query(sql`
@@ -139,6 +152,9 @@ async function putSource(
     where c.organization_id = excluded.organization_id returning 1`);
   if (rows.length === 0) throw conflict(`The source ${id} is another hospital's.`);
 }
+
+const compact = (settings: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 
 /** What a hospital has kept goes to one place, so that nobody has to look in two. */
 async function assertOneStore(tx: Queryable, organizationId: string): Promise<void> {

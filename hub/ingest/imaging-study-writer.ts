@@ -88,6 +88,11 @@ async function storeNew(tx: Queryable, all: readonly Pushed[]): Promise<Resource
     patients: [...patients],
     awaited: first.flatMap(({ resource }) => awaitedAs(resource)),
   });
+  if (stored.copied)
+    throw conflict(
+      'The study is another hospital’s, delivered to this one: it is indexed where it comes from.',
+      'ImagingStudy.identifier',
+    );
   if (custodianId === '' || stored.own_patients < patients.size) throw nowhere('ImagingStudy.subject');
   const made = new Set(stored.study_ids);
   const fresh = first.filter((p) => made.has(p.claim.study_id)).reverse();

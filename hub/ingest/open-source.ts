@@ -23,9 +23,13 @@ export interface OpenedSource {
   notifyToken?: string;
 }
 
+/** Settings of a source that are the hub's, and none of its connector's. */
+const OF_HUB: ReadonlySet<string> = new Set(['autoScore', 'store', 'issuers', 'prefetch']);
+
 /** A source's connector, and what is the hub's of its settings. @throws Error when its kind, settings or credentials are not usable. */
 export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored }: SourceRecord): OpenedSource {
-  const { autoScore: _scoring, store: _storing, notifyToken, ...settings } = openSettings(secretsOf(config), id, stored);
+  const { notifyToken, ...rest } = openSettings(secretsOf(config), id, stored);
+  const settings = Object.fromEntries(Object.entries(rest).filter(([name]) => !OF_HUB.has(name)));
   const connector = createConnector(knownKind(kind), { defaultUtcOffset: config.utcOffset, ...settings }, { outbound });
   return { connector, ...(typeof notifyToken === 'string' ? { notifyToken } : {}) };
 }

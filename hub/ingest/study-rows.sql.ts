@@ -1,3 +1,4 @@
+import { areCopied } from '../imaging/copied.sql.js';
 import type { Queryable } from '../store/database.js';
 import { tokenKey } from '../store/tokens.js';
 import { oneOf, raw, type Sql, sql } from '../store/sql.js';
@@ -59,6 +60,8 @@ export interface NewStudies {
   endpoints: string[];
   /** Whether reports wait for one of them. */
   awaited: boolean;
+  /** One of them is a copy that the hub delivered. */
+  copied: boolean;
 }
 
 /** Claims studies and stores the series and instances of those that nobody of the custodian's has claimed, in one statement. */
@@ -100,6 +103,7 @@ export async function storeNewStudies(
       (select count(*) from resource where type = 'Patient' and ${oneOf(raw('patient_id'), patients)} and id = patient_id
         and custodian_id = ${custodianId} and not deleted) as own_patients,
       exists (select from awaited_study where custodian_id = ${custodianId} and awaited = any(${awaited}::text[])) as awaited,
+      ${areCopied(custodianId, raw('array(select study_instance_uid from claimed)'))} as copied,
       ${endpointIds(custodianId)} as endpoints`);
   if (!stored) throw new Error('no answer on new studies');
   return stored;

@@ -7,6 +7,7 @@ import {
 } from '../../connectors/connector.js';
 import { Refusal } from '../outcomes.js';
 import type { Database } from '../store/database.js';
+import { ownPartOf } from './copies.js';
 import { type Origin, quarantineItems } from './quarantine.js';
 import { followStudy } from './follow/follow-study.js';
 import { askForLookLater } from './follow/looks.js';
@@ -76,8 +77,10 @@ async function take(
   const { db, audit, records } = deps;
   try {
     return await db.transaction(async (tx) => {
-      if (change.kind === 'study')
-        return (await submitStudy(tx, deps, { ...origin, study: change.study, isAskable })).quarantined;
+      if (change.kind === 'study') {
+        const study = await ownPartOf(tx, origin.custodianId, change.study);
+        return study ? (await submitStudy(tx, deps, { ...origin, study, isAskable })).quarantined : [];
+      }
       if (!records) throw new Error('statements are not taken here');
       await takeStatement(tx, { audit, records }, origin, change.statement);
       return [];

@@ -60,8 +60,13 @@ function addReference(tokens: Set<Token>, name: string, value: unknown): void {
 }
 
 function patientReference(resource: FhirResource): unknown {
+  if (resource.resourceType === 'Appointment') return list(resource.participant).map(actorOf).find(isPatient);
   return resource.subject ?? resource.patient ?? resource.for;
 }
+
+const actorOf = (participant: unknown): unknown => (participant as { actor?: unknown } | null)?.actor;
+const isPatient = (actor: unknown): boolean =>
+  String((actor as { reference?: string } | undefined)?.reference ?? '').startsWith('Patient/');
 
 /** Id of the Patient whose compartment holds the resource; '' when it has none. */
 function compartment(resource: FhirResource): string {

@@ -148,6 +148,14 @@ export const searchKeys: Readonly<Record<string, readonly SearchKey[]>> = {
     reference('requester', ['Organization', 'Practitioner', 'PractitionerRole']),
     reference('performer', ['Organization', 'Practitioner', 'PractitionerRole']),
   ],
+  Appointment: [
+    token('identifier'),
+    token('status'),
+    token('service-type', ['serviceType']),
+    date('date', ['start']),
+    keyOf('patient', 'patient', 'reference', ['participant.actor'], { targets: ['Patient'] }),
+    reference('based-on', ['ServiceRequest'], ['basedOn']),
+  ],
   Task: [
     token('identifier'),
     token('status'),

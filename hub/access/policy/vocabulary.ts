@@ -43,6 +43,7 @@ export const OBJECTS = [
   'DiagnosticReport',
   'Observation',
   'ServiceRequest',
+  'Appointment',
   'Task',
   'Consent',
   'Provenance',

@@ -1,7 +1,15 @@
-import { type Connector, SourceError, type StudyNow, type UnreadableItem } from '../../../connectors/connector.js';
+import {
+  type Connector,
+  SourceError,
+  type StudyDescription,
+  type StudyNow,
+  type UnreadableItem,
+} from '../../../connectors/connector.js';
 import { contradiction, demographicsOfDescription } from '../../identity/demographics.js';
 import type { Database, Queryable } from '../../store/database.js';
+import { mapInTurn } from '../../store/in-turn.js';
 import { sql } from '../../store/sql.js';
+import { ownPartOf } from '../copies.js';
 import type { Origin } from '../quarantine.js';
 import type { IngestDeps } from '../submit-study.js';
 import { lookRequest } from './index-view.js';
@@ -70,11 +78,17 @@ async function look(deps: FollowDeps, source: FollowedSource, uid: string, signa
   const { began, ...request } = await lookRequest(deps.db, source, uid);
   const limit = AbortSignal.timeout(LONGEST_LOOK_MS);
   try {
-    return { began, now: await source.connector.look(request, signal ? AbortSignal.any([signal, limit]) : limit) };
+    const now = await source.connector.look(request, signal ? AbortSignal.any([signal, limit]) : limit);
+    return { began, now: { ...now, studies: await ownParts(deps.db, source.custodianId, now.studies) } };
   } catch (error) {
     if (limit.aborted && !signal?.aborted) throw new SourceError('timeout', 'The source does not tell of a study in time.');
     throw error;
   }
+}
+
+async function ownParts(on: Queryable, custodianId: string, studies: readonly StudyDescription[]): Promise<StudyDescription[]> {
+  const own = await mapInTurn(studies, (study) => ownPartOf(on, custodianId, study));
+  return own.flatMap((study) => study ?? []);
 }
 
 /** One that lost objects may be had from another source of its custodian. */

@@ -185,6 +185,31 @@ describe('a foreign study', () => {
   });
 });
 
+describe('a copy', () => {
+  it('does not become the recipient’s own, nor goes out with what the recipient adds to it', async () => {
+    const own = { '00080018': `${studyUid(1)}.9`, '0020000E': `${studyUid(1)}.8` };
+    const [addition] = ctStudy(1, 'B-1', 1, { '00080018': ['UI', own['00080018']], '0020000E': ['UI', own['0020000E']] });
+    await fetch(`${at.receiving.orthancUrl}/instances`, { method: 'POST', body: addition as never });
+    const indexed = await until(async () => {
+      const { rows } = await at.hub.db.pool.query(
+        'select sop_instance_uid as uid from imaging_instance where custodian_id = $1',
+        [B.id],
+      );
+      return rows.length > 0 && rows;
+    });
+    expect(indexed).toEqual([{ uid: own['00080018'] }]);
+    const system = await at.hub.system(B.id);
+    const retrieve = async (path: string) =>
+      (
+        await fetch(`${at.hub.url}/dicomweb/studies/${studyUid(1)}${path}?custodian=${B.id}`, {
+          headers: { authorization: `Bearer ${system}` },
+        })
+      ).status;
+    expect(await retrieve('')).toBe(403);
+    expect(await retrieve(`/series/${own['0020000E']}/instances/${own['00080018']}`)).toBe(200);
+  });
+});
+
 describe('a request is refused', () => {
   it('where policy lets the physician not retrieve the study, with the reason class; a stranger learns nothing', async () => {
     const { study, a, b } = await examined(2, 2);

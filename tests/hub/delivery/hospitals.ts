@@ -88,7 +88,7 @@ export async function startHospitals(known: () => readonly string[], config: Rec
     id: 'b.pacs',
     organizationId: B.id,
     kind: 'dicomweb',
-    settings: { baseUrl: proxy.url },
+    settings: { baseUrl: proxy.url, orthancUrl: receiving.orthancUrl },
     store: true,
   });
   const folder = await mkdtemp(join(tmpdir(), 'studies-'));
