@@ -6,7 +6,7 @@ import { systems } from '../../fhir-profiles/codes.js';
 import { addSource } from '../../hub/ingest/hospital.js';
 import { createResources } from '../../hub/store/resources.js';
 import type { FhirResource } from '../../hub/store/search-keys.js';
-import { A, B, counts, ctStudy, objectUid, studyUid, until } from '../hub/delivery/hospitals.js';
+import { A, B, counts, ctStudy, objectUid, until } from '../hub/delivery/hospitals.js';
 import { type ArchiveProxy, startArchiveProxy } from '../support/archive-proxy.js';
 import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
 import { type Orthanc, startOrthanc } from '../support/orthanc.js';
@@ -45,7 +45,13 @@ beforeAll(async () => {
     kind: 'dicomweb',
     settings: { baseUrl: giving.dicomwebUrl, orthancUrl: giving.orthancUrl },
   });
-  await addSource(database.db, { id: 'b.pacs', organizationId: B.id, kind: 'dicomweb', settings: { baseUrl: proxy.url }, store: true });
+  await addSource(database.db, {
+    id: 'b.pacs',
+    organizationId: B.id,
+    kind: 'dicomweb',
+    settings: { baseUrl: proxy.url },
+    store: true,
+  });
 }, 60_000);
 afterAll(async () => {
   await hub?.kill();
@@ -73,11 +79,21 @@ async function restart(): Promise<void> {
 it('a delivery whose hub is killed twice, before and after an acknowledgement, comes to its end: nothing is lost, nothing is sent again that was on record', async () => {
   const patient = await call('POST', 'Patient', samplePatient(B.assigner, 'B-1'));
   const study = await until(async () => {
-    const [row] = (await database.db.pool.query("select id, patient_id from resource where type = 'ImagingStudy' and (content->>'numberOfInstances')::int = $1", [OBJECTS])).rows;
+    const [row] = (
+      await database.db.pool.query(
+        "select id, patient_id from resource where type = 'ImagingStudy' and (content->>'numberOfInstances')::int = $1",
+        [OBJECTS],
+      )
+    ).rows;
     return row as { id: string; patient_id: string } | undefined;
   });
-  await database.db.pool.query('insert into cross_reference (patient_id, cluster_id) values ($1, $1), ($2, $1)', [study.patient_id, patient.id]);
-  await database.db.pool.query("insert into patient_registration (organization_id, patient_id) values ('hospital-b', $1)", [study.patient_id]);
+  await database.db.pool.query('insert into cross_reference (patient_id, cluster_id) values ($1, $1), ($2, $1)', [
+    study.patient_id,
+    patient.id,
+  ]);
+  await database.db.pool.query("insert into patient_registration (organization_id, patient_id) values ('hospital-b', $1)", [
+    study.patient_id,
+  ]);
 
   const killed: number[] = [];
   const recorded: number[] = [];
@@ -127,6 +143,8 @@ it('a delivery whose hub is killed twice, before and after an acknowledgement, c
   expect(proxy.acknowledged[0]?.every((uid) => times.get(uid) === 1)).toBe(true);
   const reply = await fetch(`${receiving.orthancUrl}/statistics`);
   expect(await reply.json()).toMatchObject({ CountInstances: OBJECTS, CountStudies: 1, CountPatients: 1 });
-  const [audit] = (await database.db.pool.query("select count(*)::int as n from audit_event where subtype = 'deliver' and outcome = 0")).rows;
+  const [audit] = (
+    await database.db.pool.query("select count(*)::int as n from audit_event where subtype = 'deliver' and outcome = 0")
+  ).rows;
   expect(audit.n).toBe(3);
 }, 60_000);
