@@ -1,4 +1,4 @@
-import { link, mkdir, mkdtemp, readFile, rm, copyFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
@@ -6,6 +6,9 @@ import { addSource } from '../../hub/ingest/hospital.js';
 import type { FhirResource } from '../../hub/store/search-keys.js';
 import { describeWithRealData } from '../support/real-data.js';
 import { type RunningHub, startHub } from '../support/running-hub.js';
+import { type Handled, identified, lookAt, matrix } from './transfer-syntax-matrix.js';
+
+const DOCUMENT = 'docs/transfer-syntaxes.md';
 
 /** Why a file can't be indexed; each was looked at. */
 const QUARANTINED: Record<string, { reason: string; because: string }> = {
@@ -60,8 +63,23 @@ describeWithRealData('single files of every kind, each at a hospital of its own'
       await place(join(data, 'single-files', file), join(root, basename(file)));
       await addSource(hub.db, { id: `${hospital}.folder`, organizationId: hospital, kind: 'folder', settings: { root } });
     }
+    await joinIdentified();
     await hub.hub.sources.idle();
   }, 120_000);
+
+  /** A file that lacks the UIDs of study and series, once more with them. */
+  const nameless = { file: 'transfer-syntax/HTJ2K-lossy_1.2.840.10008.1.2.4.203.dcm', hospital: 'identified' };
+  const joinIdentified = async (): Promise<void> => {
+    const { file, hospital } = nameless;
+    const root = join(archives, hospital);
+    await hub.join([{ id: hospital, assigner: 'urn:oid:1.2.826.0.1.3680043.10.1451.9.99' }]);
+    await mkdir(root);
+    await writeFile(
+      join(root, basename(file)),
+      await identified(join(data, 'single-files', file), '1.2.826.0.1.3680043.10.1451.9.99'),
+    );
+    await addSource(hub.db, { id: `${hospital}.folder`, organizationId: hospital, kind: 'folder', settings: { root } });
+  };
   afterAll(async () => {
     await hub?.stop();
     await rm(archives, { recursive: true, force: true });
@@ -107,8 +125,39 @@ describeWithRealData('single files of every kind, each at a hospital of its own'
     const { rows } = await hub.db.pool.query(
       'select count(*)::int as read from connector where last_success is not null and last_error is null',
     );
-    expect(rows).toEqual([{ read: 47 }]);
+    expect(rows).toEqual([{ read: 48 }]);
   });
+
+  it('is retrieved, transcoded and rendered as the table in the documentation says', async () => {
+    const handled: Handled[] = [];
+    for (const { file, hospital } of [...files.filter((one) => one.file !== nameless.file), nameless]) {
+      const token = await hub.system(hospital);
+      const [study] = resources(await get(token, '/fhir/ImagingStudy'));
+      const uid = study?.identifier.find((i: FhirResource) => i.system === 'urn:dicom:uid').value.replace('urn:oid:', '');
+      const ask = async (path: string, accept: string): Promise<boolean> => {
+        if (!uid) return false;
+        const asking = hub
+          .http()
+          .get(`/dicomweb/studies/${uid}${path}`)
+          .set({ authorization: `Bearer ${token}`, accept });
+        const { status, body } = await asking.buffer(true).parse(bytes);
+        expect([200, 406]).toContain(status);
+        return status === 200 && !(body as Buffer).includes('OperationOutcome');
+      };
+      const dicom = 'multipart/related; type="application/dicom"; transfer-syntax=';
+      handled.push({
+        file,
+        ...(await lookAt(join(data, 'single-files', file))),
+        indexed: uid !== undefined,
+        retrieved: await ask('', `${dicom}*`),
+        transcoded: await ask('', `${dicom}1.2.840.10008.1.2.1`),
+        rendered: await ask('/rendered', 'multipart/related; type="image/png"'),
+      });
+    }
+    const written = matrix(handled);
+    if (process.env.UPDATE_DOCS) await writeFile(DOCUMENT, written);
+    expect(await readFile(DOCUMENT, 'utf8').catch(() => '')).toBe(written);
+  }, 60_000);
 
   it('shows a name in Chinese characters and in letters', async () => {
     const { hospital } = files.find(({ file }) => file === 'charset/gb18030_chrX2.dcm')!;
@@ -126,6 +175,12 @@ async function expectedNames(folder: string): Promise<[file: string, name: strin
     const [, file = '', name = ''] = /^([^,]+),"(?:[^"]|"")*","((?:[^"]|"")*)"/.exec(line) ?? [];
     return [file, name.replaceAll('""', '"')];
   });
+}
+
+function bytes(answer: unknown, done: (error: Error | null, body: Buffer) => void): void {
+  const chunks: Buffer[] = [];
+  const response = answer as NodeJS.ReadableStream;
+  response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => done(null, Buffer.concat(chunks)));
 }
 
 /** A hard link where the file system allows it. */
