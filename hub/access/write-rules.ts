@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Issue, type Refusal, unprocessable } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import type { FhirResource } from '../store/search-keys.js';
+import { linkOf } from '../store/cluster.sql.js';
 import { sql } from '../store/sql.js';
 
 const issue = (code: string, diagnostics: string, expression: string): Issue => ({
@@ -57,8 +58,6 @@ function isSameJson(a: unknown, b: unknown): boolean {
 /** Whether two Patient ids are one record or are linked as one person now. */
 export async function isSamePerson(tx: Queryable, a: string, b: string): Promise<boolean> {
   if (a === b) return true;
-  const linked = await tx.query(
-    sql`select from cross_reference x join cross_reference y using (cluster_id) where x.patient_id = ${a} and y.patient_id = ${b}`,
-  );
+  const linked = await tx.query(linkOf(sql`${a}`, sql`${b}`));
   return linked.length > 0;
 }

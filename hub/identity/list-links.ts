@@ -1,5 +1,6 @@
 import type { Queryable } from '../store/database.js';
 import { columns, type ResourceRow } from '../store/resources.js';
+import { linkOf } from '../store/cluster.sql.js';
 import { and, raw, sql } from '../store/sql.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { demographicsOf } from './demographics.js';
@@ -60,7 +61,7 @@ export async function listLinks(tx: Queryable, { organizationId, state, id, afte
       order by id desc limit ${count}
     )
     select page.*,
-      exists (select from cross_reference x join cross_reference y using (cluster_id) where x.patient_id = patient_a and y.patient_id = patient_b) as same_person,
+      exists (${linkOf(raw('patient_a'), raw('patient_b'))}) as same_person,
       exists (select from patient_identifier x join patient_identifier y on y.value = x.value and y.kind = x.kind
         where x.patient_id = patient_a and y.patient_id = patient_b and x.kind = 'hospital') as same_number
     from page order by page.id desc`);

@@ -3,7 +3,8 @@ import { systems } from '../../fhir-profiles/codes.js';
 import type { Queryable } from '../store/database.js';
 import { searchedIdentifier } from '../store/patient-identifier.js';
 import { columns, newId, type ResourceRow, toResource } from '../store/resources.js';
-import { keyed, sql } from '../store/sql.js';
+import { linkOf } from '../store/cluster.sql.js';
+import { keyed, raw, sql } from '../store/sql.js';
 import { contradiction, type Demographics, demographicKeys, demographicsOfRow } from './demographics.js';
 import { nationalIdentifiersOf } from './identifiers.js';
 import { link, type Pair, pairOf } from './links.js';
@@ -145,7 +146,7 @@ async function readSettled(tx: Queryable, candidates: readonly Candidate[]): Pro
   const rows = await tx.query<{ key: string }>(sql`
     select n.a || ' ' || n.b as key from json_to_recordset(${JSON.stringify(pairs)}::json) as n (a text, b text)
     where exists (select from link_decision d where d.patient_a = n.a and d.patient_b = n.b and d.state <> 'proposed')
-      or exists (select from cross_reference x join cross_reference y using (cluster_id) where x.patient_id = n.a and y.patient_id = n.b)`);
+      or exists (${linkOf(raw('n.a'), raw('n.b'))})`);
   return new Set(rows.map((r) => r.key));
 }
 

@@ -1,6 +1,7 @@
 import type { Queryable } from '../store/database.js';
 import { newId } from '../store/resources.js';
-import { sql } from '../store/sql.js';
+import { matesOf } from '../store/cluster.sql.js';
+import { raw, sql } from '../store/sql.js';
 
 /** What an acceptance opens: exactly these records, to this organization (or this practitioner of it), until an instant. */
 export interface Grant {
@@ -70,6 +71,6 @@ export async function findUnfoundedReleases(tx: Queryable, patientIds: readonly 
         select from patient_registration p
         where p.organization_id = g.recipient_id
           and (p.patient_id = g.patient_id or p.patient_id in (
-            select mate.patient_id from cross_reference own join cross_reference mate using (cluster_id) where own.patient_id = g.patient_id)))`);
+            ${matesOf(raw('= g.patient_id'))})))`);
   return rows.map((r) => r.task_id);
 }

@@ -1,5 +1,6 @@
 import type { Queryable } from '../../store/database.js';
 import { newId } from '../../store/resources.js';
+import { matesOf } from '../../store/cluster.sql.js';
 import { type Sql, sql } from '../../store/sql.js';
 import type { Caller } from '../caller.js';
 import { type ExceptionalAccess, type Kind, lockAccess } from './exceptional-access.js';
@@ -40,7 +41,7 @@ export async function insertAccess(tx: Queryable, opening: Opening, columns: Col
     where r.type = 'Patient' and not r.deleted and r.id in (
       select unnest(${patientIds}::text[])
       union
-      select mate.patient_id from cross_reference own join cross_reference mate using (cluster_id) where own.patient_id = any(${patientIds}::text[]))
+      ${matesOf(sql`= any(${patientIds}::text[])`)})
     order by r.id = any(${patientIds}::text[]) desc, r.id limit ${MOST_PATIENTS}`);
   return (await lockAccess(tx, id))!;
 }

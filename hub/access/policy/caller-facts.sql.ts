@@ -1,4 +1,5 @@
 import type { Queryable } from '../../store/database.js';
+import { matesOf } from '../../store/cluster.sql.js';
 import { raw, type Sql, sql } from '../../store/sql.js';
 import type { Caller } from '../caller.js';
 import { type Majority, wards } from '../guardians/guardianships.sql.js';
@@ -109,7 +110,7 @@ export async function readCallerFacts(tx: Queryable, caller: Caller, majority: M
         select coalesce(json_agg(p.id order by p.id), '[]') from (
           select ${patientId ?? null}::text as id where ${patientId ?? null}::text is not null
           union
-          select mate.patient_id from cross_reference own join cross_reference mate using (cluster_id) where own.patient_id = ${patientId ?? null}
+          ${matesOf(sql`= ${patientId ?? null}`)}
         ) p),
       'opened', (${openedBy(caller)})
     ) as facts`);

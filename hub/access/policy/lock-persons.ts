@@ -1,4 +1,5 @@
 import type { Queryable } from '../../store/database.js';
+import { matesOf } from '../../store/cluster.sql.js';
 import { sql } from '../../store/sql.js';
 
 /**
@@ -20,6 +21,6 @@ async function patientsOf(tx: Queryable, patientIds: readonly string[]): Promise
   const rows = await tx.query<{ id: string }>(sql`
     select unnest(${patientIds}::text[]) as id
     union
-    select mate.patient_id from cross_reference own join cross_reference mate using (cluster_id) where own.patient_id = any(${patientIds}::text[])`);
+    ${matesOf(sql`= any(${patientIds}::text[])`)}`);
   return rows.map((row) => row.id);
 }
