@@ -23,16 +23,17 @@ describe('the guide to joining a hospital', () => {
 
   it('has records that are taken as they stand, one after the other', async () => {
     const records = [...guide.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => text ?? '');
-    expect(records).toHaveLength(2);
+    expect(records).toHaveLength(5);
     for (const record of records) {
       const file = await work.write('hospital.yaml', record);
-      const id = parse(record).id;
+      const { id, consortium } = parse(record);
       const ran = await hub(['hospital', 'add', file], { DATABASE_URL: database.url, HUB_SECRET: 'secret-of-the-tests-only' });
       expect(ran).toEqual({
         status: 0,
         stdout: expect.stringMatching(`^${id} is joined; see: hub hospital check ${id}\n`),
         stderr: '',
       });
+      if (!consortium) continue;
       expect(ran.stdout).toContain(`/access/agreements/east-consortium.${id}\n`);
       if (id === 'county-hospital') expect(guide).toContain(ran.stdout);
     }
@@ -41,7 +42,10 @@ describe('the guide to joining a hospital', () => {
     );
     expect(rows.map(({ id, sealed }) => [id, sealed])).toEqual([
       ['county-archive', false],
+      ['county-fhir', true],
+      ['county-his', false],
       ['first-pacs', true],
+      ['township-pacs', false],
     ]);
     expect(JSON.stringify(rows)).not.toContain('password');
     const members = await database.db.pool.query("select id from resource where type = 'OrganizationAffiliation' order by 1");
