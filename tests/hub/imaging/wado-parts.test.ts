@@ -49,6 +49,14 @@ describe('a study of which some series are opened', () => {
       instance(0),
       `${instance(0)}/metadata`,
       `${instance(0)}/frames/1`,
+      `${STUDY}/series/${series(0)}/rendered`,
+      `${STUDY}/series/${series(0)}/thumbnail`,
+      `${instance(0)}/rendered`,
+      `${instance(0)}/thumbnail`,
+      `${instance(0)}/frames/1/rendered`,
+      `${instance(0)}/frames/1/thumbnail`,
+      `${instance(0)}/bulkdata/00100020`,
+      `${instance(0)}/bulkdata/7FE00010`,
     ];
     for (const path of shown) expect([path, (await get(path)).status]).toEqual([path, 200]);
     const nothing = await get(`${STUDY}/series/1.2.3`);
@@ -59,6 +67,14 @@ describe('a study of which some series are opened', () => {
       instance(1),
       `${instance(1)}/metadata`,
       `${instance(1)}/frames/1`,
+      `${STUDY}/series/${series(1)}/rendered`,
+      `${STUDY}/series/${series(1)}/thumbnail`,
+      `${instance(1)}/rendered`,
+      `${instance(1)}/thumbnail`,
+      `${instance(1)}/frames/1/rendered`,
+      `${instance(1)}/frames/1/thumbnail`,
+      `${instance(1)}/bulkdata/00100020`,
+      `${instance(1)}/bulkdata/7FE00010`,
     ];
     for (const path of hidden) {
       const { status, text } = await get(path);
@@ -67,6 +83,18 @@ describe('a study of which some series are opened', () => {
     // an instance of another series under the name of one that is opened
     const disguised = `${STUDY}/series/${series(0)}/instances/${study.series[1]!.instances[0]!.sopInstanceUid}`;
     expect((await get(disguised)).status).toBe(404);
+  });
+
+  it('has a thumbnail of what is opened, or none', async () => {
+    await sites('CHEST', null);
+    const [open, ofStudy] = [await get(`${STUDY}/series/${series(0)}/thumbnail`), await get(`${STUDY}/thumbnail`)];
+    await sites(null, 'CHEST');
+    const other = await get(`${STUDY}/thumbnail`);
+    expect([open.status, ofStudy.status, other.status]).toEqual([200, 200, 200]);
+    expect(ofStudy.body).toEqual(open.body);
+    expect(other.body).not.toEqual(open.body);
+    await sites(null, null);
+    expect([403, 404]).toContain((await get(`${STUDY}/thumbnail`)).status);
   });
 
   it('asked for as a whole is that series where it is one, and else is asked for series by series', async () => {
