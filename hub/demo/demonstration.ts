@@ -61,6 +61,7 @@ async function fill(hub: Hub, config: Config, progress: Progress): Promise<void>
       kind: 'folder',
       settings: { root: archiveFolder(config.dataDir, id) },
       autoScore: ['pulmonary-nodule'],
+      store: true,
     });
   }
 }
