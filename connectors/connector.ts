@@ -178,6 +178,8 @@ export interface RetrieveRequest {
 /** A retrieval ready to be piped: `multipart/related; type="application/dicom"` (or octet-stream frames), or `application/dicom+json`. */
 export interface RetrieveReply {
   contentType: string;
+  /** Bytes of the body, where the source says how many there are. */
+  contentLength?: number;
   body: Readable;
 }
 

@@ -1,5 +1,6 @@
 import { type RetrieveReply, type RetrieveRequest, SourceError } from '../connector.js';
 import { isUid } from '../dicom/uid.js';
+import type { OutboundReply } from '../outbound.js';
 import { resourcePath, urlBelow } from './resource.js';
 import type { DicomwebSource } from './source.js';
 import { mediaType } from './source-client.js';
@@ -24,13 +25,18 @@ export async function retrieveFromDicomweb(
   const { accept, answer } = representations[request.representation];
   const reply = await source.client.open(urlBelow(source.baseUrl, pathOf(request)), accept, signal);
   const contentType = mediaType(reply);
-  if (reply.status === 200 && answer.test(contentType)) return { contentType, body: reply.body };
+  if (reply.status === 200 && answer.test(contentType)) return { contentType, ...lengthOf(reply), body: reply.body };
   reply.body.once('error', () => {}).destroy();
   if (reply.status === 204) throw new SourceError('not-found', 'The source has nothing to deliver.');
   throw new SourceError(
     'bad-response',
     `The source answers '${contentType.slice(0, 80)}' where ${request.representation} are due.`,
   );
+}
+
+function lengthOf({ headers }: OutboundReply): { contentLength?: number } {
+  const length = headers['content-encoding'] === undefined ? Number(headers['content-length'] ?? Number.NaN) : Number.NaN;
+  return Number.isSafeInteger(length) ? { contentLength: length } : {};
 }
 
 function pathOf(request: RetrieveRequest): string {

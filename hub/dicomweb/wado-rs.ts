@@ -146,9 +146,11 @@ function refusedPixels({ code }: PixelFailure): Refusal {
 }
 
 /** A source that breaks off, or a revocation, breaks the answer off, so that no half study looks whole. */
-function streamed(h: ResponseToolkit, { contentType, body }: RetrieveReply, gone: AbortSignal): ResponseObject {
+function streamed(h: ResponseToolkit, { contentType, contentLength, body }: RetrieveReply, gone: AbortSignal): ResponseObject {
   const end = (): void => void body.once('error', () => undefined).destroy();
   if (gone.aborted) end();
   else gone.addEventListener('abort', end, { once: true });
-  return h.response(body).header('content-type', contentType).header('cache-control', 'no-store');
+  const answer = h.response(body).header('content-type', contentType).header('cache-control', 'no-store');
+  // A length that is known spares the framing of chunks.
+  return contentLength === undefined ? answer : answer.header('content-length', String(contentLength));
 }
