@@ -17,6 +17,7 @@ import { registerExplain } from './api/explain.js';
 import { registerHealth } from './api/health.js';
 import { registerIdentityLinks } from './api/identity-links.js';
 import { registerPolicy } from './api/policy.js';
+import { registerLaunch } from './api/launch.js';
 import { registerNotices } from './api/notices.js';
 import { registerQuarantine } from './api/quarantine.js';
 import { guardRouteScopes } from './api/route-scopes.js';
@@ -169,6 +170,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerExceptionalAccess(server, { db, access, audit, config, issueToken });
   await registerAgreements(server, { db, access, audit, config });
   registerPolicy(server, { db, access, audit, config });
+  registerLaunch(server, { db, access, audit, config });
   registerNotices(server, { db, access, audit, config });
   registerSourceChanged(server, { audit, config, sources });
   registerQuarantine(server, { db, access, audit, config, sources, records });

@@ -93,6 +93,13 @@ const schema = z.strictObject({
     ),
   workers: count(1, 0).describe('Scoring workers in this process; 0 leaves scoring to other processes.'),
   scoringTimeout: count(120).describe('Seconds that one scoring job may take.'),
+  launchSeconds: count(300).describe(
+    'Seconds within which a launch from a hospital’s system must have been taken up by the person that it is for.',
+  ),
+  consoleClient: z
+    .string()
+    .default('hub-console')
+    .describe('Client id at the issuer with which the hub’s own page signs people in.'),
   deliveryWorkers: count(2, 0).describe(
     'Deliveries to other archives that run at once in this process; 0 leaves them to other processes.',
   ),

@@ -375,6 +375,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/launch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A hospital's system opens one of its patients for one of its people (SMART App Launch 2, EHR launch). The answer is opaque, works once, within minutes, and for that person alone; it is given to the token endpoint as `launch`, whose answer then names the `patient`. */
+        post: operations["openLaunch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/quarantine": {
         parameters: {
             query?: never;
@@ -728,6 +745,29 @@ export interface components {
                 system: string;
                 value: string;
             };
+        };
+        LaunchRequest: {
+            patient: {
+                identifier: {
+                    system: string;
+                    value: string;
+                };
+            };
+            /** @description A person of the hospital, as her issuer calls her. */
+            user: {
+                subject: string;
+                /** @description Default */
+                issuer?: string;
+            };
+        };
+        Launch: {
+            launch: string;
+            /** @description Base of the FHIR face. */
+            iss: string;
+            /** @description The hub's own page with this context. */
+            url: string;
+            /** @description Seconds. */
+            expiresIn: number;
         };
         BreakGlassRequest: {
             patient: components["schemas"]["NamedPatient"];
@@ -1692,6 +1732,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    openLaunch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LaunchRequest"];
+            };
+        };
+        responses: {
+            /** @description The launch, and the address of the hub's own page with it. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Launch"];
+                };
             };
             default: components["responses"]["Refusal"];
         };

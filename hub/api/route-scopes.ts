@@ -38,6 +38,7 @@ export const ROUTE_SCOPES: Readonly<Record<string, Reach | 'by itself' | 'any'>>
   // references only, which a system fetches however narrow its registration is
   'get /notices': 'any',
   'post /notices/{id}/acknowledgement': 'any',
+  'post /launch': ['Patient', 'r'],
   'get /quarantine': ['Endpoint', 'r'],
   'post /quarantine/{id}/retry': ['Endpoint', 'u'],
   'post /quarantine/{id}/discard': ['Endpoint', 'u'],

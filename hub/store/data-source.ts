@@ -13,9 +13,10 @@ import { LabelsLifted1763856011000 } from './migrations/0011-labels-lifted.js';
 import { QueriedAttributes1763856022000 } from './migrations/0022-queried-attributes.js';
 import { JoinedNames1763856023000 } from './migrations/0023-joined-names.js';
 import { Statements1763856026000 } from './migrations/0026-statements.js';
+import { AwaitedSince1763856027000 } from './migrations/0027-awaited-since.js';
 import { Deliveries1763856028000 } from './migrations/0028-deliveries.js';
 import { Prefetch1763856029000 } from './migrations/0029-prefetch.js';
-import { AwaitedSince1763856027000 } from './migrations/0027-awaited-since.js';
+import { Launches1763856029001 } from './migrations/0029b-launches.js';
 import { LooksAtSources1763856030000 } from './migrations/0030-looks-at-sources.js';
 import { RemovedInstances1763856031000 } from './migrations/0031-removed-instances.js';
 
@@ -37,6 +38,7 @@ const migrations = [
   AwaitedSince1763856027000,
   Deliveries1763856028000,
   Prefetch1763856029000,
+  Launches1763856029001,
   LooksAtSources1763856030000,
   RemovedInstances1763856031000,
 ];

@@ -30,7 +30,16 @@ function tokenEndpoint({ publicUrl, oidcIssuer }: Pick<Config, 'publicUrl' | 'oi
     grant_types_supported: ['client_credentials', ...(oidcIssuer ? [TOKEN_EXCHANGE] : [])],
     token_endpoint_auth_methods_supported: ['private_key_jwt', ...(oidcIssuer ? ['none'] : [])],
     token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
-    scopes_supported: ['system/*.cruds', 'system/*.rs', 'user/*.cruds', 'user/*.rs', 'patient/*.cruds', 'patient/*.rs'],
+    scopes_supported: [
+      'system/*.cruds',
+      'system/*.rs',
+      'user/*.cruds',
+      'user/*.rs',
+      'patient/*.cruds',
+      'patient/*.rs',
+      'launch',
+      'launch/patient',
+    ],
   };
 }
 

@@ -55,7 +55,10 @@ export async function registerAuthentication(server: Server, deps: Authenticatio
     grants: {
       client_credentials: (form, context) => clientCredentials({ config, db, audit, key, authenticate, limit }, form, context),
       ...(config.oidcIssuer
-        ? { [TOKEN_EXCHANGE]: (form, context) => tokenExchange({ config, audit, key, verify, limit, standingOf }, form, context) }
+        ? {
+            [TOKEN_EXCHANGE]: (form, context) =>
+              tokenExchange({ config, db, audit, key, verify, limit, standingOf }, form, context),
+          }
         : {}),
     },
   });

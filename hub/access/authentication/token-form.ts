@@ -20,6 +20,8 @@ const form = z.object({
   /** The hub's own: the capacity in which the token shall act. */
   role: word.optional(),
   purpose_of_use: word.optional(),
+  /** SMART App Launch 2: the context that a hospital's system opened. */
+  launch: word.optional(),
 });
 
 /** Parameters of the token endpoint; each may be sent once (RFC 6749 3.2). Unknown ones are ignored, as the RFC demands. */
@@ -33,6 +35,9 @@ export interface TokenResponse {
   expires_in: number;
   scope: string;
   issued_token_type?: string;
+  /** SMART App Launch 2, launch context: id of the Patient. */
+  patient?: string;
+  need_patient_banner?: boolean;
 }
 
 /** @throws {TokenError} `invalid_request` */

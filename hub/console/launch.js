@@ -1,0 +1,117 @@
+// The page that a launch opens: signs the person in at the issuer (authorization code with PKCE), gives the launch for the patient, lists the studies.
+const { hub, issuer, client } = document.querySelector('script[data-hub]').dataset;
+const chinese = document.documentElement.lang.startsWith('zh');
+const say = (zh, en) => (chinese ? zh : en);
+const MEMORY = 'launch';
+
+const base64url = (bytes) =>
+  btoa(String.fromCharCode(...new Uint8Array(bytes)))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replace(/=+$/, '');
+const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
+
+/** The parameters leave the address at once: it may be copied, and stays in the history. */
+const parameters = new URLSearchParams(location.search);
+history.replaceState(null, '', '/');
+
+async function json(answer) {
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(body.error_description ?? body.issue?.[0]?.diagnostics ?? `HTTP ${answer.status}`);
+  return body;
+}
+
+const discover = async () => json(await fetch(`${issuer}/.well-known/openid-configuration`));
+const form = (url, fields) => fetch(url, { method: 'POST', body: new URLSearchParams(fields) });
+
+async function signIn(launch) {
+  if ((parameters.get('iss') ?? `${hub}/fhir`).replace(/\/$/, '') !== `${hub}/fhir`)
+    throw new Error(say('此链接属于另一平台。', 'This launch is for another server.'));
+  const memory = { launch, state: random(), verifier: random() };
+  sessionStorage.setItem(MEMORY, JSON.stringify(memory));
+  const challenge = base64url(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(memory.verifier)));
+  const { authorization_endpoint: endpoint } = await discover();
+  const asked = {
+    response_type: 'code',
+    client_id: client,
+    redirect_uri: `${hub}/`,
+    scope: 'openid profile',
+    resource: hub,
+    state: memory.state,
+    code_challenge: challenge,
+    code_challenge_method: 'S256',
+  };
+  location.assign(`${endpoint}?${new URLSearchParams(asked)}`);
+}
+
+async function redeem(code, state) {
+  const memory = JSON.parse(sessionStorage.getItem(MEMORY) ?? '{}');
+  sessionStorage.removeItem(MEMORY);
+  if (!memory.state || memory.state !== state) throw new Error(say('登录未在此页开始。', 'This sign-in did not begin here.'));
+  const { token_endpoint: endpoint } = await discover();
+  const answered = {
+    grant_type: 'authorization_code',
+    client_id: client,
+    redirect_uri: `${hub}/`,
+    code,
+    code_verifier: memory.verifier,
+  };
+  const { access_token: subject } = await json(await form(endpoint, answered));
+  return json(
+    await form(`${hub}/token`, {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: subject,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      launch: memory.launch,
+      scope: 'launch user/*.rs',
+    }),
+  );
+}
+
+async function show({ access_token: token, patient }) {
+  const get = async (path) => json(await fetch(`${hub}/fhir/${path}`, { headers: { authorization: `Bearer ${token}` } }));
+  const { name = [], birthDate = '' } = await get(`Patient/${patient}`);
+  document.querySelector('#patient').textContent = `${name[0]?.text ?? ''} ${birthDate}`.trim();
+  const { entry = [] } = await get(`ImagingStudy?patient=${patient}&_sort=-started&_count=50`);
+  document.querySelector('#state').textContent =
+    entry.length === 0 ? say('没有可查看的检查。', 'There are no studies to see.') : '';
+  for (const { resource } of entry) document.querySelector('#studies').append(...linesOf(resource));
+}
+
+function linesOf(resource) {
+  if (resource.resourceType !== 'ImagingStudy')
+    return (resource.issue ?? []).map((issue) =>
+      line(say('另有检查未开放', 'A study is withheld'), issue.diagnostics ?? '', 'withheld'),
+    );
+  const custodian = resource.extension?.find((one) => one.url.endsWith('/custodian'))?.valueReference?.reference ?? '';
+  const modality = (resource.modality ?? []).map((one) => one.code).join(', ');
+  const when = (resource.started ?? '').slice(0, 10);
+  return [
+    line(
+      `${when} ${modality} ${resource.description ?? ''}`.trim(),
+      `${resource.numberOfInstances ?? ''} · ${custodian}`,
+      'study',
+    ),
+  ];
+}
+
+function line(text, more, kind) {
+  const item = document.createElement('li');
+  item.className = kind;
+  item.textContent = text;
+  const small = document.createElement('small');
+  small.textContent = more;
+  item.append(small);
+  return item;
+}
+
+try {
+  const launch = parameters.get('launch');
+  if (launch) await signIn(launch);
+  else if (parameters.has('error')) throw new Error(say('登录被取消。', 'The sign-in was cancelled.'));
+  else await show(await redeem(parameters.get('code'), parameters.get('state')));
+} catch (error) {
+  const state = document.querySelector('#state');
+  state.setAttribute('role', 'alert');
+  state.textContent = error.message;
+}
