@@ -4,7 +4,7 @@ import { isUid } from '../dicom/uid.js';
 import { mapConcurrently } from '../map-concurrently.js';
 import { changesAfter, checkedId, checkedUid, isOrthancId, lastOfLog, orthancJson } from './orthanc-client.js';
 import { instancesOf, type OrthancCount } from './orthanc-count.js';
-import type { OrthancInstance, OrthancMetadata, OrthancSeries, OrthancStudy } from './orthanc-types.js';
+import type { OrthancSeries, OrthancStudy } from './orthanc-types.js';
 import { readInstance } from './read-studies.js';
 import { type DicomwebSource, isOfItem, type ReadItem, withCursor } from './source.js';
 
@@ -133,7 +133,7 @@ async function* listInstances(
   for (;;) {
     // The page begins with the last known instance; when that has moved, some were deleted, and the listing steps back.
     const since = Math.max(0, offset - 1);
-    const page = await orthancJson(source, `instances?since=${since}&limit=${pageSize + 1}`, signal);
+    const page = await orthancJson(source, '/instances', { query: { since, limit: pageSize + 1 } }, signal);
     if (!Array.isArray(page)) throw new SourceError('bad-response', 'The source answers no list of instances.');
     const ids = page.filter(isOrthancId);
     if (before !== undefined && ids[0] !== before && offset > 0) {
@@ -170,29 +170,40 @@ async function* readLog(source: DicomwebSource, log: Log, signal: AbortSignal): 
 
 /** Describes instances by Orthanc's identifiers, joined by study; those that are deleted by now are left out. */
 async function readInstances(source: DicomwebSource, ids: string[], signal: AbortSignal): Promise<Change[]> {
-  const parents = new Map<string, Promise<unknown>>();
-  const get = <T>(path: string): Promise<T> => {
-    const known = parents.get(path) ?? orthancJson(source, path, signal);
-    parents.set(path, known);
-    return known as Promise<T>;
-  };
-  const read = await mapConcurrently(ids, source.maxConcurrent, (id) => readOne(source, id, get, signal));
+  const parents = parentsOf(source, signal);
+  const read = await mapConcurrently(ids, source.maxConcurrent, (id) => readOne(source, id, parents, signal));
   const items = read.filter((item) => item !== undefined);
   const studies = mergeStudies(items.flatMap((item) => (item.kind === 'study' ? [item.study] : [])));
   return [...studies.map((study) => ({ kind: 'study' as const, study })), ...items.filter((item) => item.kind === 'unreadable')];
 }
 
-async function readOne(
-  source: DicomwebSource,
-  id: string,
-  get: <T>(path: string) => Promise<T>,
-  signal: AbortSignal,
-): Promise<ReadItem | undefined> {
+/** What is above instances, each read once. */
+interface Parents {
+  series(id: string): Promise<OrthancSeries>;
+  study(id: string): Promise<OrthancStudy>;
+}
+
+const parentsOf = (source: DicomwebSource, signal: AbortSignal): Parents => ({
+  series: once((id) => orthancJson(source, '/series/{id}', { path: { id } }, signal)),
+  study: once((id) => orthancJson(source, '/studies/{id}', { path: { id } }, signal)),
+});
+
+function once<T>(get: (id: string) => Promise<T>): (id: string) => Promise<T> {
+  const read = new Map<string, Promise<T>>();
+  return (id) => {
+    const answer = read.get(id) ?? get(id);
+    read.set(id, answer);
+    return answer;
+  };
+}
+
+async function readOne(source: DicomwebSource, id: string, parents: Parents, signal: AbortSignal): Promise<ReadItem | undefined> {
   try {
-    const instance = (await orthancJson(source, `instances/${id}`, signal)) as OrthancInstance;
-    const series = await get<OrthancSeries>(`series/${checkedId(instance.ParentSeries)}`);
-    const study = await get<OrthancStudy>(`studies/${checkedId(series.ParentStudy)}`);
-    const { TransferSyntax } = (await orthancJson(source, `instances/${id}/metadata?expand`, signal)) as OrthancMetadata;
+    const instance = await orthancJson(source, '/instances/{id}', { path: { id } }, signal);
+    const series = await parents.series(checkedId(instance.ParentSeries));
+    const study = await parents.study(checkedId(series.ParentStudy));
+    const expanded = { path: { id }, query: { expand: '' } };
+    const { TransferSyntax } = await orthancJson(source, '/instances/{id}/metadata', expanded, signal);
     const uids = {
       studyInstanceUid: checkedUid(study.MainDicomTags?.StudyInstanceUID),
       seriesInstanceUid: checkedUid(series.MainDicomTags?.SeriesInstanceUID),
@@ -220,5 +231,5 @@ export async function retryOrthancInstance(
   id: string,
   signal: AbortSignal,
 ): Promise<ReadItem | undefined> {
-  return readOne(source, id, (path) => orthancJson(source, path, signal) as never, signal);
+  return readOne(source, id, parentsOf(source, signal), signal);
 }

@@ -1,6 +1,5 @@
 import { type Change, type IndexView, SourceError } from '../connector.js';
 import { checkedId, orthancJson } from './orthanc-client.js';
-import type { OrthancSeries, OrthancStatistics, OrthancStudy } from './orthanc-types.js';
 import { type DicomwebSource, firstHeld } from './source.js';
 
 /**
@@ -73,7 +72,7 @@ export function createOrthancCount(source: DicomwebSource): OrthancCount {
 /** The number of instances that an Orthanc has; undefined when it does not tell. */
 export async function instancesOf(source: DicomwebSource, signal: AbortSignal): Promise<number | undefined> {
   try {
-    const { CountInstances } = (await orthancJson(source, 'statistics', signal)) as OrthancStatistics;
+    const { CountInstances } = await orthancJson(source, '/statistics', {}, signal);
     return Number.isSafeInteger(CountInstances) ? CountInstances : undefined;
   } catch (error) {
     if (error instanceof SourceError && errorsOfCounting.has(error.code)) return undefined;
@@ -84,22 +83,28 @@ export async function instancesOf(source: DicomwebSource, signal: AbortSignal): 
 /** Instances by Study Instance UID. What moves from page to page meanwhile is counted wrong, and looked at for nothing. */
 async function countStudies(source: DicomwebSource, signal: AbortSignal): Promise<Map<string, number>> {
   const uids = new Map<string, string>();
-  for await (const study of listed<OrthancStudy>(source, 'studies', page.studies, signal)) {
+  for await (const study of listed((query) => orthancJson(source, '/studies', { query }, signal), page.studies)) {
     const uid = study.MainDicomTags?.StudyInstanceUID;
     if (typeof uid === 'string' && typeof study.ID === 'string') uids.set(study.ID, uid);
   }
   const counts = new Map<string, number>();
-  for await (const series of listed<OrthancSeries>(source, 'series', page.series, signal)) {
+  for await (const series of listed((query) => orthancJson(source, '/series', { query }, signal), page.series)) {
     const uid = uids.get(checkedId(series.ParentStudy));
     if (uid !== undefined) counts.set(uid, (counts.get(uid) ?? 0) + (series.Instances?.length ?? 0));
   }
   return counts;
 }
 
-async function* listed<T>(source: DicomwebSource, level: string, limit: number, signal: AbortSignal): AsyncGenerator<T> {
+interface Page {
+  expand: '';
+  since: number;
+  limit: number;
+}
+
+async function* listed<T>(get: (page: Page) => Promise<T[]>, limit: number): AsyncGenerator<T> {
   for (let since = 0; ; since += limit) {
-    const entries = await orthancJson(source, `${level}?expand&since=${since}&limit=${limit}`, signal);
-    if (!Array.isArray(entries)) throw new SourceError('bad-response', `The source answers no list of ${level}.`);
+    const entries = await get({ expand: '', since, limit });
+    if (!Array.isArray(entries)) throw new SourceError('bad-response', 'The source answers no list where one is due.');
     yield* entries.filter((entry) => entry !== null && typeof entry === 'object');
     if (entries.length < limit) return;
   }
