@@ -26,20 +26,29 @@ interface Way {
   goal: string;
   /** What the hub is told beside its defaults. */
   environment?: Record<string, string>;
-  /** Whether the source is an Orthanc to the hub, and whether it announces what it stores. */
-  hasChangeLog: boolean;
+  /** How the hub speaks with the archive, and whether that announces what it stores or sends it on. */
+  speaks: 'change log' | 'QIDO-RS' | 'DIMSE';
   announces?: boolean;
+  pushes?: boolean;
 }
 
 const ways: readonly Way[] = [
-  { name: 'polling, Orthanc change log', goal: 'p95 <= 1000 ms', hasChangeLog: true },
-  { name: 'polling, QIDO-RS alone', goal: '-', hasChangeLog: false },
+  { name: 'polling, Orthanc change log', goal: 'p95 <= 1000 ms', speaks: 'change log' },
+  { name: 'polling, QIDO-RS alone', goal: '-', speaks: 'QIDO-RS' },
+  { name: 'polling, C-FIND', goal: 'p95 <= 1000 ms', speaks: 'DIMSE' },
   // looks for news are put off, so that nothing but the announcement can bring it
   {
     name: 'push, Lua script',
     goal: 'p95 <= 200 ms',
-    hasChangeLog: true,
+    speaks: 'change log',
     announces: true,
+    environment: { HUB_QUICK_POLL_SECONDS: '60', HUB_POLL_SECONDS: '60' },
+  },
+  {
+    name: 'push, C-STORE',
+    goal: 'p95 <= 200 ms',
+    speaks: 'DIMSE',
+    pushes: true,
     environment: { HUB_QUICK_POLL_SECONDS: '60', HUB_POLL_SECONDS: '60' },
   },
 ];
@@ -53,7 +62,7 @@ export async function arrival(): Promise<void> {
   console.log('| way | stores | p50 | p95 | max | goal | idle: CPU of the hub | CPU of the archive | transactions/s |');
   console.log('|---|---|---|---|---|---|---|---|---|');
   try {
-    for (const way of ways) await printWay(way, postgres.url);
+    for (const way of ways.filter(({ name }) => name.includes(process.env.BENCH_WAY ?? ''))) await printWay(way, postgres.url);
   } finally {
     await postgres.stop();
     await removeEmbeddedPostgres(dataDir);
@@ -71,8 +80,9 @@ async function printWay(way: Way, server: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'arrival-'));
   try {
     const { token: access } = await joinHospital(hub, CUSTODIAN);
-    await connect(databaseUrl, orthanc, way, token);
-    const times = await measureArrivals(hub, orthanc, access, folder);
+    const listening = await freePort();
+    await connect(databaseUrl, orthanc, way, { token, listening });
+    const times = await measureArrivals(hub, way.pushes ? listening : orthanc.dicomPort, access, folder);
     const idle = await measureIdle(hub, orthanc, databaseUrl);
     const at = (q: number): string =>
       `${Math.round(times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? Number.NaN)} ms`;
@@ -95,19 +105,24 @@ async function database(server: string): Promise<string> {
   return url.href;
 }
 
-async function connect(databaseUrl: string, { dicomwebUrl, orthancUrl }: Orthanc, way: Way, notifyToken: string): Promise<void> {
+async function connect(
+  databaseUrl: string,
+  orthanc: Orthanc,
+  way: Way,
+  { token: notifyToken, listening }: { token: string; listening: number },
+): Promise<void> {
   const db = await openDatabase(databaseUrl, { protection: testProtection(), poolSize: 2 });
-  const settings = { baseUrl: dicomwebUrl, ...(way.hasChangeLog ? { orthancUrl } : {}) };
-  await addSource(
-    db,
-    { id: 'pacs', organizationId: CUSTODIAN.id, kind: 'dicomweb', settings, notifyToken },
-    'secret-of-the-tests-only',
-  );
+  const { dicomwebUrl, orthancUrl, dicomPort } = orthanc;
+  const web = { baseUrl: dicomwebUrl, ...(way.speaks === 'change log' ? { orthancUrl } : {}) };
+  const listen = { port: listening, peers: ['127.0.0.1'], callingAeTitles: ['STORESCU'] };
+  const dimse = { host: '127.0.0.1', port: dicomPort, calledAeTitle: 'ORTHANC', aeTitle: 'HUB', listen };
+  const [kind, settings] = way.speaks === 'DIMSE' ? ['dimse', dimse] : ['dicomweb', web];
+  await addSource(db, { id: 'pacs', organizationId: CUSTODIAN.id, kind, settings, notifyToken }, 'secret-of-the-tests-only');
   while ((await db.pool.query('select 1 from connector where last_success is not null')).rows.length === 0) await sleep(50);
   await db.close();
 }
 
-async function measureArrivals(hub: TestHub, orthanc: Orthanc, token: string, folder: string): Promise<number[]> {
+async function measureArrivals(hub: TestHub, dicomPort: number, token: string, folder: string): Promise<number[]> {
   const client = httpClient(hub.url, { authorization: `Bearer ${token}` });
   const times: number[] = [];
   for (let n = 1; n <= STORES; n += 1) {
@@ -127,7 +142,9 @@ async function measureArrivals(hub: TestHub, orthanc: Orthanc, token: string, fo
     // out of step with the looks of the hub
     await sleep(Math.random() * 300);
     const begin = performance.now();
-    const sending = promisify(execFile)('storescu', ['127.0.0.1', String(orthanc.dicomPort), file]);
+    const sending = promisify(execFile)('storescu', ['-aec', 'HUB', '127.0.0.1', String(dicomPort), file], {
+      env: { ...process.env, TCP_NODELAY: '1' },
+    });
     const query = `/fhir/ImagingStudy?identifier=${encodeURIComponent(`urn:dicom:uid|urn:oid:${uid}`)}`;
     while (!(await client.call('GET', query, 200)).includes('"ImagingStudy"')) await sleep(5);
     times.push(performance.now() - begin);
