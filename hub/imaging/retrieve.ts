@@ -110,11 +110,11 @@ const isImageClass = (sopClassUid: string): boolean => !withoutPixels.test(sopCl
 
 /**
  * A PACS answers for a whole study or series by itself, and would send along with it what contradicts the index (another patient's, say), and copies of
- * another hospital's objects that were delivered to it.
+ * another hospital's objects that were delivered to it. From folders, and by DIMSE, only the instances that are asked for go further.
  */
 async function sendsMore(tx: Queryable, wanted: Wanted, connectorId: string): Promise<boolean> {
   const held = await tx.query(sql`
-    select 1 from connector c where c.id = ${connectorId} and c.kind <> 'folder' and (${areCopied(wanted.custodianId, sql`array[${wanted.studyInstanceUid}]::text[]`)}
+    select 1 from connector c where c.id = ${connectorId} and c.kind not in ('folder', 'dimse') and (${areCopied(wanted.custodianId, sql`array[${wanted.studyInstanceUid}]::text[]`)}
       or exists (select from quarantine q where q.custodian_id = ${wanted.custodianId} and q.connector_id = c.id and q.study_instance_uid = ${wanted.studyInstanceUid}
         and q.state = 'held' and q.reason not in ('count-mismatch', 'source-error', 'removal-unconfirmed')))`);
   return held.length > 0;

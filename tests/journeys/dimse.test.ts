@@ -127,6 +127,21 @@ describe('a PACS that speaks DIMSE alone', () => {
     expect(await held()).toEqual([]);
   });
 
+  it('delivers what is indexed of a study of which it holds more under another patient, and nothing of that', async () => {
+    const old: Record<string, [string, string]> = { '00080020': ['DA', '20010204'] };
+    await store(7, 1, old);
+    await push(`${uidOf(7)}.1.1`);
+    await store(7, 2, { ...old, '00100010': ['PN', 'Li^Na'], '00100020': ['LO', 'P-78'] });
+    await push(`${uidOf(7)}.1.2`);
+    expect((await held()).map((item) => item.reason)).toContain('patient-conflict');
+    const { status, body } = await get(`/dicomweb/studies/${uidOf(7)}/metadata`);
+    expect([status, body.map((one: Record<string, { Value: string[] }>) => one['00080018']?.Value[0])]).toEqual([
+      200,
+      [`${uidOf(7)}.1.1`],
+    ]);
+    await hub.db.pool.query("update quarantine set state = 'discarded'");
+  });
+
   it('is followed: what is deleted there is gone here, what comes back is the same', async () => {
     await store(4);
     await store(5);
