@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import type { Connector, RetrieveRequest } from '../../connectors/connector.js';
+import type { Connector, Part10Object, RetrieveRequest } from '../../connectors/connector.js';
 import { commands } from '../../connectors/dimse/messages/command.js';
 import { createConnector } from '../../connectors/index.js';
 import { createOutbound } from '../../connectors/outbound.js';
 import { countsByStudy, instancesOf, never, read } from './support/changes.js';
-import { dataSet } from './support/data-sets.js';
+import { dataSet, part10, uids } from './support/data-sets.js';
 import {
   type Behaviour,
   type DimsePeer,
@@ -227,5 +227,31 @@ describe('a retrieval that goes wrong', () => {
     expect(await connector.health(never())).toMatchObject({
       detail: 'C-ECHO answers. It does not accept C-FIND. It does not accept C-GET.',
     });
+  });
+});
+
+describe('a PACS that breaks off while it is asked to keep objects', () => {
+  const objectOf = (n: number): Part10Object => ({
+    ...{ sopClassUid: uids.ctStorage, sopInstanceUid: `1.2.3.4.5.${n}`, transferSyntaxUid: '1.2.840.10008.1.2.1' },
+    bytes: part10(dataSet({ '00080018': ['UI', `1.2.3.4.5.${n}`] })),
+  });
+  async function* three(): AsyncGenerator<Part10Object> {
+    yield* [1, 2, 3].map(objectOf);
+  }
+  it.each([
+    ['once: nothing is lost', 1, [0, 0, 0]],
+    ['at one object each time: that one is given up', Number.POSITIVE_INFINITY, [0, 0x0110, 0]],
+  ])('%s', async (_, times, statuses) => {
+    let broken = 0;
+    const breaks: Behaviour = async ({ socket }, message) => {
+      if (message.command.sopInstanceUid !== '1.2.3.4.5.2' || broken >= times) return 'not mine';
+      broken += 1;
+      return socket.destroy();
+    };
+    const connector = await connect({ behaviours: [breaks] });
+    const outcomes = [];
+    for await (const outcome of connector.store!(three(), never())) outcomes.push(outcome);
+    expect(outcomes.map(({ status }) => status)).toEqual(statuses);
+    expect(outcomes.map(({ sopInstanceUid }) => sopInstanceUid)).toEqual([1, 2, 3].map((n) => `1.2.3.4.5.${n}`));
   });
 });
