@@ -64,7 +64,8 @@ describe('a token that does not hold', () => {
 
 describe('what needs no access token', () => {
   it('is nothing but the hub’s own description, and an archive’s word that something changed', async () => {
-    const open = /^\/($|healthz|readyz|metrics|token|jwks|audit\/keys$|fhir\/metadata|(fhir\/)?\.well-known\/|demo-idp\b|launch\.js$)/;
+    const open =
+      /^\/($|healthz|readyz|metrics|token|jwks|audit\/keys$|fhir\/metadata|(fhir\/)?\.well-known\/|demo-idp\b|launch\.js$)/;
     /** By a token of another kind, which opens and shows nothing. */
     const ofTheirOwn = ['/sources/{id}/changed'];
     const table = hub.hub.server.table().filter((route) => (route.settings.auth as unknown) === false);
