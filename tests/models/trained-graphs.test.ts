@@ -25,9 +25,11 @@ async function everyModel(): Promise<ModelPackage[]> {
 }
 
 const models = await everyModel();
-/** Sizes for those that vary: of a volume, and of an image that is neither square nor even. */
-const sizesOf = ({ accepts }: Manifest): Record<string, number> =>
-  accepts.volume ? { planes: 44, rows: 46, columns: 48 } : { rows: 301, columns: 387, samples: 3, patches: 3 };
+/** Sizes for those that vary: of a volume, or of an image that is neither square nor even. */
+const sizesOf = ({ graph }: Manifest): Record<string, number> => {
+  const isVolume = graph.inputs.some(({ shape }) => shape.includes('planes'));
+  return { samples: 3, patches: 3, planes: 44, ...(isVolume ? { rows: 46, columns: 48 } : { rows: 301, columns: 387 }) };
+};
 const sized = (shape: (number | string)[], manifest: Manifest): number[] =>
   shape.map((size) => (typeof size === 'number' ? size : sizesOf(manifest)[size]!));
 const inZeroToOne = ['probability', 'severity', 'referable', 'grades', 'heat_map'];
