@@ -196,7 +196,7 @@ describe('two databases that differ only in what a caller may not know of', () =
     const clients = await clientsOf('physician-e');
     const sample = fc.sample(
       searches(named).filter(({ path }) => concerns.test(path)),
-      { numRuns: 300, seed: 20260101 },
+      { numRuns: 2000, seed: 20260101 },
     );
     mutation = mutant;
     try {
