@@ -27,7 +27,7 @@ export interface MergeStated extends SaidBy {
 /**
  * Two numbers of a hospital are one person's (IHE PAM Merge). The Patient that is given up stays, inactive, replaced by the survivor; whoever searches by its
  * number finds what is the survivor's, because the two are linked. Studies, reports, requests and guardians are filed under the survivor, in new versions.
- * Consents stay with the Patient whom they were given for: denials hold for both; see docs/decisions/0017. Numbers that nobody holds yet are entered first.
+ * Consents stay with the Patient whom they were given for: denials hold for both; see docs/decisions/0019. Numbers that nobody holds yet are entered first.
  * @throws Refusal 409 when the number was merged into another one before, or the survivor into this one.
  */
 export async function mergePatients(tx: Queryable, deps: MergeDeps, stated: MergeStated): Promise<void> {

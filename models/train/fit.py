@@ -56,3 +56,26 @@ def predict(model, inputs, batch=32):
     """Outputs for a tensor of inputs, in float32 and in order."""
     parts = [model(inputs[i : i + batch].to(memory_format=torch.channels_last)) for i in range(0, len(inputs), batch)]
     return [torch.cat(part) for part in zip(*parts)] if isinstance(parts[0], tuple) else torch.cat(parts)
+
+
+class Late(torch.nn.Module):
+    """The part of a network that is trained: it takes what the frozen blocks of `net.trunk` saw; `net.read` takes what the trunk gives."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.trunk = net, net.trunk
+
+    def forward(self, x):
+        return self.net.read(self.trunk.late(x))
+
+
+def fit_late(net, kept, chosen, target_of, loss_of, **options):
+    """Trains `net` on the chosen images; each time one of the kept versions of an image is drawn. `target_of(version, rows)` gives the targets."""
+    chosen = torch.tensor(chosen)
+
+    def batch_of(indices, generator):
+        rows = chosen[indices]
+        version = torch.randint(len(kept), (len(rows),), generator=generator)
+        return kept[version, rows].float(), target_of(version, rows)
+
+    return fit(Late(net), len(chosen), batch_of, loss_of, **options).net

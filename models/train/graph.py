@@ -71,7 +71,7 @@ def halve(model):
 def session(model):
     """A session on the processor. Takes a model or a path."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 2, 3
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     return onnxruntime.InferenceSession(model if isinstance(model, str) else model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 

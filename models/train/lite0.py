@@ -21,6 +21,10 @@ class SameConv(nn.Conv2d):
     def forward(self, x):
         if self.stride[0] > 1:
             x = F.pad(x, (self.before, self.after, self.before, self.after))
+        if self.training and self.groups > 1:
+            # The gradient of a depthwise convolution is several times slower in bfloat16.
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
         return super().forward(x)
 
 
@@ -95,15 +99,22 @@ class Trunk(nn.Module):
 
     @torch.no_grad()
     def keep(self, images, change, copies, seed=0, batch=32):
-        """What the frozen blocks see of `copies` changed versions of each image: (copies, N, C, h, w) in bfloat16."""
+        """What the frozen blocks see of `copies` changed versions of each image: (copies, N, C, h, w) in bfloat16.
+
+        Where `change(indices, generator)` gives a pair, its second half (a mask that was changed alike) is kept too, and a pair comes back.
+        """
         self.eval().to(memory_format=torch.channels_last)
-        generator, kept = torch.Generator().manual_seed(seed), []
+        generator, kept, masks = torch.Generator().manual_seed(seed), [], []
         for _ in range(copies):
-            parts = []
+            seen, beside = [], []
             for i in range(0, len(images), batch):
-                x = change(torch.arange(i, min(i + batch, len(images))), generator)
+                changed = change(torch.arange(i, min(i + batch, len(images))), generator)
+                x, mask = changed if isinstance(changed, tuple) else (changed, None)
                 with torch.autocast("cpu", torch.bfloat16):
-                    parts.append(self.early(x.to(memory_format=torch.channels_last)).bfloat16().contiguous())
-            kept.append(torch.cat(parts))
+                    seen.append(self.early(x.to(memory_format=torch.channels_last)).bfloat16().contiguous())
+                beside.append(mask)
+            kept.append(torch.cat(seen))
+            if beside[0] is not None:
+                masks.append(torch.cat(beside))
             print(f"kept {len(kept)} of {copies}", flush=True)
-        return torch.stack(kept)
+        return (torch.stack(kept), torch.stack(masks)) if masks else torch.stack(kept)
