@@ -247,7 +247,9 @@ describe('what changes in an archive', () => {
         ?.retrieve({ studyInstanceUid: '1.2.3', representation: 'instances', instances: [] }, new AbortController().signal),
     ).rejects.toThrow('no such object');
     const outbound = createOutbound({ allowedNetworks: ['127.0.0.0/8'] });
-    const state = await checkHospital(asking.db, 'asked', { config: { secret: SECRET, utcOffset: '+08:00' }, outbound });
+    const check = () => checkHospital(asking.db, 'asked', { config: { secret: SECRET, utcOffset: '+08:00' }, outbound });
+    await until(async () => (await check()).sources[0]?.backlog === 0);
+    const state = await check();
     await outbound.close();
     expect(state.sources).toMatchObject([{ id: 'asked.pacs', backlog: 0, health: { reachable: true } }]);
     const metrics = (await asking.http().get('/metrics')).text;
@@ -262,8 +264,10 @@ describe('what changes in an archive', () => {
     const from = (cursor: object) => connector?.backlog?.(JSON.stringify(cursor), new AbortController().signal);
     expect(await from({ orthanc: { changes: 0 } })).toBeGreaterThan(0);
     expect(await from({ orthanc: { changes: 0, listing: { offset: 0 } } })).toBeGreaterThan(0);
-    const { rows } = await asking.db.pool.query("select cursor from connector where id = 'asked.pacs'");
-    expect(await from(JSON.parse(rows[0].cursor))).toBe(0);
+    await until(async () => {
+      const { rows } = await asking.db.pool.query("select cursor from connector where id = 'asked.pacs'");
+      return (await from(JSON.parse(rows[0].cursor))) === 0;
+    });
   });
 
   it('is not looked at further for an address that guesses', async () => {

@@ -19,7 +19,7 @@ import { TEST_SECRET, testProtection } from '../support/test-database.js';
 const execute = promisify(execFile);
 
 /** The drill (`npm run drill`) takes a thousand studies and stalls for ten minutes. */
-const STUDIES = Number(process.env.OUTAGE_STUDIES ?? 50);
+const STUDIES = Number(process.env.OUTAGE_STUDIES ?? 250);
 const STALL_MS = Number(process.env.OUTAGE_STALL_SECONDS ?? 3) * 1000;
 /** A line that cuts has the hub leave the archive alone for a quarter of a minute: for the drill. */
 const LINES = process.env.OUTAGE_STUDIES ? (['stalls', 'cuts', 'trickles'] as const) : (['stalls'] as const);
@@ -89,7 +89,7 @@ describe('outages', () => {
     const end = Date.now() + LONGEST_MS / 2;
     while (!(await happened().catch(() => false))) {
       if (Date.now() > end) throw new Error(`it did not happen in time: ${what}`);
-      await sleep(100);
+      await sleep(20);
     }
   };
   const indexed = async (hospital: string): Promise<number> => (await count(hospital)).studies;
