@@ -1,6 +1,6 @@
 import type { Change, IndexView } from '../connector.js';
 import type { DicomJson } from '../dicom/values.js';
-import { readStudyOf } from './read-studies.js';
+import { claimOf, readStudyOf } from './read-studies.js';
 import type { SeenStudies } from './seen-studies.js';
 import { type DicomwebSource, firstHeld, queryPages, uidIn, withCursor } from './source.js';
 
@@ -35,19 +35,19 @@ export async function* qidoChanges(
 ): AsyncGenerator<Change> {
   const listing = cursor.listing ?? beginListing(cursor, policy, Date.now());
   const { fullAt } = cursor;
-  const uids = new Set<string>();
+  const claims = new Map<string, number | undefined>();
   const rows = queryPages(source, 'studies', '0020000D', signal, queryOf(listing), listing.offset);
   for await (const { offset, entries } of rows) {
     for (const [i, entry] of entries.entries()) {
       const next: QidoCursor = { fullAt, listing: { ...listing, offset: offset + i + 1 } };
       const uid = uidIn(entry, '0020000D');
-      if (uid !== undefined) uids.add(uid);
+      if (uid !== undefined) claims.set(uid, claimOf(entry));
       if (uid === undefined) yield { ...unidentified(offset + i), cursor: JSON.stringify(next) };
       else if (listing.from === undefined || !seen.isRead(entry)) yield* readEntry(source, seen, entry, next, signal);
     }
   }
   // A listing that went on from the middle knows nothing of its beginning.
-  if (cursor.listing === undefined || cursor.listing.offset === 0) yield* goneOf(source, seen, listing.from, uids, index);
+  if (cursor.listing === undefined || cursor.listing.offset === 0) yield* goneOf(source, seen, listing.from, claims, index);
   const done: QidoCursor = { fullAt: listing.from === undefined ? listing.startedAt : fullAt };
   yield { kind: 'checkpoint', cursor: JSON.stringify(done) };
 }
@@ -74,19 +74,26 @@ export async function hasQidoNews(
   return seen.missingFrom({ from: listing.from, uids }).length > 0;
 }
 
-/** Hints at studies that a complete listing no longer has: of recent ones those that the listing before had, of all those of the index. */
+/**
+ * Hints at studies that a complete listing no longer has: of recent ones those that the listing before had, of all those of the index, and those of
+ * which the index holds more.
+ * @param claims the studies that were listed, with the number of instances that was stated.
+ */
 async function* goneOf(
   source: DicomwebSource,
   seen: SeenStudies,
   from: string | undefined,
-  uids: ReadonlySet<string>,
+  claims: ReadonlyMap<string, number | undefined>,
   index: IndexView | undefined,
 ): AsyncGenerator<Change> {
+  const uids = new Set(claims.keys());
   if (from === undefined) {
     if (!index) return;
     source.witnesses = await firstHeld(index, uids);
     for await (const known of index.studies())
-      for (const { studyInstanceUid } of known) if (!uids.has(studyInstanceUid)) yield { kind: 'removed', studyInstanceUid };
+      for (const { studyInstanceUid, instances } of known)
+        if (!uids.has(studyInstanceUid) || instances > (claims.get(studyInstanceUid) ?? instances))
+          yield { kind: 'removed', studyInstanceUid };
     return;
   }
   source.witnesses = seen.stillIn({ from, uids });
@@ -100,7 +107,7 @@ function queryOf({ from }: NonNullable<QidoCursor['listing']>): [string, string]
   return from === undefined ? fields : [...fields, ['StudyDate', `${from}-`]];
 }
 
-/** Noted as read once the last change of it was taken. */
+/** Noted as read once the last change of it was taken. One that the source states to have lost objects is looked at as a whole first. */
 async function* readEntry(
   source: DicomwebSource,
   seen: SeenStudies,
@@ -108,6 +115,7 @@ async function* readEntry(
   next: QidoCursor,
   signal: AbortSignal,
 ): AsyncGenerator<Change> {
+  if (seen.hadMore(entry)) yield { kind: 'removed', studyInstanceUid: uidIn(entry, '0020000D') ?? '' };
   let wasRead = true;
   for await (const change of withLastCursor(readStudyOf(source, entry, signal), next)) {
     wasRead &&= change.kind !== 'unreadable';

@@ -13,6 +13,8 @@ export interface SeenStudies {
   /** Whether the study was looked at when it did, even if something of it could not be read. */
   isSeen(row: DicomJson): boolean;
   note(row: DicomJson, wasRead: boolean): void;
+  /** Whether the source stated more instances of the study when it was looked at last. */
+  hadMore(row: DicomJson): boolean;
   /** Studies that the last complete listing with this beginning had, and that this one has not. */
   missingFrom(listing: Listed): string[];
   /** A few that both have. */
@@ -30,7 +32,7 @@ export interface Listed {
 const most = 100_000;
 
 export function createSeenStudies(): SeenStudies {
-  const seen = new Map<string, { digest: string; wasRead: boolean }>();
+  const seen = new Map<string, { digest: string; claimed: number; wasRead: boolean }>();
   let before: Listed | undefined;
   const known = (row: DicomJson) => {
     const study = seen.get(uidOf(row));
@@ -40,11 +42,13 @@ export function createSeenStudies(): SeenStudies {
     isRead: (row) => known(row)?.wasRead === true,
     isSeen: (row) => claimOf(row) === undefined || known(row) !== undefined,
     note(row, wasRead) {
-      if (claimOf(row) === undefined) return;
+      const claimed = claimOf(row);
+      if (claimed === undefined) return;
       seen.delete(uidOf(row));
-      seen.set(uidOf(row), { digest: digestOf(row), wasRead });
+      seen.set(uidOf(row), { digest: digestOf(row), claimed, wasRead });
       if (seen.size > most) seen.delete(seen.keys().next().value as string);
     },
+    hadMore: (row) => (seen.get(uidOf(row))?.claimed ?? 0) > (claimOf(row) ?? Number.POSITIVE_INFINITY),
     missingFrom: ({ from, uids }) => (before?.from === from ? [...before.uids].filter((uid) => !uids.has(uid)) : []),
     stillIn: ({ uids }) => [...(before?.uids ?? [])].filter((uid) => uids.has(uid)).slice(0, 3),
     listed(listing) {
