@@ -11,7 +11,7 @@ import { refused } from '../access/write-rules.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { findByIdentifier } from '../identity/find-by-identifier.js';
-import { forbidden } from '../outcomes.js';
+import { forbidden, Refusal } from '../outcomes.js';
 import type { Database, Queryable } from '../store/database.js';
 import { asked, text } from './asked.js';
 import type { components } from './openapi.generated.js';
@@ -52,7 +52,7 @@ async function open(deps: LaunchDeps, request: Request, h: ResponseToolkit): Pro
   }
   const { patient, user } = asked(launch, request.payload);
   const { launchSeconds, publicUrl, oidcIssuer } = deps.config;
-  const token = await deps.db.transaction(async (tx) => {
+  const opened = deps.db.transaction(async (tx) => {
     const { patientId, ...decided } = await ownPatient(tx, deps, caller, patient.identifier);
     const accountId = await accountOf(tx, caller.organizationId, user.issuer ?? oidcIssuer ?? '', user.subject);
     if (!accountId) throw refused('There is no such person at your hospital.', 'user');
@@ -67,6 +67,10 @@ async function open(deps: LaunchDeps, request: Request, h: ResponseToolkit): Pro
     };
     await deps.audit.append(tx, [about]);
     return openLaunch(tx, { organizationId, patientId, accountId }, launchSeconds);
+  });
+  const token = await opened.catch(async (error: unknown) => {
+    if (error instanceof Refusal) await deps.audit.commit([{ ...entry, outcome: 4, detail: 'no such patient or person' }]);
+    throw error;
   });
   const iss = `${publicUrl}/fhir`;
   const url = `${publicUrl}/?${new URLSearchParams({ iss, launch: token })}`;

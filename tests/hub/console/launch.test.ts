@@ -101,6 +101,13 @@ describe('a launch from a hospital’s system', () => {
     expect((await post('/launch', context(), await hub.person('li.wei'))).status).toBe(403);
     expect((await post('/launch', { patient: {}, user: {} })).status).toBe(400);
     expect((await hub.http().post('/launch').send(context())).status).toBe(401);
+    const { rows } = await hub.db.pool.query(
+      "select detail, count(*)::int as n from audit_event where subtype = 'launch' and outcome = 4 group by 1 order by 1",
+    );
+    expect(rows).toEqual([
+      { detail: 'no such patient or person', n: 4 },
+      { detail: 'role', n: 1 },
+    ]);
   });
 
   it('is on record: who opened it for whom, and the token that it gave', async () => {
