@@ -15,21 +15,43 @@ export interface BoxOnInstance {
   box: PixelBox;
 }
 
-/** Something found: where its middle is, and every slice that it is seen on, from foot to head. */
+/** Something found: where its middle is, and every slice that it is seen on, from foot to head. What was not measured is absent. */
 export interface Finding extends BoxOnInstance {
   /** As the model card explains; higher is more. */
   score: number;
-  diameterMm: number;
-  volumeMm3: number;
+  diameterMm?: number;
+  volumeMm3?: number;
   /** In the patient's space (PS3.3 C.7.6.2.1.1), mm. */
-  centreMm: [x: number, y: number, z: number];
+  centreMm?: [x: number, y: number, z: number];
+  /** The part of the body that it lies in, more exact than the model's own body site. */
+  site?: { system: string; code: string; display: string };
   slices: BoxOnInstance[];
 }
 
-/** What a model reads from the outputs of its graph. */
+/** What the score is made of, by place: even cells over a box on one frame. */
+export interface HeatMap extends BoxOnInstance {
+  rows: number;
+  columns: number;
+  /** Row by row from the top, 0 to 1. */
+  values: number[];
+}
+
+/** What went in: a file of the study, or a laboratory value, each with its digest (hex). */
+export type Input = { sopInstanceUid: string; sha256: string } | { observationId: string; sha256: string };
+
+/** What a model says. */
 export interface Interpretation {
+  /** Absent where the model reads no images. */
+  studyInstanceUid?: string;
+  /** The series that was scored. */
+  seriesInstanceUid?: string;
+  inputs: Input[];
+  /** Whether the operating point is reached: the interpretation of the whole. */
+  positive: boolean;
   /** The highest score first. */
   findings: Finding[];
+  /** The most telling first. */
+  maps?: HeatMap[];
   /** Values by the names that the manifest gives them under `summary`; null where there is nothing to measure. */
   summary: Record<string, number | null>;
 }

@@ -17,6 +17,14 @@ const drawnTensor = z.strictObject({
   balls: z.array(z.strictObject({ centre: z.array(z.number()), radius: z.number().positive(), value: z.number() })).default([]),
 });
 
+const graph = <File extends z.ZodType<string>>(file: File) =>
+  z.strictObject({
+    file,
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    inputs: z.array(tensor).min(1),
+    outputs: z.array(tensor).min(1),
+  });
+
 /** `manifest.json` of a model folder. */
 export const manifestSchema = z.strictObject({
   /** Also the name of the folder. */
@@ -52,20 +60,25 @@ export const manifestSchema = z.strictObject({
       .strictObject({ codes: z.array(coding).min(1), unit: z.string().min(1), mostMissing: z.int().min(0) })
       .optional(),
   }),
-  graph: z.strictObject({
-    file: z.literal('model.onnx'),
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    inputs: z.array(tensor).min(1),
-    outputs: z.array(tensor).min(1),
-  }),
+  graph: graph(z.literal('model.onnx')),
+  /** Graphs that the model's code runs beside it, by name; each in a folder of its own with its card and recipe. */
+  furtherGraphs: z
+    .record(z.string().regex(/^[a-z][a-z0-9-]{2,63}$/), graph(z.string().regex(/^[a-z][a-z0-9-]*\/model\.onnx$/)))
+    .default({}),
   /** Settings of the code before and after the graph. */
   parameters: z.record(z.string(), z.number()),
   /** The operating point. */
   thresholds: z.record(z.string(), z.number()),
   /** Codes for each finding. */
   findingCodes: z.array(coding).min(1),
-  /** The values about the whole study, with their code and UCUM unit. */
-  summary: z.record(z.string(), z.strictObject({ code: coding, unit: z.string().min(1) })),
+  /** The values about the whole, with their code: a quantity with its UCUM unit, or one of the coded values by its place in the list. The first is the main one. */
+  summary: z.record(
+    z.string(),
+    z.union([
+      z.strictObject({ code: coding, unit: z.string().min(1) }),
+      z.strictObject({ code: coding, values: z.array(coding).min(2) }),
+    ]),
+  ),
   limitsOfUse: z.array(z.string().min(1)).min(1),
   selfTest: z.strictObject({
     feeds: z.record(z.string(), drawnTensor),

@@ -74,7 +74,7 @@ async function scorePhantom(seed: number): Promise<Case> {
 
 /** A finding hits a nodule when its middle lies within the nodule's radius of the nodule's middle, or within 4 mm. */
 function hits(nodule: NoduleTruth, finding: Finding): boolean {
-  const offset = nodule.centreMm.map((value, axis) => value - finding.centreMm[axis]!);
+  const offset = nodule.centreMm.map((value, axis) => value - (finding.centreMm?.[axis] ?? Number.NaN));
   return Math.hypot(...offset) <= Math.max(4, nodule.diameterMm / 2);
 }
 
@@ -105,7 +105,7 @@ const groups: [string, (nodule: NoduleTruth) => boolean][] = [
 function subgroup(cases: Case[], name: string, belongs: (nodule: NoduleTruth) => boolean, threshold: number) {
   const found = cases.flatMap(hitsOf).filter(({ nodule }) => belongs(nodule));
   const detected = found.filter(({ finding }) => finding && finding.score >= threshold);
-  const errors = detected.map(({ finding, nodule }) => finding!.diameterMm - nodule.diameterMm);
+  const errors = detected.map(({ finding, nodule }) => (finding!.diameterMm ?? Number.NaN) - nodule.diameterMm);
   const mean = (list: number[]) => round(list.reduce((sum, value) => sum + value, 0) / list.length, 2);
   return {
     nodules: name,

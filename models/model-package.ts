@@ -40,8 +40,11 @@ export async function loadModelPackage(name: string, root = modelsFolder): Promi
   const manifest = await readManifest(folder);
   if (!manifest.ok) return manifest;
   if (manifest.value.name !== name) return failure('invalid-model', 'The manifest names another model than its folder.');
-  const graph = await readGraph(folder, manifest.value);
-  return graph.ok ? success({ manifest: manifest.value, folder, runnable: existsSync(join(folder, 'pipeline.js')) }) : graph;
+  for (const stated of graphsOf(manifest.value).values()) {
+    const graph = await readGraph(folder, stated);
+    if (!graph.ok) return graph;
+  }
+  return success({ manifest: manifest.value, folder, runnable: existsSync(join(folder, 'pipeline.js')) });
 }
 
 async function readManifest(folder: string): Promise<Outcome<Manifest>> {
@@ -57,12 +60,17 @@ async function readManifest(folder: string): Promise<Outcome<Manifest>> {
   }
 }
 
-/** The graph's bytes, checked against the hash in the manifest: those that are checked are those that run. */
-export async function readGraph(folder: string, manifest: Manifest): Promise<Outcome<Buffer>> {
-  const bytes = await readFile(join(folder, manifest.graph.file)).catch(() => undefined);
+/** The name of a model's own graph beside its further ones. */
+export const mainGraph = 'main';
+
+/** The graphs of a model by name. */
+export const graphsOf = ({ graph, furtherGraphs }: Manifest): Map<string, Manifest['furtherGraphs'][string]> =>
+  new Map([[mainGraph, graph], ...Object.entries(furtherGraphs)]);
+
+/** A graph's bytes, checked against the hash in the manifest: those that are checked are those that run. */
+export async function readGraph(folder: string, graph: { file: string; sha256: string }): Promise<Outcome<Buffer>> {
+  const bytes = await readFile(join(folder, graph.file)).catch(() => undefined);
   if (!bytes || bytes.length > largestGraph) return failure('invalid-model', 'The model has no graph.');
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  return sha256 === manifest.graph.sha256
-    ? success(bytes)
-    : failure('invalid-model', 'The hash of the graph differs from the manifest.');
+  return sha256 === graph.sha256 ? success(bytes) : failure('invalid-model', 'The hash of the graph differs from the manifest.');
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadModelPackage, modelsFolder } from './model-package.js';
 import { failure, type Failure, type Outcome } from './outcome.js';
+import type { ObservedValue } from './pipeline.js';
 import type { ModelCheck, ScoreMessage, Scored, ScoreStage, ScoreTask } from './score-messages.js';
 
 export interface ProcessLimits {
@@ -23,6 +24,8 @@ export interface ScoreRequest extends ProcessLimits {
   /** Part 10 files of one study; or the folder that holds them, at any depth. */
   files?: string[];
   folder?: string;
+  /** Laboratory values, for a model that reads them. */
+  observations?: ObservedValue[];
   /** Another operating point than the manifest's, for all or some of its thresholds. */
   thresholds?: Record<string, number>;
   onProgress?: (progress: { stage: ScoreStage; share: number }) => void;
@@ -38,12 +41,12 @@ export async function scoreStudy(request: ScoreRequest): Promise<Outcome<Scored>
   const model = await loadModelPackage(request.model, request.modelsRoot ?? modelsFolder);
   if (!model.ok) return model;
   if (!model.value.runnable) return failure('invalid-model', 'The model has no code that makes a study ready for its graph.');
-  const files = request.files ?? (await filesIn(request.folder));
-  if (files.length === 0) return failure('malformed-input', 'The study has no files.');
+  const given = { files: request.files ?? (await filesIn(request.folder)), observations: request.observations ?? [] };
+  if (given.files.length + given.observations.length === 0) return failure('malformed-input', 'There is nothing to be scored.');
   const task: ScoreTask = {
     kind: 'score',
     folder: model.value.folder,
-    files,
+    given,
     threads: request.threads ?? 2,
     thresholds: request.thresholds ?? {},
   };

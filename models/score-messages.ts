@@ -1,9 +1,10 @@
-import type { Finding, Interpretation } from './finding.js';
+import type { Interpretation } from './finding.js';
 import type { Outcome } from './outcome.js';
+import type { Given } from './pipeline.js';
 
 /** What the parent asks of the scoring process, as its only message. */
 export type ScoreTask =
-  | { kind: 'score'; folder: string; files: string[]; threads: number; thresholds: Record<string, number> }
+  | { kind: 'score'; folder: string; given: Given; threads: number; thresholds: Record<string, number> }
   /** Loads the graph, compares its inputs and outputs with the manifest and runs the self-test. */
   | { kind: 'check'; folder: string; threads: number };
 
@@ -15,17 +16,11 @@ export type ScoreMessage =
   | { kind: 'scored'; outcome: Outcome<Scored> }
   | { kind: 'checked'; outcome: Outcome<ModelCheck[]> };
 
-export interface Scored {
+export interface Scored extends Interpretation {
   model: { name: string; version: string; sha256: string };
   runtime: { node: string; onnxruntime: string; threads: number };
-  studyInstanceUid: string;
-  /** The series that was scored. */
-  seriesInstanceUid: string;
-  inputs: { sopInstanceUid: string; sha256: string }[];
   /** The operating point that was used. */
   thresholds: Record<string, number>;
-  findings: Finding[];
-  summary: Interpretation['summary'];
   /** Milliseconds from the start of the process's work, in all and by stage. */
   elapsedMs: number;
   stagesMs: Record<ScoreStage, number>;

@@ -10,9 +10,9 @@ import { pathToFileURL } from 'node:url';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { drawTensor } from './draw-tensor.js';
 import { type Manifest, manifestSchema } from './manifest.js';
-import { readGraph } from './model-package.js';
+import { graphsOf, mainGraph, readGraph } from './model-package.js';
 import { failure, type Outcome, success } from './outcome.js';
-import type { Prepare, Tensors } from './pipeline.js';
+import type { Score, Tensors } from './pipeline.js';
 import type { ModelCheck, ScoreMessage, Scored, ScoreStage, ScoreTask } from './score-messages.js';
 
 setPriority(constants.priority.PRIORITY_LOW);
@@ -42,41 +42,38 @@ async function guarded<T>(work: () => Promise<Outcome<T>>): Promise<Outcome<T>> 
 }
 
 async function score(task: ScoreTask & { kind: 'score' }): Promise<Outcome<Scored>> {
-  const { manifest: packaged, session } = await open(task);
+  const { manifest: packaged, sessions } = await open(task);
   const manifest = { ...packaged, thresholds: { ...packaged.thresholds, ...task.thresholds } };
   const clock = stopwatch();
   clock.begin('reading');
-  const { prepare } = (await import(pathToFileURL(join(task.folder, 'pipeline.js')).href)) as { prepare: Prepare };
-  const prepared = await prepare(task.files, manifest, (share) => report('reading', share));
-  if (!prepared.ok) return prepared;
-  clock.begin('computing');
-  const outputs = await run(session, prepared.value.feeds);
-  clock.begin('measuring');
-  const { findings, summary } = prepared.value.interpret(outputs);
-  const { studyInstanceUid, seriesInstanceUid, inputs } = prepared.value;
+  const pipeline = (await import(pathToFileURL(join(task.folder, 'pipeline.js')).href)) as { score: Score };
+  const interpretation = await pipeline.score(task.given, manifest, {
+    run: (feeds, graph = mainGraph) => run(sessions.get(graph)!, feeds),
+    stage: clock.begin,
+    progress: clock.progress,
+  });
+  if (!interpretation.ok) return interpretation;
   return success({
+    ...interpretation.value,
     model: { name: manifest.name, version: manifest.version, sha256: manifest.graph.sha256 },
     runtime: { node: process.versions.node, onnxruntime: onnxruntimeVersion(), threads: task.threads },
-    studyInstanceUid,
-    seriesInstanceUid,
-    inputs,
     thresholds: manifest.thresholds,
-    findings,
-    summary,
     ...clock.end(),
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
   });
 }
 
 async function check(task: ScoreTask): Promise<Outcome<ModelCheck[]>> {
-  const { manifest, session } = await open(task);
-  const { inputs, outputs } = manifest.graph;
-  const names = (tensors: { name: string }[]) => tensors.map(({ name }) => name).join(', ');
-  const asStated = names(inputs) === session.inputNames.join(', ') && names(outputs) === session.outputNames.join(', ');
-  const found = `inputs ${session.inputNames.join(', ')}; outputs ${session.outputNames.join(', ')}`;
-  const checks: ModelCheck[] = [{ check: 'graph', ok: asStated, detail: found }];
-  if (asStated) checks.push(await selfTest(manifest, session));
+  const { manifest, sessions } = await open(task);
+  const checks = [...graphsOf(manifest)].map(([name, stated]) => isAsStated(stated, sessions.get(name)!));
+  if (checks.every(({ ok }) => ok)) checks.push(await selfTest(manifest, sessions.get(mainGraph)!));
   return success(checks);
+}
+
+function isAsStated({ inputs, outputs }: Manifest['furtherGraphs'][string], session: InferenceSession): ModelCheck {
+  const names = (tensors: { name: string }[]) => tensors.map(({ name }) => name).join(', ');
+  const ok = names(inputs) === session.inputNames.join(', ') && names(outputs) === session.outputNames.join(', ');
+  return { check: 'graph', ok, detail: `inputs ${session.inputNames.join(', ')}; outputs ${session.outputNames.join(', ')}` };
 }
 
 async function selfTest({ selfTest: { feeds, expect } }: Manifest, session: InferenceSession): Promise<ModelCheck> {
@@ -91,19 +88,23 @@ async function selfTest({ selfTest: { feeds, expect } }: Manifest, session: Infe
   return { check: 'self-test', ok: wrong.length === 0, detail: detail || `${expect.length} values as expected` };
 }
 
-async function open({ folder, threads }: ScoreTask): Promise<{ manifest: Manifest; session: InferenceSession }> {
+async function open({ folder, threads }: ScoreTask): Promise<{ manifest: Manifest; sessions: Map<string, InferenceSession> }> {
   const manifest = manifestSchema.parse(JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')));
-  const graph = await readGraph(folder, manifest);
-  if (!graph.ok) throw new Error(graph.message);
-  const session = await onnxruntime.InferenceSession.create(graph.value, {
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    // The arena keeps what it once took; without it the peak is a third lower and the time the same.
-    enableCpuMemArena: false,
-    logSeverityLevel: 4,
-  });
-  return { manifest, session };
+  const sessions = new Map<string, InferenceSession>();
+  for (const [name, stated] of graphsOf(manifest)) {
+    const graph = await readGraph(folder, stated);
+    if (!graph.ok) throw new Error(graph.message);
+    sessions.set(name, await onnxruntime.InferenceSession.create(graph.value, { ...sessionOptions, intraOpNumThreads: threads }));
+  }
+  return { manifest, sessions };
 }
+
+const sessionOptions = {
+  interOpNumThreads: 1,
+  // The arena keeps what it once took; without it the peak is a third lower and the time the same.
+  enableCpuMemArena: false,
+  logSeverityLevel: 4,
+} as const;
 
 async function run(session: InferenceSession, feeds: Tensors): Promise<Tensors> {
   const tensors = Object.entries(feeds).map(([name, { data, shape }]) => [name, new onnxruntime.Tensor('float32', data, shape)]);
@@ -124,6 +125,9 @@ function stopwatch() {
     begin(stage: ScoreStage): void {
       begun.push({ stage, at: performance.now() });
       report(stage, 0);
+    },
+    progress(share: number): void {
+      report(begun.at(-1)!.stage, share);
     },
     end(): Pick<Scored, 'elapsedMs' | 'stagesMs'> {
       const now = performance.now();

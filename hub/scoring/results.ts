@@ -1,6 +1,6 @@
 /** What a model found as FHIR resources: pure, so that the same score gives the same resources. */
 import { systems } from '../../fhir-profiles/codes.js';
-import type { BoxOnInstance, Finding } from '../../models/finding.js';
+import type { BoxOnInstance, Finding, Input } from '../../models/finding.js';
 import type { Manifest } from '../../models/manifest.js';
 import type { Scored } from '../../models/score-messages.js';
 import { newId } from '../store/resources.js';
@@ -73,10 +73,10 @@ function observation(s: Scoring): Resource {
 
 /** The values about the whole study; the first that the manifest names is the Observation's own, the others are its components. */
 function summaryObservation(s: Scoring): Resource {
-  const [first, ...rest] = Object.entries(s.manifest.summary).map(([name, { code: coding, unit }]) => {
-    const value = s.scored.summary[name] ?? null;
-    return { code: { coding: [coding] }, ...(value === null ? ABSENT : { valueQuantity: quantity(value, unit) }) };
-  });
+  const [first, ...rest] = Object.entries(s.manifest.summary).map(([name, stated]) => ({
+    code: { coding: [stated.code] },
+    ...statedValue(stated, s.scored.summary[name] ?? null),
+  }));
   const thresholds = Object.entries(s.scored.thresholds).map(([name, value]) => ({
     code: { ...code('threshold', 'Threshold'), text: name },
     valueQuantity: quantity(value, '1'),
@@ -84,9 +84,17 @@ function summaryObservation(s: Scoring): Resource {
   return {
     ...observation(s),
     ...first!,
-    interpretation: interpretation(s.scored.findings.length > 0 ? 'POS' : 'NEG'),
+    interpretation: interpretation(s.scored.positive ? 'POS' : 'NEG'),
     component: [...rest, ...thresholds],
   };
+}
+
+function statedValue(stated: Manifest['summary'][string], value: number | null) {
+  if (value === null) return ABSENT;
+  if ('unit' in stated) return { valueQuantity: quantity(value, stated.unit) };
+  const coded = stated.values[value];
+  if (!coded) throw new Error('a coded value that the manifest does not name');
+  return { valueCodeableConcept: { coding: [coded] } };
 }
 
 const ABSENT = {
@@ -95,7 +103,7 @@ const ABSENT = {
 
 function findingObservation(s: Scoring, finding: Finding): Resource {
   const threshold = s.scored.thresholds.score;
-  const [x, y, z] = finding.centreMm;
+  const { diameterMm, volumeMm3, centreMm, site } = finding;
   return {
     ...observation(s),
     code: { coding: s.manifest.findingCodes },
@@ -104,12 +112,13 @@ function findingObservation(s: Scoring, finding: Finding): Resource {
     ...(threshold === undefined
       ? {}
       : { referenceRange: [{ high: quantity(threshold, '1'), text: 'Lower scores are not reported' }] }),
+    ...(site ? { bodySite: { coding: [site] } } : {}),
     component: [
-      { code: code('diameter', 'Diameter'), valueQuantity: quantity(finding.diameterMm, 'mm') },
-      { code: code('volume', 'Volume'), valueQuantity: quantity(finding.volumeMm3, 'mm3') },
-      { code: code('centre-x', 'Centre x'), valueQuantity: quantity(x, 'mm') },
-      { code: code('centre-y', 'Centre y'), valueQuantity: quantity(y, 'mm') },
-      { code: code('centre-z', 'Centre z'), valueQuantity: quantity(z, 'mm') },
+      ...measured('diameter', 'Diameter', diameterMm, 'mm'),
+      ...measured('volume', 'Volume', volumeMm3, 'mm3'),
+      ...measured('centre-x', 'Centre x', centreMm?.[0], 'mm'),
+      ...measured('centre-y', 'Centre y', centreMm?.[1], 'mm'),
+      ...measured('centre-z', 'Centre z', centreMm?.[2], 'mm'),
       { code: code('sop-instance-uid', 'SOP Instance UID'), valueString: finding.sopInstanceUid },
       { code: code('frame', 'Frame'), valueInteger: finding.frame },
       { code: code('box', 'Box'), valueString: boxOf(finding) },
@@ -117,9 +126,12 @@ function findingObservation(s: Scoring, finding: Finding): Resource {
         code: code('slices', 'Slices'),
         valueString: finding.slices.map((slice) => `${slice.sopInstanceUid} ${slice.frame} ${boxOf(slice)}`).join('\n'),
       },
-    ].filter((c) => c.valueString !== ''),
+    ].filter((c) => !('valueString' in c) || c.valueString !== ''),
   };
 }
+
+const measured = (id: string, display: string, value: number | undefined, unit: string) =>
+  value === undefined ? [] : [{ code: code(id, display), valueQuantity: quantity(value, unit) }];
 
 const boxOf = ({ box }: BoxOnInstance): string => [box.x, box.y, box.width, box.height].map(rounded).join(' ');
 
@@ -140,13 +152,28 @@ function reportOf(s: Scoring, observations: readonly Resource[]): Resource {
     result: observations.map((o) => ({ reference: `Observation/${o.id}` })),
     conclusion: [
       'Machine-made and preliminary: no physician has checked it.',
-      `${manifest.title}: ${scored.findings.length} found.`,
-      ...scored.findings.map((f, i) => `${i + 1}: diameter ${f.diameterMm.toFixed(1)} mm, score ${f.score.toFixed(2)}.`),
+      `${manifest.title}: the threshold is ${scored.positive ? '' : 'not '}reached, ${scored.findings.length} found.`,
+      ...Object.entries(manifest.summary).map(([name, stated]) => summaryLine(stated, scored.summary[name] ?? null)),
+      ...scored.findings.map((finding, i) => `${i + 1}: ${findingLine(finding)}`),
       `Model ${scored.model.name} ${scored.model.version} (sha256 ${scored.model.sha256}).`,
       `Limits of use: ${manifest.limitsOfUse.join(' ')}`,
     ].join('\n'),
   };
 }
+
+function summaryLine(stated: Manifest['summary'][string], value: number | null): string {
+  const { display } = stated.code;
+  if (value === null) return `${display}: nothing to measure.`;
+  if ('values' in stated) return `${display}: ${stated.values[value]?.display}.`;
+  return `${display}: ${rounded(value)}${stated.unit === '1' ? '' : ` ${stated.unit}`}.`;
+}
+
+const findingLine = ({ diameterMm, site, score }: Finding): string =>
+  [
+    ...(site ? [site.display] : []),
+    ...(diameterMm === undefined ? [] : [`diameter ${diameterMm.toFixed(1)} mm`]),
+    `score ${score.toFixed(2)}.`,
+  ].join(', ');
 
 /** The model as an agent, its runtime, and the digest of each file that went in. */
 function provenanceOf(s: Scoring, targets: readonly Resource[]): Resource {
@@ -172,9 +199,12 @@ function provenanceOf(s: Scoring, targets: readonly Resource[]): Resource {
         identifier: { system: systems.uri, value: `urn:sha256:${model.sha256}` },
         display: `Model ${model.name} ${model.version}`,
       }),
-      ...inputs.map(({ sopInstanceUid, sha256 }) =>
-        source({ identifier: { system: systems.dicomUid, value: `urn:oid:${sopInstanceUid}` }, display: `sha256 ${sha256}` }),
-      ),
+      ...inputs.map((input) => source({ ...whatOf(input), display: `sha256 ${input.sha256}` })),
     ],
   };
 }
+
+const whatOf = (input: Input) =>
+  'sopInstanceUid' in input
+    ? { identifier: { system: systems.dicomUid, value: `urn:oid:${input.sopInstanceUid}` } }
+    : { reference: `Observation/${input.observationId}` };

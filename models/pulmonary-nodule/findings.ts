@@ -12,10 +12,15 @@ interface Candidate {
   scale: number;
 }
 
+/** A finding that was measured. */
+type Nodule = Finding & Required<Pick<Finding, 'centreMm' | 'diameterMm' | 'volumeMm3'>>;
+
+type Found = Pick<Interpretation, 'positive' | 'summary'> & { findings: Nodule[] };
+
 /** Turns the peaks of the response into findings: measured, without doubles, above the operating point, the best first. */
-export function findNodules(outputs: Tensors, grid: LungGrid, manifest: Manifest): Interpretation {
+export function findNodules(outputs: Tensors, grid: LungGrid, manifest: Manifest): Found {
   const { thresholds } = manifest;
-  const findings: Finding[] = [];
+  const findings: Nodule[] = [];
   for (const candidate of candidatesOf(outputs, thresholds['score']!)) {
     if (findings.length >= thresholds['mostFindings']!) break;
     const finding = measure(candidate, grid, manifest.parameters['growthInRadii']!);
@@ -23,7 +28,7 @@ export function findNodules(outputs: Tensors, grid: LungGrid, manifest: Manifest
       continue;
     if (!findings.some((better) => overlap(better, finding))) findings.push(finding);
   }
-  return { findings, summary: summarize(findings) };
+  return { findings, positive: findings.length > 0, summary: summarize(findings) };
 }
 
 function candidatesOf({ score, place, scale }: Tensors, threshold: number): Candidate[] {
@@ -37,7 +42,7 @@ function candidatesOf({ score, place, scale }: Tensors, threshold: number): Cand
     .sort((a, b) => b.score - a.score);
 }
 
-function measure({ score, place, scale }: Candidate, grid: LungGrid, growthInRadii: number): Finding | undefined {
+function measure({ score, place, scale }: Candidate, grid: LungGrid, growthInRadii: number): Nodule | undefined {
   // A ball of radius r answers best to the scale r / sqrt(3).
   const radius = (scale * Math.sqrt(3)) / grid.voxel;
   const region = growRegion(grid, place, growthInRadii * radius);
@@ -88,19 +93,19 @@ function pixelBox(extent: { top: number; bottom: number; left: number; right: nu
   };
 }
 
-function patientPosition([plane, row, column]: [number, number, number], { volume, voxel, low }: LungGrid): Finding['centreMm'] {
+function patientPosition([plane, row, column]: [number, number, number], { volume, voxel, low }: LungGrid): Nodule['centreMm'] {
   const { origin, axes } = volume;
   const [x, y, z] = [(column + low[2]) * voxel, (row + low[1]) * voxel, (plane + low[0]) * voxel];
-  return [0, 1, 2].map((i) => rounded(origin[i]! + x * axes.x[i]! + y * axes.y[i]! + z * axes.z[i]!, 1)) as Finding['centreMm'];
+  return [0, 1, 2].map((i) => rounded(origin[i]! + x * axes.x[i]! + y * axes.y[i]! + z * axes.z[i]!, 1)) as Nodule['centreMm'];
 }
 
 /** Two findings are one when the middle of the weaker lies in the ball of the stronger. */
-function overlap(better: Finding, other: Finding): boolean {
+function overlap(better: Nodule, other: Nodule): boolean {
   const [dx, dy, dz] = [0, 1, 2].map((i) => better.centreMm[i]! - other.centreMm[i]!) as [number, number, number];
   return Math.hypot(dx, dy, dz) < Math.max(better.diameterMm, other.diameterMm) / 2 + 1;
 }
 
-function summarize(findings: Finding[]): Interpretation['summary'] {
+function summarize(findings: Nodule[]): Interpretation['summary'] {
   return {
     findingCount: findings.length,
     highestScore: findings[0]?.score ?? null,

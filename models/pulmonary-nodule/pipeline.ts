@@ -1,18 +1,20 @@
 import { success } from '../outcome.js';
-import type { Prepare, Tensors } from '../pipeline.js';
+import type { Score } from '../pipeline.js';
 import { findNodules } from './findings.js';
 import { preprocess } from './preprocess.js';
 
-export const prepare: Prepare = async (paths, manifest, progress) => {
-  const read = await preprocess(paths, manifest, progress);
+/** Candidates by their shape, on the chest CT of the study. */
+export const score: Score = async ({ files }, manifest, tools) => {
+  const read = await preprocess(files, manifest, tools.progress);
   if (!read.ok) return read;
   const grid = read.value;
   const shape = [1, 1, ...grid.shape];
-  const feeds: Tensors = {
+  tools.stage('computing');
+  const outputs = await tools.run({
     hounsfield: { data: grid.hounsfield, shape },
     lung: { data: Float32Array.from(grid.lung), shape },
-  };
+  });
+  tools.stage('measuring');
   const { studyInstanceUid, seriesInstanceUid, instances } = grid.volume;
-  const interpret = (outputs: Tensors) => findNodules(outputs, grid, manifest);
-  return success({ feeds, studyInstanceUid, seriesInstanceUid, inputs: instances, interpret });
+  return success({ studyInstanceUid, seriesInstanceUid, inputs: instances, ...findNodules(outputs, grid, manifest) });
 };

@@ -18,7 +18,7 @@ async function scored(folder: string): Promise<Scored> {
 }
 
 const near = (finding: Finding, centre: readonly number[], mm: number) =>
-  Math.hypot(...centre.map((value, axis) => value - finding.centreMm[axis]!)) <= mm;
+  Math.hypot(...centre.map((value, axis) => value - finding.centreMm![axis]!)) <= mm;
 
 /** Processes that this one has started. */
 async function children(): Promise<number[]> {
@@ -40,7 +40,7 @@ describe('scoring a chest phantom', () => {
         falsePositives += findings.filter((finding) => !hit(finding)).length;
         for (const finding of findings) {
           const nodule = hit(finding);
-          if (nodule?.place === 'free') expect(Math.abs(finding.diameterMm - nodule.diameterMm)).toBeLessThan(2.5);
+          if (nodule?.place === 'free') expect(Math.abs(finding.diameterMm! - nodule.diameterMm)).toBeLessThan(2.5);
         }
       });
     }
