@@ -1,8 +1,8 @@
+import { crop, resample } from '../chest/grid.js';
+import { closedLungMask, type LungMask, sizes } from '../chest/lung-mask.js';
 import { type CtVolume, readCtVolume } from '../dicom/ct-volume.js';
 import type { Manifest } from '../manifest.js';
 import { failure, type Outcome, success } from '../outcome.js';
-import { crop, resample } from './grid.js';
-import { closedLungMask, type LungMask, sizes } from './lung-mask.js';
 
 /** A chest CT on the grid of the model, cut to the lungs. */
 export interface LungGrid {
