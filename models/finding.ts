@@ -36,6 +36,12 @@ export interface HeatMap extends BoxOnInstance {
   values: number[];
 }
 
+/** What one input adds to the score, in the model's own terms. */
+export interface Contribution {
+  code: { system: string; code: string; display: string };
+  value: number;
+}
+
 /** What went in: a file of the study, or a laboratory value, each with its digest (hex). */
 export type Input = { sopInstanceUid: string; sha256: string } | { observationId: string; sha256: string };
 
@@ -52,6 +58,8 @@ export interface Interpretation {
   findings: Finding[];
   /** The most telling first. */
   maps?: HeatMap[];
+  /** The strongest first. */
+  contributions?: Contribution[];
   /** Values by the names that the manifest gives them under `summary`; null where there is nothing to measure. */
   summary: Record<string, number | null>;
 }

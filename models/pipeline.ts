@@ -13,6 +13,8 @@ export type Tensors = Record<string, TensorData>;
 /** A laboratory value: its FHIR Observation, in the unit that the Observation states. */
 export interface ObservedValue {
   observationId: string;
+  /** Of the Observation, hex. */
+  sha256: string;
   codings: { system: string; code: string }[];
   value: number;
   /** UCUM. */

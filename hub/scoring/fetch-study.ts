@@ -25,7 +25,7 @@ export async function fetchStudy(
   folder: string,
   retrieve: RetrieveSeries,
   signal: AbortSignal,
-): Promise<Outcome<string[]>> {
+): Promise<Outcome<{ files: string[] }>> {
   const { uid, series } = seriesOf(study, model);
   if (!uid || series.length === 0)
     return failure('not-applicable', `The study holds no series of ${model.accepts.modality.join(', ')}.`);
@@ -42,7 +42,7 @@ export async function fetchStudy(
       throw error;
     }
   }
-  return success(files);
+  return success({ files });
 }
 
 function seriesOf(study: ResourceRow, model: Manifest): { uid: string | undefined; series: string[] } {

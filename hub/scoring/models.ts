@@ -11,8 +11,12 @@ export async function loadModels(root?: string): Promise<Models> {
   return new Map(packages.filter(({ runnable }) => runnable).map(({ manifest }) => [manifest.name, manifest]));
 }
 
-/** Whether a model is made for a study, as far as the index can tell: a body site that is not stated does not speak against it. */
-export function accepts({ accepts: wanted }: Manifest, study: Pick<ResourceRow, 'modality' | 'body_site'>): boolean {
+/**
+ * Whether a model is made for a study, as far as the index can tell: a body site that is not stated does not speak against it. A laboratory's report fits
+ * the models that read laboratory values; whether it holds enough of them is told when it is scored.
+ */
+export function accepts({ accepts: wanted }: Manifest, study: Pick<ResourceRow, 'type' | 'modality' | 'body_site'>): boolean {
+  if (study.type === 'DiagnosticReport') return wanted.observations !== undefined;
   const sites = wanted.bodySite.map((site) => site.code);
   const stated = study.body_site.filter(Boolean);
   const fitsSite = stated.length === 0 || stated.some((code) => sites.includes(code));

@@ -4,10 +4,11 @@ import type { Scored } from '../../models/score-messages.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import { inState, lockTask, moveTask } from '../jobs/task-state.js';
 import type { Queryable } from '../store/database.js';
-import { createResources, newId, type ResourceRow, toResource, type Write } from '../store/resources.js';
+import { createResources, findResource, newId, type ResourceRow, toResource, type Write } from '../store/resources.js';
 import { tokenKey } from '../store/tokens.js';
 import { sql } from '../store/sql.js';
 import { labelsOfStudies } from '../store/study-labels.sql.js';
+import { findObservations, laboratoryValues, resultsOfReport, sampledAt } from './laboratory-values.js';
 import { type Job, scoringQueue } from './queue.sql.js';
 import { resultsOf } from './results.js';
 
@@ -28,14 +29,14 @@ export async function publish(
     scored,
     manifest,
     patientId: study.patient_id,
-    studyId: study.id,
+    focus: `${study.type}/${study.id}`,
     deviceId: await deviceOf(tx, manifest, now),
-    started: toResource(study).started,
+    started: study.type === 'ImagingStudy' ? toResource(study).started : await sampleTime(tx, study, manifest),
     now,
   });
   const { observations, report, provenance } = results;
   // labels may have been set while it was scored
-  const labelled = { ...study, labels: await labelsOfStudies(tx, [study.id]) };
+  const labelled = { ...study, labels: await labelsOf(tx, study) };
   await createResources(
     tx,
     [...observations, report, provenance].map((resource) => ofStudy(labelled, job, resource)),
@@ -47,6 +48,20 @@ export async function publish(
     { ...entryOf(job), subtype: 'publish', action: 'C', entity: [`Task/${task.id}`, ...entity].slice(0, 100) },
   ]);
   return true;
+}
+
+/** The labels of what was scored, and of each of its parts. */
+async function labelsOf(tx: Queryable, focus: ResourceRow): Promise<string[]> {
+  if (focus.type === 'ImagingStudy') return labelsOfStudies(tx, [focus.id]);
+  const now = await findResource(tx, focus.type, focus.id);
+  const values = await findObservations(tx, resultsOfReport(toResource(focus)));
+  return [...new Set([...(now?.labels ?? focus.labels), ...values.flatMap((row) => row.labels)])];
+}
+
+/** When the sample of a laboratory's report was taken. */
+async function sampleTime(tx: Queryable, report: ResourceRow, manifest: Manifest): Promise<string | undefined> {
+  const values = await findObservations(tx, resultsOfReport(toResource(report)));
+  return sampledAt(laboratoryValues(values), manifest);
 }
 
 /** Results belong to the custodian of the study and have its scope and labels; who asked for them is a party. */
@@ -69,7 +84,7 @@ export const entryOf = (job: Job): Omit<AuditEntry, 'subtype' | 'action'> => ({
   agent: 'Device/hub',
   patientId: job.patient_id,
   custodianId: job.custodian_id,
-  entity: [`Task/${job.task_id}`, `ImagingStudy/${job.study_id}`],
+  entity: [`Task/${job.task_id}`, `${job.focus_type}/${job.study_id}`],
   detail: job.model,
   requestId: `Task/${job.task_id}`,
 });

@@ -4,6 +4,9 @@ import { sql } from '../store/sql.js';
 
 /** One scoring job as its worker holds it. */
 export interface Job extends HeldJob {
+  /** What is scored. */
+  focus_type: 'ImagingStudy' | 'DiagnosticReport';
+  /** Id of the study, or of the laboratory's report. */
   study_id: string;
   patient_id: string;
   custodian_id: string;
@@ -13,11 +16,12 @@ export interface Job extends HeldJob {
 
 export const scoringQueue = jobQueue<Job>({
   table: 'scoring_job',
-  columns: ['study_id', 'patient_id', 'custodian_id', 'requester_id', 'model'],
+  columns: ['focus_type', 'study_id', 'patient_id', 'custodian_id', 'requester_id', 'model'],
 });
 
 export interface NewJob {
   taskId: string;
+  focusType: Job['focus_type'];
   studyId: string;
   studyVersion: number;
   patientId: string;
@@ -33,7 +37,7 @@ export interface NewJob {
 
 export async function insertJob(tx: Queryable, job: NewJob): Promise<void> {
   await tx.query(sql`
-    insert into scoring_job (task_id, study_id, study_version, patient_id, custodian_id, requester_id, model, priority, automatic, run_after)
-    values (${job.taskId}, ${job.studyId}, ${job.studyVersion}, ${job.patientId}, ${job.custodianId}, ${job.requesterId}, ${job.model},
+    insert into scoring_job (task_id, focus_type, study_id, study_version, patient_id, custodian_id, requester_id, model, priority, automatic, run_after)
+    values (${job.taskId}, ${job.focusType}, ${job.studyId}, ${job.studyVersion}, ${job.patientId}, ${job.custodianId}, ${job.requesterId}, ${job.model},
       ${job.priority}, ${job.automatic ?? false}, now() + make_interval(secs => ${job.delay ?? 0}))`);
 }

@@ -12,11 +12,11 @@ type Resource = FhirResource & { id: string };
 export interface Scoring {
   scored: Scored;
   manifest: Manifest;
-  /** Ids of Patient, ImagingStudy and Device. */
   patientId: string;
-  studyId: string;
+  /** What was scored: reference to an ImagingStudy, or to a laboratory's DiagnosticReport. */
+  focus: string;
   deviceId: string;
-  /** FHIR dateTime of the study; undefined when it is not known. */
+  /** FHIR dateTime of the study or of the sample; undefined when it is not known. */
   started: string | undefined;
   /** Instant of the scoring. */
   now: string;
@@ -54,20 +54,28 @@ export function resultsOf(scoring: Scoring): Results {
   return { observations, report, provenance: provenanceOf(scoring, [report, ...observations]) };
 }
 
+const isImaging = ({ focus }: Scoring): boolean => focus.startsWith('ImagingStudy/');
+
+/** Observation.derivedFrom takes a study or other Observations; of laboratory values it is each that was used. */
+const derivedFrom = (s: Scoring): { reference: string }[] =>
+  isImaging(s)
+    ? [{ reference: s.focus }]
+    : s.scored.inputs.flatMap((input) => ('observationId' in input ? [{ reference: `Observation/${input.observationId}` }] : []));
+
 function observation(s: Scoring): Resource {
   return {
     resourceType: 'Observation',
     id: newId(),
     meta: MACHINE_MADE,
     status: 'preliminary',
-    category: [{ coding: [{ system: systems.observationCategory, code: 'imaging' }] }],
+    category: [{ coding: [{ system: systems.observationCategory, code: isImaging(s) ? 'imaging' : 'laboratory' }] }],
     subject: { reference: `Patient/${s.patientId}` },
     effectiveDateTime: s.started ?? s.now,
     issued: s.now,
-    bodySite: { coding: s.manifest.accepts.bodySite.slice(0, 1) },
+    ...(isImaging(s) ? { bodySite: { coding: s.manifest.accepts.bodySite.slice(0, 1) } } : {}),
     method: { text: `${s.manifest.title} ${s.manifest.version}` },
     device: { reference: `Device/${s.deviceId}` },
-    derivedFrom: [{ reference: `ImagingStudy/${s.studyId}` }],
+    derivedFrom: derivedFrom(s),
   };
 }
 
@@ -85,9 +93,16 @@ function summaryObservation(s: Scoring): Resource {
     ...observation(s),
     ...first!,
     interpretation: interpretation(s.scored.positive ? 'POS' : 'NEG'),
-    component: [...rest, ...thresholds],
+    component: [...rest, ...thresholds, ...contributions(s)],
   };
 }
+
+/** What each input adds, by its name: under the input's own code it would read as its value. */
+const contributions = ({ scored }: Scoring) =>
+  (scored.contributions ?? []).map(({ code: input, value }) => ({
+    code: { ...code('contribution', 'Contribution to the score, log odds'), text: `${input.display} (${input.code})` },
+    valueQuantity: quantity(value, '1'),
+  }));
 
 function statedValue(stated: Manifest['summary'][string], value: number | null) {
   if (value === null) return ABSENT;
@@ -135,7 +150,10 @@ const measured = (id: string, display: string, value: number | undefined, unit: 
 
 const boxOf = ({ box }: BoxOnInstance): string => [box.x, box.y, box.width, box.height].map(rounded).join(' ');
 
-/** LOINC 18748-4 Diagnostic imaging study. The text says what a reader must know before he believes it. */
+const IMAGING_REPORT = { code: '18748-4', display: 'Diagnostic imaging study' };
+const LABORATORY_REPORT = { code: '11502-2', display: 'Laboratory report' };
+
+/** The text says what a reader must know before he believes it. */
 function reportOf(s: Scoring, observations: readonly Resource[]): Resource {
   const { manifest, scored } = s;
   return {
@@ -143,16 +161,16 @@ function reportOf(s: Scoring, observations: readonly Resource[]): Resource {
     id: newId(),
     meta: MACHINE_MADE,
     status: 'preliminary',
-    category: [{ coding: [{ system: systems.diagnosticServiceSection, code: 'RAD' }] }],
-    code: { coding: [{ system: systems.loinc, code: '18748-4', display: 'Diagnostic imaging study' }], text: manifest.title },
+    category: [{ coding: [{ system: systems.diagnosticServiceSection, code: isImaging(s) ? 'RAD' : 'LAB' }] }],
+    code: { coding: [{ system: systems.loinc, ...(isImaging(s) ? IMAGING_REPORT : LABORATORY_REPORT) }], text: manifest.title },
     subject: { reference: `Patient/${s.patientId}` },
     effectiveDateTime: s.started ?? s.now,
     issued: s.now,
-    imagingStudy: [{ reference: `ImagingStudy/${s.studyId}` }],
+    ...(isImaging(s) ? { imagingStudy: [{ reference: s.focus }] } : {}),
     result: observations.map((o) => ({ reference: `Observation/${o.id}` })),
     conclusion: [
       'Machine-made and preliminary: no physician has checked it.',
-      `${manifest.title}: the threshold is ${scored.positive ? '' : 'not '}reached, ${scored.findings.length} found.`,
+      `${manifest.title}: the threshold is ${scored.positive ? '' : 'not '}reached${manifest.task === 'detection' ? `, ${scored.findings.length} found` : ''}.`,
       ...Object.entries(manifest.summary).map(([name, stated]) => summaryLine(stated, scored.summary[name] ?? null)),
       ...scored.findings.map((finding, i) => `${i + 1}: ${findingLine(finding)}`),
       `Model ${scored.model.name} ${scored.model.version} (sha256 ${scored.model.sha256}).`,
@@ -194,7 +212,7 @@ function provenanceOf(s: Scoring, targets: readonly Resource[]): Resource {
       },
     ],
     entity: [
-      source({ reference: `ImagingStudy/${s.studyId}` }),
+      source({ reference: s.focus }),
       source({
         identifier: { system: systems.uri, value: `urn:sha256:${model.sha256}` },
         display: `Model ${model.name} ${model.version}`,

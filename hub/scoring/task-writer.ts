@@ -10,13 +10,14 @@ import { updateTask } from '../jobs/task-update.js';
 import { conflict, forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { type Concept, idOf } from '../store/fhir-elements.js';
-import { createResources, type ResourceRow } from '../store/resources.js';
+import { createResources, type ResourceRow, toResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
+import { MOST_RESULTS, resultsOfReport } from './laboratory-values.js';
 import { accepts, type Models } from './models.js';
 import { insertJob, scoringQueue } from './queue.sql.js';
 
 /**
- * Writer for Tasks that ask for a study to be scored. The right to score is not the right to view: the requester needs the one,
+ * Writer for Tasks that ask for a study, or for a laboratory's report, to be scored. The right to score is not the right to view: the requester needs the one,
  * and reads the result as a party to it. An update can only cancel, or add a note.
  */
 export function scoringTaskWriter(models: Models, audit: Audit): ResourceWriter {
@@ -35,9 +36,9 @@ async function place(tx: Queryable, models: Models, audit: Audit, request: Write
   if (idOf(resource.requester, 'Organization') !== caller.organizationId)
     throw forbidden('A request is placed in the name of one’s own organization: Task.requester.');
   if (resource.status !== 'requested') throw conflict('A new scoring request is requested.', 'Task.status');
-  const study = await scorableStudy(tx, request);
+  const study = await scorableFocus(tx, request);
   if (!(await isSamePerson(tx, idOf(resource.for, 'Patient') ?? '', study.patient_id)))
-    throw refused('The study is not known to be of this patient.', 'Task.for');
+    throw refused('What is to be scored is not known to be of this patient.', 'Task.for');
   const model = chooseModel(models, resource, study);
   const row = await placeScoringTask(tx, { ...resource, businessStatus: inState('requested') }, study, model.name);
   await audit.append(tx, [
@@ -49,23 +50,52 @@ async function place(tx: Queryable, models: Models, audit: Audit, request: Write
       outcome: 0,
       patientId: study.patient_id,
       custodianId: study.custodian_id,
-      entity: [`Task/${row.id}`, `ImagingStudy/${study.id}`],
+      entity: [`Task/${row.id}`, `${study.type}/${study.id}`],
       detail: `${model.name} ${model.version}`,
     },
   ]);
   return row;
 }
 
-async function scorableStudy(tx: Queryable, { access, resource }: WriteRequest): Promise<ResourceRow> {
-  const study = await findRow(tx, access, 'ImagingStudy', idOf(resource.focus, 'ImagingStudy') ?? '');
-  if (!study || !access.decide('know', study).allowed) throw nowhere('Task.focus');
-  const decision = access.decide('score', study);
+/** What Task.focus names: a study, or a laboratory's report with each of its results. */
+async function scorableFocus(tx: Queryable, request: WriteRequest): Promise<ResourceRow> {
+  const { focus } = request.resource;
+  const reportId = idOf(focus, 'DiagnosticReport');
+  if (reportId === undefined) return scorable(tx, request, 'ImagingStudy', idOf(focus, 'ImagingStudy') ?? '', 'Task.focus');
+  const report = await scorable(tx, request, 'DiagnosticReport', reportId, 'Task.focus');
+  for (const [i, id] of resultsToScore(toResource(report)).entries()) {
+    const result = await scorable(tx, request, 'Observation', id, `Task.focus.result[${i}]`);
+    if (result.patient_id !== report.patient_id || result.custodian_id !== report.custodian_id)
+      throw refused('A result of the report is of another patient or another hospital.', `Task.focus.result[${i}]`);
+  }
+  return report;
+}
+
+function resultsToScore(report: FhirResource): string[] {
+  const stated = report.result?.length ?? 0;
+  if (stated === 0 || stated > MOST_RESULTS)
+    throw refused(`The report holds ${stated} results; one that can be scored holds 1 to ${MOST_RESULTS}.`, 'Task.focus.result');
+  const ids = resultsOfReport(report);
+  if (ids.length < stated) throw refused('A result of the report is no Observation of this hub.', 'Task.focus.result');
+  return ids;
+}
+
+async function scorable(
+  tx: Queryable,
+  { access }: WriteRequest,
+  type: string,
+  id: string,
+  element: string,
+): Promise<ResourceRow> {
+  const row = await findRow(tx, access, type, id);
+  if (!row || !access.decide('know', row).allowed) throw nowhere(element);
+  const decision = access.decide('score', row);
   if (!decision.allowed)
-    throw forbidden('The study may not be scored for you.', {
+    throw forbidden('This may not be scored for you.', {
       system: systems.denialReason,
       code: decision.reason ?? 'no-basis',
     });
-  return study;
+  return row;
 }
 
 /** The model that Task.input names (type `model`), else the only one that is made for such a study. */
@@ -99,6 +129,7 @@ export async function placeScoringTask(
   if (!row) throw new Error('the Task was not stored');
   await insertJob(tx, {
     taskId: row.id,
+    focusType: study.type as 'ImagingStudy' | 'DiagnosticReport',
     studyId: study.id,
     studyVersion: study.version,
     patientId: study.patient_id,

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { SourceError } from '../../connectors/connector.js';
-import type { FailureCode } from '../../models/outcome.js';
+import { type FailureCode, failure, type Outcome, success } from '../../models/outcome.js';
+import type { ObservedValue } from '../../models/pipeline.js';
 import type { Manifest } from '../../models/manifest.js';
 import { scoreStudy } from '../../models/runtime.js';
 import type { Scored } from '../../models/score-messages.js';
@@ -10,8 +11,9 @@ import { studyInstanceUidOf } from '../imaging/study-uid.js';
 import { beginTask, failTask } from '../jobs/task-state.js';
 import { type Claim, startWorkers, type Workers, type WorkerSettings } from '../jobs/workers.js';
 import type { Database, Queryable } from '../store/database.js';
-import { findResource, type ResourceRow } from '../store/resources.js';
+import { findResource, type ResourceRow, toResource } from '../store/resources.js';
 import { fetchStudy, type RetrieveSeries, removeAbandonedFolders, withPrivateFolder } from './fetch-study.js';
+import { findObservations, laboratoryValues, resultsOfReport } from './laboratory-values.js';
 import type { Models } from './models.js';
 import { entryOf, publish } from './publish.js';
 import { type Job, scoringQueue } from './queue.sql.js';
@@ -58,9 +60,9 @@ async function perform(deps: ScoringDeps, claim: ScoringClaim): Promise<void> {
   const { job, owner, signal } = claim;
   if (job.attempts > MAX_ATTEMPTS) return fail(deps, claim, 'It was begun several times and never came to an end.');
   const started = Date.now();
-  const study = await findResource(deps.db, 'ImagingStudy', job.study_id);
+  const study = await findResource(deps.db, job.focus_type, job.study_id);
   const manifest = deps.models.get(job.model);
-  if (!study || study.deleted) return fail(deps, claim, 'The study is no longer indexed.');
+  if (!study || study.deleted) return fail(deps, claim, 'What was to be scored is no longer there.');
   if (!manifest)
     return settle(deps, claim, { ok: false, code: 'invalid-model', message: 'This process does not carry the model.' });
   const outcome = await withPrivateFolder((folder) => score(deps, study, manifest, folder, signal));
@@ -91,19 +93,33 @@ async function score(
   const until = Date.now() + deps.config.scoringTimeout * 1000;
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(until - Date.now())]);
   try {
-    const files = await fetchStudy(study, manifest, folder, deps.retrieve, bounded);
-    if (!files.ok) return files;
+    const given =
+      study.type === 'ImagingStudy'
+        ? await fetchStudy(study, manifest, folder, deps.retrieve, bounded)
+        : await readReport(deps.db, study);
+    if (!given.ok) return given;
     const timeoutMs = Math.max(1, until - Date.now());
-    const scored = await scoreStudy({ model: manifest.name, files: files.value, signal, timeoutMs });
+    const scored = await scoreStudy({ model: manifest.name, ...given.value, signal, timeoutMs });
     return scored.ok ? asAsked(scored.value, study, manifest) : scored;
   } catch (error) {
     return sourceFailure(error as Error, bounded.aborted);
   }
 }
 
+/** The laboratory's values as they are now; their digests tell later whether they changed. */
+async function readReport(
+  db: Queryable,
+  report: ResourceRow,
+): Promise<Outcome<{ files: string[]; observations: ObservedValue[] }>> {
+  const rows = await findObservations(db, resultsOfReport(toResource(report)));
+  return rows.every((row) => row.patient_id === report.patient_id && row.custodian_id === report.custodian_id)
+    ? success({ files: [], observations: laboratoryValues(rows) })
+    : failure('malformed-input', 'A result of the report is of another patient or another hospital.');
+}
+
 /** What came back must be about this study, and by the model that the results will name. */
 function asAsked(scored: Scored, study: ResourceRow, manifest: Manifest): Attempt {
-  if (scored.studyInstanceUid !== studyInstanceUidOf(study))
+  if (study.type === 'ImagingStudy' && scored.studyInstanceUid !== studyInstanceUidOf(study))
     return { ok: false, code: 'malformed-input', message: 'The custodian sent images of another study.' };
   if (scored.model.sha256 !== manifest.graph.sha256 || scored.model.version !== manifest.version)
     return { ok: false, code: 'invalid-model', message: 'The model was exchanged while the hub was running.' };
