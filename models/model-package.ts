@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { checkGraph } from './graph/check-graph.js';
+import { graphLimits } from './graph/read-graph.js';
 import { type Manifest, manifestSchema } from './manifest.js';
 import { failure, type Outcome, success } from './outcome.js';
 
@@ -17,8 +19,6 @@ export interface ModelPackage {
 /** Where the models of the project lie: one folder each. */
 export const modelsFolder = fileURLToPath(new URL('.', import.meta.url));
 
-const largestGraph = 2 * 1024 ** 3;
-
 /** Names of the folders that hold a manifest, whether it is right or wrong. */
 export async function modelNames(root = modelsFolder): Promise<string[]> {
   const entries = await readdir(root, { withFileTypes: true });
@@ -32,14 +32,11 @@ export async function listModels(root = modelsFolder): Promise<ModelPackage[]> {
   return loaded.flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
 }
 
-/** Loads a model by name. `invalid-model` where there is none, its manifest is wrong, or the graph's hash differs. */
+/** Loads a model by name. `invalid-model` where there is none, its manifest is wrong, a graph's hash differs, or a graph may not run. */
 export async function loadModelPackage(name: string, root = modelsFolder): Promise<Outcome<ModelPackage>> {
-  // The name becomes part of a path, so it must be a plain name.
-  if (!/^[a-z][a-z0-9-]{2,63}$/.test(name)) return failure('invalid-model', 'There is no such model.');
-  const folder = join(root, name);
-  const manifest = await readManifest(folder);
+  const manifest = await readManifest(name, root);
   if (!manifest.ok) return manifest;
-  if (manifest.value.name !== name) return failure('invalid-model', 'The manifest names another model than its folder.');
+  const folder = join(root, name);
   for (const stated of graphsOf(manifest.value).values()) {
     const graph = await readGraph(folder, stated);
     if (!graph.ok) return graph;
@@ -47,9 +44,19 @@ export async function loadModelPackage(name: string, root = modelsFolder): Promi
   return success({ manifest: manifest.value, folder, runnable: existsSync(join(folder, 'pipeline.js')) });
 }
 
-async function readManifest(folder: string): Promise<Outcome<Manifest>> {
-  const text = await readFile(join(folder, 'manifest.json'), 'utf8').catch(() => undefined);
+/** Reads the manifest of a model by name; it must be valid and name this model. */
+export async function readManifest(name: string, root: string): Promise<Outcome<Manifest>> {
+  // The name becomes part of a path, so it must be a plain name.
+  if (!/^[a-z][a-z0-9-]{2,63}$/.test(name)) return failure('invalid-model', 'There is no such model.');
+  const text = await readFile(join(root, name, 'manifest.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return failure('invalid-model', 'There is no such model.');
+  const manifest = parseManifest(text);
+  if (manifest.ok && manifest.value.name !== name)
+    return failure('invalid-model', 'The manifest names another model than its folder.');
+  return manifest;
+}
+
+function parseManifest(text: string): Outcome<Manifest> {
   try {
     const parsed = manifestSchema.safeParse(JSON.parse(text));
     if (parsed.success) return success(parsed.data);
@@ -67,10 +74,24 @@ export const mainGraph = 'main';
 export const graphsOf = ({ graph, furtherGraphs }: Manifest): Map<string, Manifest['furtherGraphs'][string]> =>
   new Map([[mainGraph, graph], ...Object.entries(furtherGraphs)]);
 
-/** A graph's bytes, checked against the hash in the manifest: those that are checked are those that run. */
-export async function readGraph(folder: string, graph: { file: string; sha256: string }): Promise<Outcome<Buffer>> {
-  const bytes = await readFile(join(folder, graph.file)).catch(() => undefined);
-  if (!bytes || bytes.length > largestGraph) return failure('invalid-model', 'The model has no graph.');
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  return sha256 === graph.sha256 ? success(bytes) : failure('invalid-model', 'The hash of the graph differs from the manifest.');
+/** A graph's bytes, checked against the hash in the manifest and then for what they hold: those that are checked are those that run. */
+export async function readGraph(folder: string, stated: Manifest['furtherGraphs'][string]): Promise<Outcome<Buffer>> {
+  const bytes = await readHashed(folder, stated);
+  if (!bytes.ok) return bytes;
+  const { faults } = checkGraph(bytes.value, stated);
+  return faults.length === 0 ? bytes : failure('invalid-model', faults.join(' '));
+}
+
+/** A graph's bytes, checked against the hash in the manifest alone. */
+export async function readHashed(folder: string, { file, sha256 }: { file: string; sha256: string }): Promise<Outcome<Buffer>> {
+  const path = join(folder, file);
+  const size = await stat(path).then(
+    ({ size }) => size,
+    () => undefined,
+  );
+  if (size === undefined) return failure('invalid-model', 'The model has no graph.');
+  if (size > graphLimits.bytes) return failure('invalid-model', `The graph is larger than ${graphLimits.bytes} bytes.`);
+  const bytes = await readFile(path);
+  const actual = createHash('sha256').update(bytes).digest('hex');
+  return actual === sha256 ? success(bytes) : failure('invalid-model', 'The hash of the graph differs from the manifest.');
 }

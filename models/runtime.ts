@@ -2,7 +2,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadModelPackage, modelsFolder } from './model-package.js';
+import { checkGraph } from './graph/check-graph.js';
+import type { Manifest } from './manifest.js';
+import { graphsOf, loadModelPackage, modelsFolder, readHashed, readManifest } from './model-package.js';
 import { failure, type Failure, type Outcome } from './outcome.js';
 import type { ObservedValue } from './pipeline.js';
 import type { ModelCheck, ScoreMessage, Scored, ScoreStage, ScoreTask } from './score-messages.js';
@@ -55,35 +57,50 @@ export async function scoreStudy(request: ScoreRequest): Promise<Outcome<Scored>
 }
 
 /**
- * Checks a model folder: manifest, hash, card, then in a process of its own the graph's inputs and outputs and the self-test. Each
- * check says whether it holds; the first of those that nothing can be built on is the last.
+ * Checks a model folder: manifest, card, each graph's hash and what it holds, then in a process of its own the graph's inputs and outputs and the
+ * self-test. Each check says whether it holds; those that nothing can be built on are the last.
  */
 export async function checkModelPackage(
   name: string,
   modelsRoot = modelsFolder,
   limits: ProcessLimits = {},
 ): Promise<ModelCheck[]> {
-  const model = await loadModelPackage(name, modelsRoot);
-  if (!model.ok) return [{ check: model.message.includes('hash') ? 'hash' : 'manifest', ok: false, detail: model.message }];
-  const { manifest, folder } = model.value;
-  const card = await readFile(join(folder, 'model-card.md'), 'utf8').catch(() => '');
-  const checks: ModelCheck[] = [
-    {
-      check: 'manifest',
-      ok: true,
-      detail: `${manifest.name} ${manifest.version}, ${manifest.licence.graph}, ${manifest.licence.use}`,
-    },
-    { check: 'hash', ok: true, detail: manifest.graph.sha256 },
-    {
-      check: 'card',
-      ok: card.includes(manifest.version),
-      detail: card.includes(manifest.version) ? 'present' : 'missing, or of another version',
-    },
-  ];
+  const read = await readManifest(name, modelsRoot);
+  if (!read.ok) return [{ check: 'manifest', ok: false, detail: read.message }];
+  const [manifest, folder] = [read.value, join(modelsRoot, name)];
+  const checks = [manifestCheck(manifest), await cardCheck(folder, manifest), ...(await graphChecks(folder, manifest))];
+  if (checks.some(({ check, ok }) => !ok && check !== 'card')) return checks;
   const answer = await runProcess({ kind: 'check', folder, threads: limits.threads ?? 2 }, limits);
   if ('kind' in answer && answer.kind === 'checked' && answer.outcome.ok) return [...checks, ...answer.outcome.value];
   const problem = 'kind' in answer && answer.kind === 'checked' && !answer.outcome.ok ? answer.outcome : asFailure(answer);
   return [...checks, { check: 'graph', ok: false, detail: problem.message }];
+}
+
+const manifestCheck = ({ name, version, licence }: Manifest): ModelCheck => ({
+  check: 'manifest',
+  ok: true,
+  detail: `${name} ${version}, ${licence.graph}, ${licence.use}`,
+});
+
+async function cardCheck(folder: string, { version }: Manifest): Promise<ModelCheck> {
+  const card = await readFile(join(folder, 'model-card.md'), 'utf8').catch(() => '');
+  const ok = card.includes(version);
+  return { check: 'card', ok, detail: ok ? 'present' : 'missing, or of another version' };
+}
+
+/** Hash and content of each graph; every fault has a line of its own. */
+async function graphChecks(folder: string, manifest: Manifest): Promise<ModelCheck[]> {
+  const checks: ModelCheck[] = [];
+  for (const stated of graphsOf(manifest).values()) {
+    const bytes = await readHashed(folder, stated);
+    checks.push({ check: 'hash', ok: bytes.ok, detail: bytes.ok ? stated.sha256 : bytes.message });
+    if (!bytes.ok) continue;
+    const { faults, irVersion, opsets, nodes, operators } = checkGraph(bytes.value, stated);
+    const summary = `IR ${irVersion}, opset ${opsets.get('')}, ${nodes} nodes of ${operators.size} operators`;
+    if (faults.length === 0) checks.push({ check: 'content', ok: true, detail: summary });
+    checks.push(...faults.map((detail) => ({ check: 'content' as const, ok: false, detail })));
+  }
+  return checks;
 }
 
 async function filesIn(folder: string | undefined): Promise<string[]> {

@@ -28,7 +28,7 @@ export interface Scored extends Interpretation {
 }
 
 export interface ModelCheck {
-  check: 'manifest' | 'hash' | 'card' | 'graph' | 'self-test';
+  check: 'manifest' | 'hash' | 'card' | 'content' | 'graph' | 'self-test';
   ok: boolean;
   detail: string;
 }
