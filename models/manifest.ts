@@ -53,6 +53,10 @@ export const manifestSchema = z.strictObject({
         leastSlices: z.int().min(2),
         mostSliceSpacingMm: z.number().positive(),
         mostVoxels: z.int().positive(),
+        /** Which series is chosen: see SeriesLimits. */
+        mixedStacks: z.boolean().optional(),
+        withoutContrast: z.boolean().optional(),
+        smoothKernel: z.boolean().optional(),
       })
       .optional(),
     /** Of a model that reads laboratory values: their codes in the order of the graph's input, and how many may be missing. */

@@ -46,5 +46,5 @@ async function writeStudy(folder: string, study: DemoStudy): Promise<void> {
     seed: study.seed,
   };
   if (study.kind === 'chest') await writeChestCt({ ...common, slices: 60, sliceSpacingMm: 3, rows: 256 });
-  else await writeHeadCt({ ...common, slices: 28, haemorrhage: { centreMm: [25, 10, 20], halfAxesMm: [18, 14, 12] } });
+  else await writeHeadCt({ ...common, slices: 28, haemorrhages: [{ centreMm: [25, 10, 20], halfAxesMm: [18, 14, 12] }] });
 }

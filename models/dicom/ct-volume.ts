@@ -25,6 +25,8 @@ export interface CtVolume {
   bodyPart: string;
   /** The planes in order: identity, and SHA-256 (hex) of the file. */
   instances: { sopInstanceUid: string; sha256: string }[];
+  /** Of the planes in order: centre of the first voxel in the patient's space, and height above the first plane along their normal, mm. */
+  planes: { position: number[]; height: number }[];
 }
 
 export interface VolumeLimits extends SeriesLimits {
@@ -70,6 +72,7 @@ export async function readCtVolume(
     rows,
     slices: planes.length,
     ...geometry(planes[0]!.header, planes.at(-1)!.header, planes.length),
+    planes: placesOf(planes),
     instances,
   });
 }
@@ -122,4 +125,15 @@ function geometry(first: ImageHeader, last: ImageHeader, slices: number) {
     seriesInstanceUid: first.seriesInstanceUid,
     bodyPart: first.bodyPart.toUpperCase(),
   };
+}
+
+function placesOf(planes: CtImage[]): CtVolume['planes'] {
+  const { orientation, position: first } = planes[0]!.header;
+  const [rx, ry, rz, cx, cy, cz] = orientation as [number, number, number, number, number, number];
+  const normal = [ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx];
+  const upward = normal[2]! > 0 ? 1 : -1;
+  return planes.map(({ header }) => {
+    const position = header.position!;
+    return { position, height: upward * normal.reduce((sum, n, i) => sum + n * (position[i]! - first![i]!), 0) };
+  });
 }

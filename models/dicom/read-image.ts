@@ -15,6 +15,10 @@ export interface ImageHeader extends ImagePixel {
   modality: string;
   bodyPart: string;
   imageType: string[];
+  /** Contrast/Bolus Agent (0018,0010), or a sign that one is named in a sequence (0018,0012); empty where there is none. */
+  contrastAgent: string;
+  /** Convolution Kernel (0018,1210), upper case; the first where several are named. */
+  kernel: string;
   rescaleSlope: number;
   rescaleIntercept: number;
   /** Centre of the first pixel, mm; absent where the image has no place in the patient. */
@@ -23,6 +27,8 @@ export interface ImageHeader extends ImagePixel {
   orientation?: number[];
   /** Between rows, between columns, mm. */
   pixelSpacing?: number[];
+  /** mm. */
+  sliceThickness?: number;
 }
 
 const pixelDataTag = 'x7fe00010';
@@ -107,6 +113,8 @@ function describe(dataSet: DataSet, transferSyntaxUid: string): Outcome<ImageHea
     modality: text('x00080060'),
     bodyPart: text('x00180015'),
     imageType: text('x00080008').split('\\'),
+    contrastAgent: text('x00180010') || (dataSet.elements['x00180012']?.items?.length ? 'stated' : ''),
+    kernel: (text('x00181210').split('\\')[0] ?? '').toUpperCase(),
     transferSyntaxUid,
     rows: dataSet.uint16('x00280010') ?? 0,
     columns: dataSet.uint16('x00280011') ?? 0,
@@ -123,6 +131,7 @@ function describe(dataSet: DataSet, transferSyntaxUid: string): Outcome<ImageHea
     position: decimals(dataSet, 'x00200032', 3),
     orientation: decimals(dataSet, 'x00200037', 6),
     pixelSpacing: decimals(dataSet, 'x00280030', 2),
+    sliceThickness: decimals(dataSet, 'x00180050', 1)?.[0],
   };
   return header.sopInstanceUid ? success(header) : failure('malformed-input', 'A DICOM object lacks its SOP Instance UID.');
 }

@@ -18,6 +18,10 @@ export interface PhantomVolume {
   sliceSpacing: number;
   /** Centre of the first voxel, mm. */
   origin: Vector;
+  /** Centre of the first voxel and thickness of each plane, where the planes are not even or a gantry was tilted. */
+  planes?: { position: Vector; thickness: number }[];
+  /** Direction of the rows, then of the columns. Default: along x and y. */
+  orientation?: number[];
 }
 
 export interface GridSize {

@@ -51,6 +51,10 @@ export interface PhantomSeries {
   /** Third value of Image Type (0008,0008). */
   imageType: 'AXIAL' | 'LOCALIZER';
   window: { centre: number; width: number };
+  /** Contrast/Bolus Agent (0018,0010). */
+  contrastAgent?: string | undefined;
+  /** Convolution Kernel (0018,1210). */
+  kernel?: string | undefined;
 }
 
 export interface PhantomFile {
@@ -81,7 +85,7 @@ export async function writeCtSeries(
   series: PhantomSeries,
   volume: PhantomVolume,
 ): Promise<PhantomFile[]> {
-  const { hounsfield, columns, rows, slices, origin, pixelSpacing, sliceSpacing } = volume;
+  const { hounsfield, columns, rows, slices, origin, pixelSpacing, sliceSpacing, orientation = [1, 0, 0, 0, 1, 0] } = volume;
   const planes = Array.from({ length: slices }, (_, i): Plane => {
     const slice = slices - 1 - i;
     return {
@@ -89,9 +93,9 @@ export async function writeCtSeries(
       columns,
       rows,
       pixelSpacing: [pixelSpacing, pixelSpacing],
-      sliceThickness: sliceSpacing,
-      position: [origin[0], origin[1], origin[2] + slice * sliceSpacing],
-      orientation: [1, 0, 0, 0, 1, 0],
+      sliceThickness: volume.planes?.[slice]?.thickness ?? sliceSpacing,
+      position: volume.planes?.[slice]?.position ?? [origin[0], origin[1], origin[2] + slice * sliceSpacing],
+      orientation,
     };
   });
   return writePlanes(request, series, planes);
@@ -203,8 +207,10 @@ function seriesElements({ study }: PhantomRequest, series: PhantomSeries, file: 
     [0x00080070, 'LO', 'Phantom'],
     [0x0008103e, 'LO', series.description],
     [0x00081090, 'LO', 'Computed phantom'],
+    ...(series.contrastAgent ? ([[0x00180010, 'LO', series.contrastAgent]] as Element[]) : []),
     [0x00180015, 'CS', series.bodyPart],
     [0x00180060, 'DS', '120'],
+    ...(series.kernel ? ([[0x00181210, 'SH', series.kernel]] as Element[]) : []),
     [0x00185100, 'CS', 'HFS'],
     [0x0020000e, 'UI', file.seriesInstanceUid],
     [0x00200011, 'IS', String(series.number)],

@@ -8,7 +8,8 @@ import { readableTransferSyntaxes } from '../../connectors/dicom/pixels/decode-f
 import { transferSyntax } from '../../connectors/dicom/pixels/transfer-syntax.js';
 import { type CharacterSet, encodeText } from '../../models/phantoms/character-set.js';
 import type { PhantomTransferSyntax } from '../../models/phantoms/encode-frame.js';
-import { type Haemorrhage, writeHeadCt } from '../../models/phantoms/head-ct.js';
+import type { Haemorrhage } from '../../models/phantoms/head-blood.js';
+import { writeHeadCt } from '../../models/phantoms/head-ct.js';
 import { smallChest, withFolder } from './support.js';
 
 const limits = { leastSlices: 10, mostSliceSpacingMm: 6, transferSyntaxes: readableTransferSyntaxes, mostVoxels: 1e8 };
@@ -84,7 +85,7 @@ describe('a phantom', () => {
           study,
           rows: 128,
           localizer: true,
-          haemorrhage,
+          haemorrhages: haemorrhage ? [haemorrhage] : [],
         });
         const { hounsfield, spacing, slices } = await voxelsOf(files.map(({ path }) => path));
         expect([files.length, slices]).toEqual([33, 32]);
