@@ -48,7 +48,10 @@ export function variedHead(random: () => number, shiftMm: number): HeadAnatomy {
   for (const side of [-1, 1]) deposit(0.6, [side * 17, 29, 8], between(random, 2, 5), 110, 350);
   for (const side of [-1, 1]) deposit(0.15, [side * 20, -2, 2], between(random, 2, 3.5), 105, 160);
   deposit(0.3, [0, -60, 35], between(random, 1.5, 3), 150, 500);
-  const infarct = { centre: [random() < 0.5 ? -40 : 40, between(random, -20, 45), 15] as Vector, radius: between(random, 10, 22) };
+  const infarct = {
+    centre: [random() < 0.5 ? -40 : 40, between(random, -20, 45), 15] as Vector,
+    radius: between(random, 10, 22),
+  };
   return {
     scale: between(random, 0.93, 1.05),
     turn: between(random, -0.09, 0.09),

@@ -53,5 +53,11 @@ export function randomHaemorrhage(ml: number, random: () => number): PlantedHaem
 function subdural(ml: number, side: number, hounsfield: number, random: () => number): PlantedHaemorrhage {
   const layerMm = between(random, 6, 12);
   const radius = Math.sqrt((1000 * ml) / (Math.PI * layerMm));
-  return { place: 'subdural', centreMm: [side * 60, between(random, -15, 25), 25], halfAxesMm: [35, radius, radius], hounsfield, layerMm };
+  return {
+    place: 'subdural',
+    centreMm: [side * 60, between(random, -15, 25), 25],
+    halfAxesMm: [35, radius, radius],
+    hounsfield,
+    layerMm,
+  };
 }

@@ -73,7 +73,9 @@ export function headVolume(request: Omit<HeadCtRequest, keyof PhantomRequest> & 
   const { haemorrhages = [], shiftMm = 0, varied = false, noise = 4, seed = 1 } = request;
   const random = randomStream(seed);
   const anatomy = varied ? variedHead(random, shiftMm) : { ...plainHead, shiftMm };
-  const planted = haemorrhages.map((one) => (typeof one === 'number' ? randomHaemorrhage(one, random) : { place: 'given', ...one }));
+  const planted = haemorrhages.map((one) =>
+    typeof one === 'number' ? randomHaemorrhage(one, random) : { place: 'given', ...one },
+  );
   const { volume, volumesMl } = paintHead(request, anatomy, planted);
   blurPlanes(volume);
   addNoise(volume, noiseTile(random, 3, 20), random, (hounsfield) => hounsfield > 15 && hounsfield < 60);
@@ -116,7 +118,10 @@ function paintHead(
       }
     }
   }
-  const places = planes.map(({ height, thickness }) => ({ position: [start, start * across, height + start * up] as Vector, thickness }));
+  const places = planes.map(({ height, thickness }) => ({
+    position: [start, start * across, height + start * up] as Vector,
+    thickness,
+  }));
   const size = { columns: rows, rows, slices, pixelSpacing, sliceSpacing: sliceSpacingMm };
   const orientation = [1, 0, 0, 0, across, up];
   return { volume: { hounsfield, ...size, origin: places[0]!.position, planes: places, orientation }, volumesMl };
