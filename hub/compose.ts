@@ -56,6 +56,7 @@ import { serviceRequestWriter } from './referral/service-request-writer.js';
 import { createTaskWriter } from './referral/task-writer.js';
 import { createAutomaticScoring } from './scoring/automatic.js';
 import { loadModels, type Models } from './scoring/models.js';
+import { pruneJobs } from './scoring/queue.sql.js';
 import { scoringTaskWriter } from './scoring/task-writer.js';
 import { withdrawScoring } from './scoring/withdraw-jobs.js';
 import { startScoringWorkers } from './scoring/worker.js';
@@ -119,6 +120,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     db,
     audit,
     config,
+    databaseUrl,
     models,
     log,
     count: config.workers,
@@ -199,6 +201,11 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     async () => [await moveStragglers(db, audit), await linkMissed(db)],
     (err) => log.error({ err }, 'what came late is not filed'),
   );
+  const prune = every(
+    600_000,
+    () => pruneJobs(db),
+    (err) => log.error({ err }, 'old scoring jobs not taken out'),
+  );
 
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -206,6 +213,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     clearInterval(copies);
     clearInterval(prefetch);
     clearInterval(late);
+    clearInterval(prune);
     await server.stop({ timeout: 10_000 });
     await Promise.all([sources.stop(), workers.stop(), deliveries.stop(), policyWatch.close()]);
     await audit.close();

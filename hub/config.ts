@@ -91,7 +91,10 @@ const schema = z.strictObject({
     .describe(
       'Seconds between two looks for news at a source; more where a look takes long, so that it is busy with them 5 % of the time.',
     ),
-  workers: count(1, 0).describe('Scoring workers in this process; 0 leaves scoring to other processes.'),
+  workers: count(1, 0).describe('Scores that are made at once in this process, at most; 0 leaves scoring to other processes.'),
+  scoringMemory: count(4096, 64).describe(
+    'Mebibytes that the scores made at once in this process may use together; each model says what one needs (`hub model list`).',
+  ),
   scoringTimeout: count(120).describe('Seconds that one scoring job may take.'),
   launchSeconds: count(300).describe(
     'Seconds within which a launch from a hospital’s system must have been taken up by the person that it is for.',

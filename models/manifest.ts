@@ -69,6 +69,8 @@ export const manifestSchema = z.strictObject({
   furtherGraphs: z
     .record(z.string().regex(/^[a-z][a-z0-9-]{2,63}$/), graph(z.string().regex(/^[a-z][a-z0-9-]*\/model\.onnx$/)))
     .default({}),
+  /** What one job may use: its process is ended when it holds more (mebibytes), and no more jobs run at once than fit. */
+  resources: z.strictObject({ memoryMb: z.int().min(64).max(65_536) }).default({ memoryMb: 3072 }),
   /** Settings of the code before and after the graph. */
   parameters: z.record(z.string(), z.number()),
   /** The operating point. */

@@ -18,10 +18,18 @@ export async function listModelsTable({ folder = modelsFolder }: ModelOptions): 
 
 async function describeModel(name: string, folder: string): Promise<Record<string, string>> {
   const loaded = await loadModelPackage(name, folder);
-  if (!loaded.ok) return { name, version: '', modality: '', licence: '', sha256: '', state: `BROKEN: ${loaded.message}` };
-  const { version, accepts, licence, graph } = loaded.value.manifest;
-  const [modality, sha256] = [accepts.modality.join(','), graph.sha256.slice(0, 16)];
-  return { name, version, modality, licence: licence.graph, sha256, state: loaded.value.runnable ? 'ok' : 'graph only' };
+  if (!loaded.ok)
+    return { name, version: '', modality: '', 'memory MiB': '', licence: '', sha256: '', state: `BROKEN: ${loaded.message}` };
+  const { version, accepts, licence, graph, resources } = loaded.value.manifest;
+  return {
+    name,
+    version,
+    modality: accepts.modality.join(','),
+    'memory MiB': String(resources.memoryMb),
+    licence: licence.graph,
+    sha256: graph.sha256.slice(0, 16),
+    state: loaded.value.runnable ? 'ok' : 'graph only',
+  };
 }
 
 /** `hub model check [name]`: manifest, hash, graph and self-test, in the process that would score. Exit status 1 when one fails. */

@@ -1,6 +1,6 @@
 import type { Queryable } from '../store/database.js';
 import type { FhirResource } from '../store/search-keys.js';
-import { raw, sql } from '../store/sql.js';
+import { raw, type Sql, sql } from '../store/sql.js';
 
 /** What every job is to its worker. */
 export interface HeldJob {
@@ -9,13 +9,23 @@ export interface HeldJob {
   attempts: number;
 }
 
+/** Which of the due jobs is taken. */
+export interface Choice {
+  /** The one that has waited longest, however urgent the others are. */
+  longestWaiting?: boolean;
+  /** Condition on a job; one that does not meet it is left to other processes. */
+  among?: Sql;
+  /** Condition on the job whose turn it is; when it does not meet it, none is taken, so that none overtakes it. */
+  unless?: Sql;
+}
+
 /**
  * A queue of jobs, each the work behind a Task, in a table of its own with the columns `task_id`, `state`, `priority`, `created`, `run_after`,
  * `lease_owner`, `lease_until`, `attempts`, `last_error` and `finished`. Any number of workers in any number of processes may take from it.
  */
 export interface JobQueue<Job extends HeldJob> {
   /** Takes the most urgent job that is due, or one whose worker let its lease run out. Each claim has an owner id of its own. */
-  claim(tx: Queryable, owner: string, leaseSeconds: number): Promise<Job | undefined>;
+  claim(tx: Queryable, owner: string, leaseSeconds: number, choice?: Choice): Promise<Job | undefined>;
   /** False when the lease is another's by now, or the job was cancelled: the work is to be dropped. */
   renew(on: Queryable, taskId: string, owner: string, leaseSeconds: number): Promise<boolean>;
   /** Ends a job that this owner holds; false when it doesn't: then nothing may be published. */
@@ -31,13 +41,15 @@ export function jobQueue<Job extends HeldJob>(of: { table: string; columns: read
   const table = raw(of.table);
   const columns = raw(['task_id', 'attempts', ...of.columns].join(', '));
   return {
-    claim: async (tx, owner, leaseSeconds) => {
+    claim: async (tx, owner, leaseSeconds, { longestWaiting, among = raw('true'), unless = raw('false') } = {}) => {
+      const order = raw(longestWaiting ? 'created' : 'priority, created');
+      // the first condition is that of the partial indexes, which give the order: the rows that are passed over are those that are running or put back
       const [job] = await tx.query<Job & Record<string, unknown>>(sql`
         update ${table} set state = 'running', lease_owner = ${owner}, lease_until = now() + make_interval(secs => ${leaseSeconds}), attempts = attempts + 1
         where task_id = (
           select task_id from ${table}
-          where (state = 'queued' and run_after <= now()) or (state = 'running' and lease_until < now())
-          order by priority, created limit 1 for update skip locked)
+          where state in ('queued', 'running') and (case state when 'queued' then run_after <= now() else lease_until < now() end) and (${among})
+          order by ${order} limit 1 for update skip locked) and not (${unless})
         returning ${columns}`);
       return job;
     },

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import type { Database, Queryable } from '../store/database.js';
-import type { HeldJob, JobQueue } from './queue.sql.js';
+import type { Choice, HeldJob, JobQueue } from './queue.sql.js';
 
 /** A job in the hands of a worker. */
 export interface Claim<Job extends HeldJob> {
@@ -28,6 +28,10 @@ export interface Work<Job extends HeldJob> extends WorkerSettings {
   db: Database;
   log: Pick<Logger, 'error'>;
   queue: JobQueue<Job>;
+  /** Which job is to be taken now; asked before each claim, one claim after the other. */
+  choose?: (tx: Queryable) => Promise<Choice>;
+  /** What a job takes of the process from its claim on. @returns what gives it back. */
+  hold?: (job: Job) => () => void;
   /** What is committed together with the claim. */
   begin(tx: Queryable, job: Job): Promise<void>;
   /** Takes the job to its end, or puts it back. */
@@ -35,15 +39,30 @@ export interface Work<Job extends HeldJob> extends WorkerSettings {
 }
 
 export interface Workers {
+  /** The job may have been cancelled: looks at once whether it is still to be done. */
+  recheck(taskId: string): void;
   /** Stops claiming, gives running jobs back, resolves when nothing runs any more. */
   stop(): Promise<void>;
+}
+
+interface Running<Job extends HeldJob> extends Work<Job> {
+  stopping: AbortSignal;
+  leaseSeconds: number;
+  /** Looks whether the lease is still held, by Task. */
+  rechecks: Map<string, () => void>;
+  /** Runs claims one after the other. */
+  inTurn: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 /** Starts workers that take jobs from a queue. Any number of processes may run them beside each other. */
 export function startWorkers<Job extends HeldJob>(work: Work<Job>): Workers {
   const stopping = new AbortController();
-  const loops = Array.from({ length: work.count }, () => workLoop(work, stopping.signal));
+  const rechecks = new Map<string, () => void>();
+  const leaseSeconds = work.leaseSeconds ?? 30;
+  const running = { ...work, stopping: stopping.signal, leaseSeconds, rechecks, inTurn: turns() };
+  const loops = Array.from({ length: work.count }, () => workLoop(running));
   return {
+    recheck: (taskId) => rechecks.get(taskId)?.(),
     stop: async () => {
       stopping.abort();
       await Promise.all(loops);
@@ -51,46 +70,55 @@ export function startWorkers<Job extends HeldJob>(work: Work<Job>): Workers {
   };
 }
 
-async function workLoop<Job extends HeldJob>(work: Work<Job>, stopping: AbortSignal): Promise<void> {
+function turns(): Running<HeldJob>['inTurn'] {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = last.then(work);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+}
+
+async function workLoop<Job extends HeldJob>(work: Running<Job>): Promise<void> {
   const idleMs = (work.idleSeconds ?? 1) * 1000;
-  while (!stopping.aborted) {
-    const worked = await workOnce(work, stopping).catch((error: Error) => {
+  while (!work.stopping.aborted) {
+    const worked = await workOnce(work).catch((error: Error) => {
       work.log.error({ err: error }, `${work.name} worker`);
       return false;
     });
-    if (!worked) await sleep(idleMs, undefined, { signal: stopping }).catch(() => undefined);
+    if (!worked) await sleep(idleMs, undefined, { signal: work.stopping }).catch(() => undefined);
   }
 }
 
 /** Takes one job to its end; false when there is none. */
-async function workOnce<Job extends HeldJob>(work: Work<Job>, stopping: AbortSignal): Promise<boolean> {
+async function workOnce<Job extends HeldJob>(work: Running<Job>): Promise<boolean> {
   const owner = uuidv7();
-  const leaseSeconds = work.leaseSeconds ?? 30;
-  const job = await work.db.transaction((tx) => begin(work, tx, owner, leaseSeconds));
-  if (!job) return false;
+  const taken = await work.inTurn(async () => {
+    if (work.stopping.aborted) return undefined;
+    const job = await work.db.transaction((tx) => begin(work, tx, owner));
+    return job && { job, giveBack: work.hold?.(job) };
+  });
+  if (!taken) return false;
+  const { job, giveBack } = taken;
   const lost = new AbortController();
-  const heartbeat = setInterval(
-    async () => {
-      const held = await work.queue.renew(work.db, job.task_id, owner, leaseSeconds).catch(() => true);
-      if (!held) lost.abort();
-    },
-    (leaseSeconds * 1000) / 3,
-  );
+  const renew = async (): Promise<void> => {
+    const held = await work.queue.renew(work.db, job.task_id, owner, work.leaseSeconds).catch(() => true);
+    if (!held) lost.abort();
+  };
+  const heartbeat = setInterval(renew, (work.leaseSeconds * 1000) / 3);
+  work.rechecks.set(job.task_id, () => void renew());
   try {
-    await work.perform({ job, owner, signal: AbortSignal.any([lost.signal, stopping]) });
+    await work.perform({ job, owner, signal: AbortSignal.any([lost.signal, work.stopping]) });
   } finally {
     clearInterval(heartbeat);
+    work.rechecks.delete(job.task_id);
+    giveBack?.();
   }
   return true;
 }
 
-async function begin<Job extends HeldJob>(
-  work: Work<Job>,
-  tx: Queryable,
-  owner: string,
-  leaseSeconds: number,
-): Promise<Job | undefined> {
-  const job = await work.queue.claim(tx, owner, leaseSeconds);
+async function begin<Job extends HeldJob>(work: Running<Job>, tx: Queryable, owner: string): Promise<Job | undefined> {
+  const job = await work.queue.claim(tx, owner, work.leaseSeconds, await work.choose?.(tx));
   if (job) await work.begin(tx, job);
   return job;
 }

@@ -1,4 +1,4 @@
-import { type HeldJob, jobQueue } from '../jobs/queue.sql.js';
+import { type HeldJob, type JobQueue, jobQueue } from '../jobs/queue.sql.js';
 import type { Queryable } from '../store/database.js';
 import { sql } from '../store/sql.js';
 
@@ -14,10 +14,21 @@ export interface Job extends HeldJob {
   model: string;
 }
 
-export const scoringQueue = jobQueue<Job>({
+/** Channel on which the processes that score hear of cancelled jobs: the id of the Task. */
+export const CANCELLED = 'scoring_cancelled';
+
+const queue = jobQueue<Job>({
   table: 'scoring_job',
   columns: ['focus_type', 'study_id', 'patient_id', 'custodian_id', 'requester_id', 'model'],
 });
+
+export const scoringQueue: JobQueue<Job> = {
+  ...queue,
+  cancel: async (tx, taskId) => {
+    await queue.cancel(tx, taskId);
+    await tx.query(sql`select pg_notify(${CANCELLED}, ${taskId})`);
+  },
+};
 
 export interface NewJob {
   taskId: string;
@@ -40,4 +51,21 @@ export async function insertJob(tx: Queryable, job: NewJob): Promise<void> {
     insert into scoring_job (task_id, focus_type, study_id, study_version, patient_id, custodian_id, requester_id, model, priority, automatic, run_after)
     values (${job.taskId}, ${job.focusType}, ${job.studyId}, ${job.studyVersion}, ${job.patientId}, ${job.custodianId}, ${job.requesterId}, ${job.model},
       ${job.priority}, ${job.automatic ?? false}, now() + make_interval(secs => ${job.delay ?? 0}))`);
+}
+
+/** Days that finished jobs are kept; their Tasks stay. What failed can be tried again as long as it is here. */
+const KEPT_DAYS = { over: 30, failed: 180 };
+const PRUNED_AT_ONCE = 5_000;
+
+/** Takes what ended long ago out of the table, so that it stays as small as the work. To be called now and then; safe in many processes. */
+export async function pruneJobs(db: Queryable): Promise<number> {
+  const rows = await db.query(sql`
+    delete from scoring_job where task_id in (
+      select task_id from scoring_job
+      where state in ('done', 'failed', 'cancelled')
+        and finished < now() - make_interval(days => case state when 'failed' then ${KEPT_DAYS.failed}::integer else ${KEPT_DAYS.over}::integer end)
+        and finished < now() - make_interval(days => ${KEPT_DAYS.over})
+      order by finished limit ${PRUNED_AT_ONCE} for update skip locked)
+    returning task_id`);
+  return rows.length;
 }

@@ -11,17 +11,21 @@ import { studyInstanceUidOf } from '../imaging/study-uid.js';
 import { beginTask, failTask } from '../jobs/task-state.js';
 import { type Claim, startWorkers, type Workers, type WorkerSettings } from '../jobs/workers.js';
 import type { Database, Queryable } from '../store/database.js';
+import { listenTo } from '../store/listen.js';
 import { findResource, type ResourceRow, toResource } from '../store/resources.js';
 import { fetchStudy, type RetrieveSeries, removeAbandonedFolders, withPrivateFolder } from './fetch-study.js';
 import { findObservations, laboratoryValues, resultsOfReport } from './laboratory-values.js';
+import { createMemoryBudget, type MemoryBudget } from './memory-budget.js';
 import type { Models } from './models.js';
 import { entryOf, publish } from './publish.js';
-import { type Job, scoringQueue } from './queue.sql.js';
+import { CANCELLED, type Job, scoringQueue } from './queue.sql.js';
 
 export interface ScoringDeps extends WorkerSettings {
   db: Database;
   audit: Audit;
-  config: Pick<Config, 'scoringTimeout'>;
+  config: Pick<Config, 'scoringTimeout' | 'scoringMemory'>;
+  /** Address of the database, where cancelled jobs are heard of at once; without it with the next heartbeat. */
+  databaseUrl?: string;
   models: Models;
   retrieve: RetrieveSeries;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
@@ -29,22 +33,44 @@ export interface ScoringDeps extends WorkerSettings {
   retrySeconds?: number;
 }
 
+/** Milliseconds between two times at which a process says that it scores. */
+const ANNOUNCE_MS = 15_000;
+
 /** Starts workers that take jobs from the queue. Any number of processes may run them beside each other. */
 export function startScoringWorkers(deps: ScoringDeps): Workers {
   const swept = removeAbandonedFolders();
+  const budget = createMemoryBudget(deps.models, deps.config.scoringMemory);
+  const announce = (): Promise<void> =>
+    budget.announce(deps.db).catch((err) => deps.log.error({ err }, 'this process is not announced as one that scores'));
+  const announced = deps.count > 0 ? announce() : Promise.resolve();
+  const announcing = deps.count > 0 ? setInterval(announce, ANNOUNCE_MS).unref() : undefined;
   const workers = startWorkers<Job>({
     ...deps,
     name: 'scoring',
     queue: scoringQueue,
+    choose: budget.choose,
+    hold: budget.hold,
     begin: (tx, job) => begin(tx, deps.audit, job),
-    perform: (claim) => perform(deps, claim),
+    perform: (claim) => perform(deps, budget, claim),
   });
+  const listener = deps.databaseUrl && deps.count > 0 ? listenForCancelled(deps.databaseUrl, workers) : undefined;
   return {
+    ...workers,
     stop: async () => {
-      await Promise.all([swept, workers.stop()]);
+      clearInterval(announcing);
+      await Promise.all([swept, announced, listener?.close(), workers.stop()]);
+      if (deps.count > 0) await budget.leave(deps.db).catch(() => undefined);
     },
   };
 }
+
+const listenForCancelled = (url: string, workers: Workers) =>
+  listenTo({
+    url,
+    application: 'hub-scoring',
+    channels: [CANCELLED],
+    onMessage: (_channel, taskId) => workers.recheck(taskId),
+  });
 
 type ScoringClaim = Claim<Job>;
 
@@ -54,17 +80,21 @@ async function begin(tx: Queryable, audit: Audit, job: Job): Promise<void> {
   await audit.append(tx, [{ ...entryOf(job), subtype: 'begin', action: 'E' }]);
 }
 
+/** Failures after which a job is given up. */
 const MAX_ATTEMPTS = 3;
+/** Beginnings after which a job is given up whose workers all died: the job may be what kills them. */
+const MAX_BEGUN = 6;
 
-async function perform(deps: ScoringDeps, claim: ScoringClaim): Promise<void> {
+async function perform(deps: ScoringDeps, budget: MemoryBudget, claim: ScoringClaim): Promise<void> {
   const { job, owner, signal } = claim;
-  if (job.attempts > MAX_ATTEMPTS) return fail(deps, claim, 'It was begun several times and never came to an end.');
+  if (job.attempts > MAX_BEGUN) return fail(deps, claim, 'It was begun several times and never came to an end.');
   const started = Date.now();
   const study = await findResource(deps.db, job.focus_type, job.study_id);
   const manifest = deps.models.get(job.model);
   if (!study || study.deleted) return fail(deps, claim, 'What was to be scored is no longer there.');
   if (!manifest)
     return settle(deps, claim, { ok: false, code: 'invalid-model', message: 'This process does not carry the model.' });
+  if (!budget.fits(manifest)) return fail(deps, claim, tooLarge(manifest, deps.config.scoringMemory));
   const outcome = await withPrivateFolder((folder) => score(deps, study, manifest, folder, signal));
   if (signal.aborted) return scoringQueue.requeue(deps.db, job.task_id, owner, 0, 'The worker stopped.', true);
   if (!outcome.ok) return settle(deps, claim, outcome);
@@ -73,6 +103,9 @@ async function perform(deps: ScoringDeps, claim: ScoringClaim): Promise<void> {
   );
   deps.log.info({ task: job.task_id, model: job.model, published, ms: Date.now() - started }, 'scored');
 }
+
+const tooLarge = ({ name, resources: { memoryMb } }: Manifest, most: number): string =>
+  `A job of ${name} needs ${memoryMb} MiB, and no process that scores may use so much (scoringMemory: ${most}).`;
 
 /** Beside the models' own failures: the source did not give what was asked of it. */
 interface JobFailure {
@@ -99,7 +132,8 @@ async function score(
         : await readReport(deps.db, study);
     if (!given.ok) return given;
     const timeoutMs = Math.max(1, until - Date.now());
-    const scored = await scoreStudy({ model: manifest.name, ...given.value, signal, timeoutMs });
+    const memoryLimitBytes = manifest.resources.memoryMb * 1024 ** 2;
+    const scored = await scoreStudy({ model: manifest.name, ...given.value, signal, timeoutMs, memoryLimitBytes });
     return scored.ok ? asAsked(scored.value, study, manifest) : scored;
   } catch (error) {
     return sourceFailure(error as Error, bounded.aborted);

@@ -27,8 +27,8 @@ describe('hub model', () => {
   it('list shows the models of the program with version, licence and hash', async () => {
     const { status, stdout } = await hub(['model', 'list']);
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^name +version +modality +licence +sha256 +state\n/);
-    expect(stdout).toMatch(/^pulmonary-nodule +\d+\.\d+\.\d+ +CT +Apache-2\.0 +[0-9a-f]{16} +ok$/m);
+    expect(stdout).toMatch(/^name +version +modality +memory MiB +licence +sha256 +state\n/);
+    expect(stdout).toMatch(/^pulmonary-nodule +\d+\.\d+\.\d+ +CT +\d+ +Apache-2\.0 +[0-9a-f]{16} +ok$/m);
   });
 
   it('check runs the graph and its self-test', async () => {

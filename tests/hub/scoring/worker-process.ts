@@ -13,7 +13,7 @@ const retrieve = retrieveFrom(folder);
 startScoringWorkers({
   db,
   audit: await openAudit(db, url),
-  config: { scoringTimeout: 100 },
+  config: { scoringTimeout: 100, scoringMemory: 16_384 },
   models: await loadModels(),
   retrieve: async (of, signal) => {
     say('retrieving');

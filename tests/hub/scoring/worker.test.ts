@@ -73,7 +73,7 @@ function startWorkers(changes: Partial<ScoringDeps> = {}) {
     models,
     log,
     retrieve,
-    config: { scoringTimeout: 100 },
+    config: { scoringTimeout: 100, scoringMemory: 16_384 },
     count: 1,
     leaseSeconds: 2,
     retrySeconds: 0.05,
