@@ -19,7 +19,7 @@ beforeAll(async () => {
     models: region.models,
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
     retrieve: () => Promise.reject(new Error('no images')),
-    config: { scoringTimeout: 60 },
+    config: { scoringTimeout: 60, scoringMemory: 16_384 },
     count: 1,
     idleSeconds: 0.05,
   });
