@@ -22,6 +22,7 @@ import { registerNotices } from './api/notices.js';
 import { registerQuarantine } from './api/quarantine.js';
 import { guardRouteScopes } from './api/route-scopes.js';
 import { registerReports } from './api/reports.js';
+import { registerScoringResults } from './api/scoring-results.js';
 import { registerSourceChanged } from './api/source-changed.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
@@ -179,6 +180,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerIdentityLinks(server, { db, access, audit, config });
   registerAuditProof(server, { db, access, audit, config, sealer });
   registerReports(server, { db, access, audit, config });
+  registerScoringResults(server, { db, access, audit, config });
   await extend?.(server);
 
   const overdue = every(

@@ -596,6 +596,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/scoring/reports/{id}/structured-report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A published score as a DICOM structured report (Comprehensive 3D SR, TID 1500), for whoever may read its DiagnosticReport. Who the patient is stands in it only for those who may read the Patient; for others it says that this was left out. */
+        get: operations["readStructuredReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scoring/reports/{id}/annotations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a viewer draws over the images of a scored study, frame by frame: boxes, for whoever may read the DiagnosticReport, and heat maps, for those who may also retrieve the study. */
+        get: operations["readAnnotations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1031,6 +1065,51 @@ export interface components {
                     [key: string]: unknown;
                 };
             }[];
+        };
+        /** @description A box in pixels of the frame; (0, 0) is the upper left corner of the image. */
+        PixelBox: {
+            x: number;
+            y: number;
+            width: number;
+            height: number;
+        };
+        Annotations: {
+            /** @description Reference of the DiagnosticReport. */
+            report: string;
+            /** @description Reference of what was scored. */
+            focus: string;
+            studyInstanceUid?: string;
+            model: {
+                name: string;
+                version: string;
+            };
+            findings: {
+                /** @description From 1, as in the conclusion of the report. */
+                number: number;
+                score: number;
+                display: string;
+                diameterMm?: number;
+                volumeMm3?: number;
+            }[];
+            instances: {
+                sopInstanceUid: string;
+                seriesInstanceUid?: string;
+                /** @description From 1, as in DICOM. */
+                frame: number;
+                boxes: (components["schemas"]["PixelBox"] & {
+                    finding: number;
+                    score: number;
+                })[];
+                /** @description Even cells over a box. */
+                maps: (components["schemas"]["PixelBox"] & {
+                    rows: number;
+                    columns: number;
+                    /** @description Row by row from the top, 0 to 1. */
+                    values: number[];
+                })[];
+            }[];
+            /** @description There are heat maps and the caller may not retrieve the study. */
+            mapsWithheld: boolean;
         };
         QuarantinePage: {
             items: components["schemas"]["QuarantineItem"][];
@@ -2041,6 +2120,52 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": string;
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    readStructuredReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A PS3.10 file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom": string;
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    readAnnotations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Findings, and what is drawn on which frame. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Annotations"];
                 };
             };
             default: components["responses"]["Refusal"];

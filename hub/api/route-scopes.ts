@@ -42,6 +42,8 @@ export const ROUTE_SCOPES: Readonly<Record<string, Reach | 'by itself' | 'any'>>
   'get /quarantine': ['Endpoint', 'r'],
   'post /quarantine/{id}/retry': ['Endpoint', 'u'],
   'post /quarantine/{id}/discard': ['Endpoint', 'u'],
+  'get /scoring/reports/{id}/structured-report': ['DiagnosticReport', 'r'],
+  'get /scoring/reports/{id}/annotations': ['DiagnosticReport', 'r'],
   'get /identity/links': ['Patient', 'r'],
   'post /identity/links/{id}/{step}': ['Patient', 'u'],
   'get /audit/tree-heads': 'by itself',

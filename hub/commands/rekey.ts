@@ -5,6 +5,7 @@ import type { Database, Queryable } from '../store/database.js';
 import { giveUpOtherKeys } from '../store/keys-in-use.js';
 import { forgetPass, reprotect } from '../store/reprotect.js';
 import { seal, unseal } from '../store/sealed.js';
+import { sealScoreRecordsAgain } from '../scoring/score-record.js';
 import { sql } from '../store/sql.js';
 import { withDatabase } from './operate.js';
 
@@ -25,6 +26,7 @@ export async function rekeyAll(db: Database, config: Config, say: (line: string)
     told = seen;
     say(`${seen} rows looked at, ${written} encrypted again`);
   });
+  await sealScoreRecordsAgain(db);
   await db.transaction(async (tx) => {
     await sealSecretsAgain(tx, secrets);
     await sealKeysAgain(tx, secrets);

@@ -7,10 +7,24 @@ import type { Queryable } from '../store/database.js';
 import { createResources, findResource, newId, type ResourceRow, toResource, type Write } from '../store/resources.js';
 import { tokenKey } from '../store/tokens.js';
 import { sql } from '../store/sql.js';
+import { inRegion } from '../store/fhir-date.js';
 import { labelsOfStudies } from '../store/study-labels.sql.js';
 import { findObservations, laboratoryValues, resultsOfReport, sampledAt } from './laboratory-values.js';
 import { type Job, scoringQueue } from './queue.sql.js';
 import { resultsOf } from './results.js';
+import { asRecorded, insertScoreRecord } from './score-record.js';
+import { scoredImages } from './scored-images.sql.js';
+import type { StudyHeader } from './study-header.js';
+
+interface Publication {
+  job: Job;
+  owner: string;
+  study: ResourceRow;
+  manifest: Manifest;
+  scored: Scored;
+  /** Of the scored images. */
+  header?: StudyHeader;
+}
 
 /**
  * Publishes a score: results, Provenance, the completed Task, the audit and the end of the job, in the caller's transaction. False, and
@@ -19,7 +33,7 @@ import { resultsOf } from './results.js';
 export async function publish(
   tx: Queryable,
   audit: Audit,
-  { job, owner, study, manifest, scored }: { job: Job; owner: string; study: ResourceRow; manifest: Manifest; scored: Scored },
+  { job, owner, study, manifest, scored, header }: Publication,
 ): Promise<boolean> {
   if (!(await scoringQueue.finish(tx, job.task_id, owner, 'done'))) return false;
   const task = await lockTask(tx, job.task_id);
@@ -41,6 +55,17 @@ export async function publish(
     tx,
     [...observations, report, provenance].map((resource) => ofStudy(labelled, job, resource)),
   );
+  const record = {
+    reportId: report.id,
+    focus: `${study.type}/${study.id}`,
+    custodianId: study.custodian_id,
+    publishedAt: inRegion(now),
+    manifest,
+    scored: asRecorded(scored),
+    header,
+    images: await scoredImages(tx, study.custodian_id, scored),
+  };
+  await insertScoreRecord(tx, { record, provenanceId: provenance.id, taskId: task.id });
   const output = [{ type: { text: 'report' }, valueReference: { reference: `DiagnosticReport/${report.id}` } }];
   await moveTask(tx, task, { status: 'completed', businessStatus: inState('completed'), output });
   const entity = [report, provenance, ...observations].map((r) => `${r.resourceType}/${r.id}`);

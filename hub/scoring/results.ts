@@ -156,9 +156,10 @@ const LABORATORY_REPORT = { code: '11502-2', display: 'Laboratory report' };
 /** The text says what a reader must know before he believes it. */
 function reportOf(s: Scoring, observations: readonly Resource[]): Resource {
   const { manifest, scored } = s;
+  const id = newId();
   return {
     resourceType: 'DiagnosticReport',
-    id: newId(),
+    id,
     meta: MACHINE_MADE,
     status: 'preliminary',
     category: [{ coding: [{ system: systems.diagnosticServiceSection, code: isImaging(s) ? 'RAD' : 'LAB' }] }],
@@ -176,8 +177,17 @@ function reportOf(s: Scoring, observations: readonly Resource[]): Resource {
       `Model ${scored.model.name} ${scored.model.version} (sha256 ${scored.model.sha256}).`,
       `Limits of use: ${manifest.limitsOfUse.join(' ')}`,
     ].join('\n'),
+    ...(scored.studyInstanceUid ? { presentedForm: [structuredReportAt(id, s.now)] } : {}),
   };
 }
+
+/** The same as a DICOM object; the address is on the hub's own host. */
+const structuredReportAt = (reportId: string, now: string) => ({
+  contentType: 'application/dicom',
+  url: `/scoring/reports/${reportId}/structured-report`,
+  title: 'Structured report (DICOM TID 1500), preliminary and not verified',
+  creation: now,
+});
 
 function summaryLine(stated: Manifest['summary'][string], value: number | null): string {
   const { display } = stated.code;

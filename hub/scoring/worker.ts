@@ -19,6 +19,7 @@ import { createMemoryBudget, type MemoryBudget } from './memory-budget.js';
 import type { Models } from './models.js';
 import { entryOf, publish } from './publish.js';
 import { CANCELLED, type Job, scoringQueue } from './queue.sql.js';
+import { readStudyHeader, type StudyHeader } from './study-header.js';
 
 export interface ScoringDeps extends WorkerSettings {
   db: Database;
@@ -98,9 +99,7 @@ async function perform(deps: ScoringDeps, budget: MemoryBudget, claim: ScoringCl
   const outcome = await withPrivateFolder((folder) => score(deps, study, manifest, folder, signal));
   if (signal.aborted) return scoringQueue.requeue(deps.db, job.task_id, owner, 0, 'The worker stopped.', true);
   if (!outcome.ok) return settle(deps, claim, outcome);
-  const published = await deps.db.transaction((tx) =>
-    publish(tx, deps.audit, { job, owner, study, manifest, scored: outcome.value }),
-  );
+  const published = await deps.db.transaction((tx) => publish(tx, deps.audit, { job, owner, study, manifest, ...outcome.value }));
   deps.log.info({ task: job.task_id, model: job.model, published, ms: Date.now() - started }, 'scored');
 }
 
@@ -114,7 +113,7 @@ interface JobFailure {
   /** One sentence for a person; never patient data. */
   message: string;
 }
-type Attempt = { ok: true; value: Scored } | JobFailure;
+type Attempt = { ok: true; value: { scored: Scored; header?: StudyHeader } } | JobFailure;
 
 async function score(
   deps: ScoringDeps,
@@ -134,7 +133,8 @@ async function score(
     const timeoutMs = Math.max(1, until - Date.now());
     const memoryLimitBytes = manifest.resources.memoryMb * 1024 ** 2;
     const scored = await scoreStudy({ model: manifest.name, ...given.value, signal, timeoutMs, memoryLimitBytes });
-    return scored.ok ? asAsked(scored.value, study, manifest) : scored;
+    const [first] = given.value.files;
+    return scored.ok ? asAsked(scored.value, study, manifest, first ? await readStudyHeader(first) : undefined) : scored;
   } catch (error) {
     return sourceFailure(error as Error, bounded.aborted);
   }
@@ -152,12 +152,12 @@ async function readReport(
 }
 
 /** What came back must be about this study, and by the model that the results will name. */
-function asAsked(scored: Scored, study: ResourceRow, manifest: Manifest): Attempt {
+function asAsked(scored: Scored, study: ResourceRow, manifest: Manifest, header: StudyHeader | undefined): Attempt {
   if (study.type === 'ImagingStudy' && scored.studyInstanceUid !== studyInstanceUidOf(study))
     return { ok: false, code: 'malformed-input', message: 'The custodian sent images of another study.' };
   if (scored.model.sha256 !== manifest.graph.sha256 || scored.model.version !== manifest.version)
     return { ok: false, code: 'invalid-model', message: 'The model was exchanged while the hub was running.' };
-  return { ok: true, value: scored };
+  return { ok: true, value: { scored, header } };
 }
 
 /** What the source did, without its words. */

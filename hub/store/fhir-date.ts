@@ -13,6 +13,14 @@ export function setRegionOffset(offset: string): void {
   regionOffset = offset;
 }
 
+/** An instant as a dateTime in the region's own time. */
+export function inRegion(instant: string): string {
+  const [, sign, hours, minutes] = /^([+-])(\d\d):(\d\d)$/.exec(regionOffset) ?? [];
+  if (!sign) return instant;
+  const ahead = (Number(hours) * 60 + Number(minutes)) * (sign === '-' ? -60_000 : 60_000);
+  return new Date(Date.parse(instant) + ahead).toISOString().replace('Z', regionOffset);
+}
+
 const FORM = /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?$/;
 
 /**

@@ -1,0 +1,134 @@
+import type { Request, ResponseObject, ResponseToolkit, Server } from '@hapi/hapi';
+import type { Access } from '../access/access.js';
+import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
+import { requestContext } from '../access/authentication/request-context.js';
+import { scopeAllows } from '../access/authentication/scopes.js';
+import type { Caller } from '../access/caller.js';
+import type { Decision, RequestAccess } from '../access/decision.js';
+import { denied } from '../access/denial.js';
+import { findRow } from '../access/find-row.js';
+import { agentOf, decidedBy } from '../access/write-request.js';
+import type { Audit, AuditEntry } from '../audit/vocabulary.js';
+import type { Config } from '../config.js';
+import { notFound } from '../outcomes.js';
+import { annotationsOf } from '../scoring/annotations.js';
+import { findScoreRecord, type ScoreRecord } from '../scoring/score-record.js';
+import { structuredReport } from '../scoring/structured-report/structured-report.js';
+import type { Database, Queryable } from '../store/database.js';
+import type { ResourceRow } from '../store/resources.js';
+import type { components } from './openapi.generated.js';
+
+type Annotations = components['schemas']['Annotations'];
+
+export interface ScoringResultsDeps {
+  db: Database;
+  access: Access;
+  audit: Audit;
+  config: Pick<Config, 'trustedProxy'>;
+}
+
+/** `/scoring/reports/{id}`: a published score in other forms than FHIR, for whoever may read its DiagnosticReport. */
+export function registerScoringResults(server: Server, deps: ScoringResultsDeps): void {
+  const path = '/scoring/reports/{id}';
+  server.route([
+    { method: 'GET', path: `${path}/structured-report`, handler: (request, h) => asStructuredReport(deps, request, h) },
+    { method: 'GET', path: `${path}/annotations`, handler: (request, h) => asAnnotations(deps, request, h) },
+  ]);
+}
+
+/** Who the patient is stands in it for those alone who may read the Patient: to have a study scored is not to know whose it is. */
+async function asStructuredReport(deps: ScoringResultsDeps, request: Request, h: ResponseToolkit): Promise<ResponseObject> {
+  const asksPatient = (access: RequestAccess, tx: Queryable, row: ResourceRow, caller: Caller) =>
+    mayAlso(access, tx, caller, 'read', 'Patient', row.patient_id);
+  const { record, more } = await released(deps, request, asksPatient, (named) => `structured report${named ? '' : ', unnamed'}`);
+  const report = record && structuredReport(record, more);
+  if (!report) throw notFound();
+  return h
+    .response(report.bytes)
+    .type('application/dicom')
+    .header('content-disposition', `attachment; filename="${report.sopInstanceUid}.dcm"`)
+    .header('cache-control', 'no-store');
+}
+
+/** Boxes stand in the Observations too; a heat map shows something of the pixels, and is for those who may retrieve them. */
+async function asAnnotations(deps: ScoringResultsDeps, request: Request, h: ResponseToolkit): Promise<ResponseObject> {
+  const asksPixels = (access: RequestAccess, tx: Queryable, row: ResourceRow, caller: Caller) =>
+    mayAlso(access, tx, caller, 'retrieve', 'ImagingStudy', studyOf(row));
+  const { record, more } = await released(deps, request, asksPixels, (maps) => `annotations${maps ? '' : ', without heat maps'}`);
+  if (!record) throw notFound();
+  const annotations: Annotations = annotationsOf(record, more);
+  return h.response(annotations).header('cache-control', 'no-store');
+}
+
+const studyOf = (report: ResourceRow): string =>
+  (JSON.parse(report.content) as { imagingStudy?: { reference: string }[] }).imagingStudy?.[0]?.reference.split('/')[1] ?? '';
+
+type Further = (access: RequestAccess, tx: Queryable, report: ResourceRow, caller: Caller) => Promise<boolean>;
+
+/**
+ * The record behind a report that the caller may read, and whether he may have the rest of it too. What leaves is on record before.
+ * @throws Refusal 404 or 403, on record as well.
+ */
+async function released(
+  deps: ScoringResultsDeps,
+  request: Request,
+  further: Further,
+  inWords: (more: boolean) => string,
+): Promise<{ record: ScoreRecord | undefined; more: boolean }> {
+  const caller = callerOfRequest(request);
+  const id = String(request.params['id']);
+  const seen = await deps.db.snapshot(async (tx) => {
+    const access = await deps.access.forCaller(tx, caller);
+    const row = await findRow(tx, access, 'DiagnosticReport', id);
+    if (!row) return undefined;
+    const decision = access.decide('read', row);
+    return { row, decision, more: decision.allowed && (await further(access, tx, row, caller)) };
+  });
+  await deps.audit.commit([
+    { ...entryOf(deps, request, caller, id, seen), ...(seen?.decision.allowed ? { detail: inWords(seen.more) } : {}) },
+  ]);
+  if (!seen) throw notFound();
+  if (!seen.decision.allowed) throw denied(seen.row, seen.decision);
+  return { record: await findScoreRecord(deps.db, id), more: seen.more };
+}
+
+async function mayAlso(
+  access: RequestAccess,
+  tx: Queryable,
+  caller: Caller,
+  action: 'read' | 'retrieve',
+  type: string,
+  id: string,
+): Promise<boolean> {
+  if (!scopeAllows(caller.scope, type, 'r')) return false;
+  const row = await findRow(tx, access, type, id);
+  return row !== undefined && access.decide(action, row).allowed;
+}
+
+function entryOf(
+  deps: ScoringResultsDeps,
+  request: Request,
+  caller: Caller,
+  id: string,
+  seen: { row: ResourceRow; decision: Decision } | undefined,
+): AuditEntry {
+  const base = {
+    ...agentOf(caller, requestContext(request, deps.config)),
+    type: 'rest' as const,
+    subtype: 'read',
+    action: 'R' as const,
+    query: request.path,
+    entity: [`DiagnosticReport/${id}`],
+  } satisfies Partial<AuditEntry>;
+  if (!seen) return { ...base, outcome: 4, detail: 'not-found' };
+  const { row, decision } = seen;
+  return {
+    ...base,
+    outcome: decision.allowed ? 0 : 4,
+    patientId: row.patient_id,
+    custodianId: row.custodian_id,
+    concealed: !decision.mayKnow,
+    ...decidedBy(decision),
+    detail: decision.reason,
+  };
+}
