@@ -16,7 +16,9 @@ export async function addHospitalFromFile(file: string): Promise<void> {
 export async function listHospitalsTable(): Promise<void> {
   const hospitals = await withDatabase((db) => listHospitals(db));
   if (hospitals.length === 0) return console.log('no hospital has joined yet');
-  console.log(table(hospitals.map(({ sources, ...hospital }) => ({ ...hospital, sources: sources.map((s) => s.id).join(' ') }))));
+  console.log(
+    table(hospitals.map(({ sources, rules: _, ...hospital }) => ({ ...hospital, sources: sources.map((s) => s.id).join(' ') }))),
+  );
 }
 
 /** `hub hospital check [ID]`: asks each source whether it answers. Exit status 1 when one does not. */
@@ -28,8 +30,9 @@ export async function checkHospitals(id?: string): Promise<void> {
       const ids = id ? [id] : known.map((h) => h.id);
       for (const each of ids) {
         if (!known.some((h) => h.id === each)) throw new Error(`there is no hospital ${each}`);
-        const { sources, ...hospital } = await checkHospital(db, each, { config, outbound });
+        const { sources, rules, ...hospital } = await checkHospital(db, each, { config, outbound });
         console.log(`${table([{ ...hospital }])}\n`);
+        if (rules.length > 0) console.log(`scored without being asked:\n${rules.map((rule) => `  ${rule}`).join('\n')}\n`);
         if (sources.length > 0)
           console.log(
             `${table(sources.map(({ health, ...s }) => ({ ...s, reachable: health.reachable, detail: health.detail })))}\n`,

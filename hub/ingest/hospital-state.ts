@@ -1,4 +1,5 @@
 import type { SourceHealth } from '../../connectors/connector.js';
+import { rulesIn, ruleInWords } from '../jobs/scoring-rules.js';
 import { notFound } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { sql } from '../store/sql.js';
@@ -27,24 +28,27 @@ export interface HospitalState {
   studies: number;
   /** Items in the quarantine that nobody has dealt with. */
   held: number;
+  /** What is scored without being asked, in words. */
+  rules: string[];
 }
 
 /** The hospitals of the region, or one of them, with their sources and figures. */
 export async function listHospitals(db: Database, id?: string): Promise<HospitalState[]> {
   const only = sql`(${id ?? null}::text is null or o.id = ${id ?? null})`;
-  const hospitals = await db.query<Omit<HospitalState, 'sources'> & Record<string, unknown>>(sql`
+  const hospitals = await db.query<Omit<HospitalState, 'sources' | 'rules'> & Record<string, unknown>>(sql`
     select o.id, o.name, o.active,
       (select count(*) from study_claim s where s.custodian_id = o.id and s.removed is null) as studies,
       (select count(*) from quarantine q where q.custodian_id = o.id and q.state = 'held') as held
     from organization o where o.kind = 'hospital' and ${only} order by o.id`);
-  const sources = await db.query<SourceState & { organizationId: string } & Record<string, unknown>>(sql`
+  const sources = await db.query<SourceState & { organizationId: string; rules: unknown } & Record<string, unknown>>(sql`
     select c.id, c.kind, c.enabled, c.last_success as "lastSuccess", c.backlog, c.last_error as "lastError", c.organization_id as "organizationId",
-      floor(extract(epoch from now() - c.last_success))::integer as "lagSeconds"
+      case when c.enabled then c.settings -> 'autoScore' end as rules, floor(extract(epoch from now() - c.last_success))::integer as "lagSeconds"
     from connector c join organization o on o.id = c.organization_id where ${only} order by c.id`);
-  return hospitals.map((hospital) => ({
-    ...hospital,
-    sources: sources.filter((s) => s.organizationId === hospital.id).map(({ organizationId: _, ...source }) => source),
-  }));
+  return hospitals.map((hospital) => {
+    const own = sources.filter((s) => s.organizationId === hospital.id);
+    const rules = new Set(own.flatMap((s) => rulesIn(s.rules).map(ruleInWords)));
+    return { ...hospital, rules: [...rules], sources: own.map(({ organizationId: _, rules: __, ...source }) => source) };
+  });
 }
 
 export interface CheckedHospital extends HospitalState {

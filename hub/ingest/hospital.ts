@@ -6,6 +6,7 @@ import type { AgreementDeps } from '../access/agreements/agreements.js';
 import { affiliationWriter, organizationWriter } from '../access/agreements/registry-writers.js';
 import type { ResourceWriter } from '../access/write-request.js';
 import { insertEntries } from '../audit/insert-entries.sql.js';
+import { assertRules, scoringRules } from '../jobs/scoring-rules.js';
 import { conflict, invalid } from '../outcomes.js';
 import type { Database, Queryable } from '../store/database.js';
 import { findResource, toResource } from '../store/resources.js';
@@ -23,8 +24,8 @@ const source = z.strictObject({
   kind: z.string(),
   /** Of its kind, see `connectorSettings`; `auth` is stored encrypted. */
   settings: z.record(z.string(), z.unknown()),
-  /** Names of models that score each fitting study of the hospital without being asked. */
-  autoScore: z.array(z.string().min(1).max(64)).max(20).optional(),
+  /** Rules by which models score studies of the hospital without being asked. */
+  autoScore: scoringRules.optional(),
   /** The hub may have this archive keep objects: studies that are delivered to the hospital, and what its own people store. */
   store: z.boolean().optional(),
   /** What the hospital's own objects call its assigners: Issuer of Patient ID (0010,0021), and the local namespace of its accession numbers. */
@@ -140,6 +141,7 @@ async function putSource(
   secret?: string,
 ): Promise<void> {
   checkSettings(kind, settings);
+  await assertRules(autoScore);
   const stored = sealSettings(secret, id, { ...settings, notifyToken });
   if (prefetch && !store) throw invalid('prefetch: priors go to the source that keeps what the hub stores (store: true)');
   const ofHub = compact({ autoScore, store: store || undefined, issuers, prefetch });

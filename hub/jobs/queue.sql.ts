@@ -82,4 +82,7 @@ export function jobQueue<Job extends HeldJob>(of: { table: string; columns: read
 /** Order of Task.priority (R4 request-priority) in a queue: lower comes first. */
 const PRIORITY: Readonly<Record<string, number>> = { stat: 10, asap: 20, urgent: 30, routine: 100 };
 
-export const priorityOf = (task: FhirResource): number => PRIORITY[task.priority ?? 'routine'] ?? PRIORITY.routine!;
+/** @param priority R4 request-priority; anything else is routine. */
+export const rankOf = (priority: string | undefined): number => PRIORITY[priority ?? 'routine'] ?? PRIORITY.routine!;
+
+export const priorityOf = (task: FhirResource): number => rankOf(task.priority);

@@ -14,6 +14,7 @@ import { createResources, type ResourceRow, toResource } from '../store/resource
 import type { FhirResource } from '../store/search-keys.js';
 import { MOST_RESULTS, resultsOfReport } from './laboratory-values.js';
 import { accepts, type Models } from './models.js';
+import { orderedPriority } from './ordered-priority.js';
 import { insertJob, scoringQueue } from './queue.sql.js';
 
 /**
@@ -40,7 +41,9 @@ async function place(tx: Queryable, models: Models, audit: Audit, request: Write
   if (!(await isSamePerson(tx, idOf(resource.for, 'Patient') ?? '', study.patient_id)))
     throw refused('What is to be scored is not known to be of this patient.', 'Task.for');
   const model = chooseModel(models, resource, study);
-  const row = await placeScoringTask(tx, { ...resource, businessStatus: inState('requested') }, study, model.name);
+  const priority = resource.priority ?? (await orderedPriority(tx, study));
+  const requested = { ...resource, ...(priority ? { priority } : {}), businessStatus: inState('requested') };
+  const row = await placeScoringTask(tx, requested, study, model.name);
   await audit.append(tx, [
     {
       ...agentOf(caller, context),

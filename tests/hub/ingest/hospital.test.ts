@@ -67,6 +67,26 @@ describe('A hospital that joins', () => {
     expect(await findResource(at.db, 'Organization', 'third')).toBeUndefined();
   });
 
+  it('has rules of scoring that name models which are there and can follow them, told in words', async () => {
+    const { root } = await at.archive();
+    const withRules = (autoScore: object[]) =>
+      addHospital(at.db, { ...record, autoScore: autoScore as never, sources: [{ kind: 'folder', settings: { root } }] }, config);
+    for (const [wrong, why] of [
+      [{ model: 'astrology' }, /there is no model astrology to score with; there are .*pulmonary-nodule/],
+      [{ model: 'pulmonary-nodule', modality: ['MR'] }, /made for CT, not for MR/],
+      [{ model: 'pulmonary-nodule', bodySite: ['69536005'] }, /not for 69536005/],
+      [{ model: 'pulmonary-nodule', priority: 'soon' }, /autoScore/],
+    ] as const)
+      await expect(withRules([wrong])).rejects.toMatchObject({
+        status: 400,
+        issues: [{ diagnostics: expect.stringMatching(why) }],
+      });
+    await withRules([{ model: 'pulmonary-nodule', modality: ['CT'], description: 'lung', priority: 'urgent' }]);
+    expect((await listHospitals(at.db, 'third'))[0]?.rules).toEqual([
+      'pulmonary-nodule: modality CT, described as "lung"; urgent',
+    ]);
+  });
+
   it('has one archive that keeps what the hub stores, and its connector is not told of it', async () => {
     const { root } = await at.archive();
     const kept = { kind: 'folder', settings: { root } };

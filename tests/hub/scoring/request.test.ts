@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { systems } from '../../../fhir-profiles/codes.js';
 import { createAutomaticScoring } from '../../../hub/scoring/automatic.js';
-import { findResource } from '../../../hub/store/resources.js';
+import { createResources, findResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
 import { businessStatus, type Client, caller, kind, openRegion, organization, type Region } from '../referral/region.js';
@@ -111,6 +112,58 @@ describe('scoring by rule', () => {
     expect(await schedule()).toBe(0);
     await optIn(['pulmonary-nodule']);
     expect(await schedule()).toBe(1);
+  });
+
+  it('follows rules: what a rule is limited by must be stated, and an unknown rule opens nothing', async () => {
+    const rule = { model: 'pulmonary-nodule', modality: ['CT'], bodySite: ['51185008'], description: 'LUNG' };
+    for (const wrong of [
+      { ...rule, description: 'head' },
+      { ...rule, bodySite: ['69536005'] },
+      { ...rule, modality: ['MR'] },
+      { ...rule, when: 'always' },
+    ]) {
+      await optIn([wrong]);
+      expect(await schedule()).toBe(0);
+    }
+    await region.db.query(sql`
+      update resource set content = jsonb_set(content::jsonb, '{series,0,description}', '"Axial lung window"')::json where id = ${study}`);
+    await optIn([rule]);
+    expect(await schedule()).toBe(1);
+  });
+
+  it('is as urgent as the most urgent rule, or as the hospital’s own order of the study, and never less', async () => {
+    await optIn(['pulmonary-nodule', { model: 'pulmonary-nodule', priority: 'urgent' }]);
+    const order = (hospital: string, changes: object) =>
+      region.db.transaction((tx) =>
+        createResources(tx, [
+          {
+            resource: {
+              resourceType: 'ServiceRequest',
+              status: 'active',
+              intent: 'order',
+              subject: { reference: `Patient/${patient}` },
+              identifier: [{ type: { coding: [{ system: systems.identifierType, code: 'ACSN' }] }, value: 'A77' }],
+              ...changes,
+            },
+            custodianId: hospital,
+          },
+        ]),
+      );
+    await order('hospital-b', { priority: 'stat' });
+    await order('hospital-a', { priority: 'stat', status: 'revoked' });
+    await order('hospital-a', { priority: 'stat', identifier: [] });
+    await region.db.query(sql`
+      update resource set content = jsonb_set(content::jsonb, '{identifier,1}', ${JSON.stringify({ type: { coding: [{ system: systems.identifierType, code: 'ACSN' }] }, value: 'A77' })}::jsonb)::json where id = ${study}`);
+    await schedule();
+    expect(await jobs()).toMatchObject([{ priority: 30 }]);
+    await order('hospital-a', { priority: 'asap' });
+    await schedule(2);
+    expect(await jobs()).toMatchObject([{ priority: 20, study_version: 2 }]);
+    await order('hospital-a', { priority: 'routine' });
+    await schedule(3);
+    expect(await jobs()).toMatchObject([{ priority: 20, study_version: 3 }]);
+    const placed = await a.post(task({ priority: undefined }));
+    expect(placed.body.priority).toBe('asap');
   });
 
   it('happens once for each version; a job that waits takes the newer one on', async () => {
