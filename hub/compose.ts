@@ -23,6 +23,7 @@ import { registerQuarantine } from './api/quarantine.js';
 import { guardRouteScopes } from './api/route-scopes.js';
 import { registerReports } from './api/reports.js';
 import { registerScoringResults } from './api/scoring-results.js';
+import { registerScoreCourse } from './api/score-course.js';
 import { registerSourceChanged } from './api/source-changed.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
@@ -33,6 +34,7 @@ import { registerStowRs } from './dicomweb/stow-rs.js';
 import { registerWadoRs } from './dicomweb/wado-rs.js';
 import { createCursorSigner } from './fhir/cursor.js';
 import type { FhirDeps } from './fhir/exchange.js';
+import { search } from './fhir/search.js';
 import { registerFhir } from './fhir/register.js';
 import { endCopies } from './delivery/ended-copies.js';
 import { appointmentWriter, preparing } from './delivery/prefetch/appointment-writer.js';
@@ -155,7 +157,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const server = createHttpServer(config, log);
   const issueToken = await registerAuthentication(server, { config, db, audit, log });
   guardRouteScopes(server, { audit, config });
-  registerFrontPage(server, { db, config });
+  registerFrontPage(server, { db, config, models });
   registerHealth(server, { db, audit, access, steps });
   registerFhir(server, fhir);
   registerQidoRs(server, { db, access, audit, config });
@@ -179,6 +181,12 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerQuarantine(server, { db, access, audit, config, sources, records });
   registerIdentityLinks(server, { db, access, audit, config });
   registerAuditProof(server, { db, access, audit, config, sealer });
+  registerScoreCourse(server, {
+    config,
+    models,
+    search: async (type, query, caller, context) =>
+      (await search(fhir, { method: 'GET', path: [type], query, strict: true, caller, context })).body,
+  });
   registerReports(server, { db, access, audit, config });
   registerScoringResults(server, { db, access, audit, config });
   await extend?.(server);

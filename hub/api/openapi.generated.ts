@@ -34,6 +34,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/scoring/course": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How one of a patient's scores went over time: a point for each sample or study, the score that was issued last. It is made of the Observations that a FHIR search shows to the caller, the newest of them, and is audited as that search. */
+        get: operations["courseOfScore"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/access/explain": {
         parameters: {
             query?: never;
@@ -685,6 +702,27 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        ScoreCourse: {
+            patient: string;
+            model: string;
+            /** @description What the score is. */
+            title: string;
+            /** @description In the order of time. */
+            points: {
+                /** @description Reference to the Observation. */
+                observation: string;
+                /** @description FHIR dateTime of the sample or study. */
+                effective: string;
+                value: number;
+                /** @description Observation.status; preliminary until a physician has decided. */
+                status: string;
+                /** @description The model and its version. */
+                method: string;
+                /** @description Reference to the Device that is this version of the model: values of different ones are not to be compared. */
+                device: string;
+                threshold?: number;
+            }[];
+        };
         /** @example 2025-11 */
         Month: string;
         Bilingual: {
@@ -1294,6 +1332,34 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ReportResult"];
                     "text/csv": string;
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    courseOfScore: {
+        parameters: {
+            query: {
+                /** @description Id of the Patient. */
+                patient: string;
+                /** @description Name of a model whose main value is a number. */
+                model: string;
+                format?: "json" | "svg";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The course. As a picture its words are in Chinese unless Accept-Language begins with en. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreCourse"];
+                    "image/svg+xml": string;
                 };
             };
             default: components["responses"]["Refusal"];

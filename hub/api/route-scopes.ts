@@ -39,6 +39,7 @@ export const ROUTE_SCOPES: Readonly<Record<string, Reach | 'by itself' | 'any'>>
   'get /notices': 'any',
   'post /notices/{id}/acknowledgement': 'any',
   'post /launch': ['Patient', 'r'],
+  'get /scoring/course': ['Observation', 's'],
   'get /quarantine': ['Endpoint', 'r'],
   'post /quarantine/{id}/retry': ['Endpoint', 'u'],
   'post /quarantine/{id}/discard': ['Endpoint', 'u'],

@@ -1,5 +1,6 @@
 import type { Server } from '@hapi/hapi';
 import type { Config } from '../config.js';
+import type { Models } from '../scoring/models.js';
 import type { Database } from '../store/database.js';
 import { sql } from '../store/sql.js';
 import { isLaunch, launchPage, registerLaunchScript } from './launch-page.js';
@@ -14,16 +15,17 @@ interface Holdings {
 }
 
 /** `GET /`: what the region holds, in numbers, and how to go on. No patient data, no names of patients; zh-CN or English by Accept-Language. */
-export function registerFrontPage(server: Server, deps: { db: Database; config: Config }): void {
+export function registerFrontPage(server: Server, deps: { db: Database; config: Config; models: Models }): void {
   const holdings = keptHoldings(deps.db);
   registerLaunchScript(server);
+  const courses = [...deps.models.values()].filter(({ task }) => task === 'severity').map(({ name }) => name);
   server.route({
     method: 'GET',
     path: '/',
     options: { auth: false },
     handler: async (request, h) => {
       const chinese = !/^en\b/i.test(String(request.headers['accept-language'] ?? 'zh'));
-      if (isLaunch(request)) return launchPage(deps.config, chinese, h);
+      if (isLaunch(request)) return launchPage(deps.config, courses, chinese, h);
       const page = render(await holdings(), deps.config, chinese ? zh : en);
       return h
         .response(page)

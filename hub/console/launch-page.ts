@@ -23,27 +23,29 @@ export const isLaunch = ({ query }: Request): boolean =>
 /**
  * The page that a launch opens (SMART App Launch 2): the person signs in at the issuer, the launch is given for the patient, and the studies are listed as
  * policy lets this person see them. Nothing about the patient is in the address or in this page.
+ * @param courses models whose score is followed over time, each drawn where the patient has it.
  */
-export function launchPage(config: PageConfig, chinese: boolean, h: ResponseToolkit): ResponseObject {
+export function launchPage(config: PageConfig, courses: readonly string[], chinese: boolean, h: ResponseToolkit): ResponseObject {
   const issuer = config.oidcIssuer ? new URL(config.oidcIssuer).origin : '';
   const policy = [
     "default-src 'none'",
     "style-src 'unsafe-inline'",
     "script-src 'self'",
     `connect-src 'self' ${issuer}`.trim(),
+    'img-src blob:',
     "frame-ancestors 'none'",
     "base-uri 'none'",
     "form-action 'none'",
   ];
   return h
-    .response(render(config, chinese))
+    .response(render(config, courses, chinese))
     .type('text/html; charset=utf-8')
     .header('content-security-policy', policy.join('; '))
     .header('vary', 'accept-language')
     .header('cache-control', 'no-store');
 }
 
-function render({ publicUrl, oidcIssuer = '', consoleClient }: PageConfig, chinese: boolean): string {
+function render({ publicUrl, oidcIssuer = '', consoleClient }: PageConfig, courses: readonly string[], chinese: boolean): string {
   const title = chinese ? '患者的影像检查' : 'Imaging studies of the patient';
   const attribute = (name: string, value: string): string =>
     ` data-${name}="${value.replace(/&/g, '&amp;').replace(/"/g, '&quot;')}"`;
@@ -57,14 +59,16 @@ body{font:16px/1.6 system-ui,"Noto Sans CJK SC","PingFang SC","Microsoft YaHei",
 main{max-width:46rem;margin:0 auto;padding:2.5rem 1.25rem}h1{font-size:1.4rem;margin:0 0 .25rem}
 #patient{font-size:1.1rem;margin:0 0 1.5rem}ul{list-style:none;padding:0;display:grid;gap:.5rem}
 li{background:#fff;border:1px solid #dbe4e8;border-radius:.5rem;padding:.75rem 1rem}li.withheld{background:#f7f3e8}small{color:#546e7a;display:block}
+#courses img{max-width:100%;height:auto;border:1px solid #dbe4e8;border-radius:.5rem}
 [role=alert]{color:#a3161c}
 </style>
-<script type="module" src="/launch.js"${attribute('hub', publicUrl)}${attribute('issuer', oidcIssuer)}${attribute('client', consoleClient)}></script>
+<script type="module" src="/launch.js"${attribute('hub', publicUrl)}${attribute('issuer', oidcIssuer)}${attribute('client', consoleClient)}${attribute('courses', courses.join(' '))}></script>
 </head>
 <body><main>
 <h1>${title}</h1>
 <p id="patient"></p>
 <p id="state" role="status">${chinese ? '正在登录…' : 'Signing in …'}</p>
 <ul id="studies"></ul>
+<div id="courses"></div>
 </main></body></html>`;
 }

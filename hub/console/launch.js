@@ -1,5 +1,5 @@
 // The page that a launch opens: signs the person in at the issuer (authorization code with PKCE), gives the launch for the patient, lists the studies.
-const { hub, issuer, client } = document.querySelector('script[data-hub]').dataset;
+const { hub, issuer, client, courses } = document.querySelector('script[data-hub]').dataset;
 const chinese = document.documentElement.lang.startsWith('zh');
 const say = (zh, en) => (chinese ? zh : en);
 const MEMORY = 'launch';
@@ -76,6 +76,22 @@ async function show({ access_token: token, patient }) {
   document.querySelector('#state').textContent =
     entry.length === 0 ? say('没有可查看的检查。', 'There are no studies to see.') : '';
   for (const { resource } of entry) document.querySelector('#studies').append(...linesOf(resource));
+  for (const model of courses.split(' ').filter(Boolean)) await showCourse(token, patient, model);
+}
+
+/** A score over time, where the patient has one that this person may see. */
+async function showCourse(token, patient, model) {
+  const get = (format) =>
+    fetch(`${hub}/scoring/course?${new URLSearchParams({ patient, model, format })}`, {
+      headers: { authorization: `Bearer ${token}`, 'accept-language': document.documentElement.lang },
+    });
+  const { points = [], title } = await json(await get('json'));
+  if (points.length === 0) return;
+  const picture = document.createElement('img');
+  picture.className = 'course';
+  picture.alt = `${title}: ${points.map((point) => `${point.effective.slice(0, 10)} ${point.value.toFixed(2)}`).join(', ')}`;
+  picture.src = URL.createObjectURL(await (await get('svg')).blob());
+  document.querySelector('#courses').append(picture);
 }
 
 function linesOf(resource) {
