@@ -1,4 +1,5 @@
 import { type Box, crop, type Grid } from './grid.js';
+import { close, type Shape } from './morphology.js';
 
 export interface LungMask {
   /** 1 inside the closed lungs, else 0, on the cropped grid. */
@@ -9,17 +10,16 @@ export interface LungMask {
   airMl: number;
 }
 
-/** Below this a voxel counts as air, Hounsfield units. */
-const airThreshold = -500;
 /** Pockets of air smaller than this are no lungs, ml. */
 const leastPocketMl = 100;
 
 /**
  * The lungs, closed: air inside the body, with every gap filled that a ball of `closingMm` radius cannot leave. So a nodule at the
- * wall or the mediastinum, and vessels, lie inside. Undefined where there is no air inside the body.
+ * wall or the mediastinum, and vessels, lie inside. What is darker than `airBelow` Hounsfield units counts as air. Undefined where there is
+ * no air inside the body.
  */
-export function closedLungMask(grid: Grid, voxel: number, closingMm: number): LungMask | undefined {
-  const { lungs, count } = airInsideBody(grid, leastPocketMl / (voxel ** 3 / 1000));
+export function closedLungMask(grid: Grid, voxel: number, closingMm: number, airBelow = -500): LungMask | undefined {
+  const { lungs, count } = airInsideBody(grid, leastPocketMl / (voxel ** 3 / 1000), airBelow);
   if (count === 0) return undefined;
   const reach = Math.ceil(closingMm / voxel);
   const box = evenBox(boundingBox(lungs, grid, 2), grid);
@@ -29,11 +29,11 @@ export function closedLungMask(grid: Grid, voxel: number, closingMm: number): Lu
 }
 
 /** Pockets of air that do not touch the sides of the image and are large enough: lungs and windpipe, not the room around the patient. */
-function airInsideBody(grid: Grid, leastVoxels: number): { lungs: Uint8Array; count: number } {
+export function airInsideBody(grid: Grid, leastVoxels: number, airBelow: number): { lungs: Uint8Array; count: number } {
   const { values, planes, rows, columns } = grid;
   const [unknown, other, lung] = [0, 1, 2];
   const state = new Uint8Array(values.length);
-  for (let i = 0; i < values.length; i++) state[i] = values[i]! < airThreshold ? unknown : other;
+  for (let i = 0; i < values.length; i++) state[i] = values[i]! < airBelow ? unknown : other;
   const queue = new Int32Array(values.length);
   const flood = (seed: number, mark: number): number => spread(state, queue, seed, mark, unknown, grid);
   for (let plane = 0; plane < planes; plane++) {
@@ -119,65 +119,4 @@ function evenBox({ low, high }: Box, { planes, rows, columns }: Grid): Box {
   return { low, high: even as Box['high'] };
 }
 
-type Shape = [planes: number, rows: number, columns: number];
-
 export const sizes = ({ low, high }: Box): Shape => [high[0] - low[0] + 1, high[1] - low[1] + 1, high[2] - low[2] + 1];
-
-/**
- * Morphological closing with a ball: dilation, then erosion. Beyond the mask there is nothing: without that margin the end of the scan
- * would not erode, and tissue below the lungs would count as lung.
- */
-function close(mask: Uint8Array, shape: Shape, radius: number): Uint8Array {
-  const wide = shape.map((size) => size + 2 * radius) as Shape;
-  const padded = new Uint8Array(wide[0] * wide[1] * wide[2]);
-  eachLine(shape, wide, radius, (from, to) => padded.set(mask.subarray(from, from + shape[2]), to));
-  const outside = within(padded, wide, radius).map((value) => 1 - value);
-  const eroded = within(outside, wide, radius);
-  const closed = mask.slice();
-  eachLine(shape, wide, radius, (from, to) => {
-    for (let i = 0; i < shape[2]; i++) if (eroded[to + i] === 0) closed[from + i] = 1;
-  });
-  return closed;
-}
-
-/** Visits every row of columns with its place in the grid, and in the grid with a margin all round. */
-function eachLine([planes, rows, columns]: Shape, wide: Shape, margin: number, visit: (from: number, to: number) => void): void {
-  for (let plane = 0; plane < planes; plane++) {
-    for (let row = 0; row < rows; row++) {
-      visit((plane * rows + row) * columns, ((plane + margin) * wide[1] + row + margin) * wide[2] + margin);
-    }
-  }
-}
-
-/** 1 where a voxel of the mask lies within `radius` voxels: squared distances, one axis after the other. */
-function within(mask: Uint8Array, [planes, rows, columns]: Shape, radius: number): Uint8Array {
-  const far = 255;
-  let distances: Uint8Array<ArrayBufferLike> = mask.map((value) => (value === 1 ? 0 : far));
-  for (const [count, step] of [
-    [columns, 1],
-    [rows, columns],
-    [planes, rows * columns],
-  ] as const) {
-    distances = nearestAlong(distances, count, step, radius, far);
-  }
-  return distances.map((value) => (value <= radius * radius ? 1 : 0));
-}
-
-function nearestAlong(distances: Uint8Array, count: number, step: number, radius: number, far: number): Uint8Array {
-  const out = distances.slice();
-  for (let offset = 1; offset <= radius; offset++) {
-    const cost = offset * offset;
-    const shift = offset * step;
-    for (let block = 0; block < distances.length; block += count * step) {
-      const end = block + count * step;
-      for (let i = block; i < end - shift; i++) {
-        const here = distances[i]!;
-        const there = distances[i + shift]!;
-        if (here === there) continue;
-        if (there < far && there + cost < out[i]!) out[i] = there + cost;
-        if (here < far && here + cost < out[i + shift]!) out[i + shift] = here + cost;
-      }
-    }
-  }
-  return out;
-}
