@@ -43,7 +43,7 @@ function eachLine([planes, rows, columns]: Shape, wide: Shape, margin: number, v
 }
 
 /** 1 where a voxel of the mask lies within `radius` voxels: squared distances, one axis after the other. */
-function within(mask: Uint8Array, [planes, rows, columns]: Shape, radius: number): Uint8Array {
+export function within(mask: Uint8Array, [planes, rows, columns]: Shape, radius: number): Uint8Array {
   const far = 255;
   let distances: Uint8Array<ArrayBufferLike> = mask.map((value) => (value === 1 ? 0 : far));
   for (const [count, step] of [

@@ -42,7 +42,8 @@ export function chooseCtSeries(images: CtImage[], limits: SeriesLimits): Outcome
   return inOrder(best, limits);
 }
 
-function isAxialCt({ header }: CtImage): boolean {
+/** A slice across the body as the scanner made it: no localizer, nothing derived, one frame, with its place and spacing. */
+export function isAxialCt({ header }: CtImage): boolean {
   const { modality, sopClassUid, imageType, position, orientation, pixelSpacing, samplesPerPixel, frames } = header;
   if (modality !== 'CT' || sopClassUid !== ctImageStorage || samplesPerPixel !== 1 || frames !== 1) return false;
   if (imageType[0] === 'DERIVED' || imageType.includes('LOCALIZER')) return false;

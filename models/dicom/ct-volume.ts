@@ -78,7 +78,7 @@ export async function readCtVolume(
 }
 
 /** A file that cannot be read may be a slice that is missed without anyone noticing, so it stops the study. */
-async function readHeaders(paths: string[]): Promise<Outcome<CtImage[]>> {
+export async function readHeaders(paths: string[]): Promise<Outcome<CtImage[]>> {
   const images: CtImage[] = [];
   for (const path of paths) {
     const header = readHeader(await readFile(path));
@@ -89,7 +89,7 @@ async function readHeaders(paths: string[]): Promise<Outcome<CtImage[]>> {
 }
 
 /** Decodes one file into its plane by the modality look-up (PS3.3 C.11.1): stored value * slope + intercept. */
-async function readPlane({ path, header }: CtImage, plane: Int16Array): Promise<Outcome<CtVolume['instances'][number]>> {
+export async function readPlane({ path, header }: CtImage, plane: Int16Array): Promise<Outcome<CtVolume['instances'][number]>> {
   const bytes = await readFile(path);
   const frame = readFrame(bytes, header);
   if (!frame.ok) return frame;
