@@ -49,8 +49,10 @@ describe('a scoring request', () => {
     expect(await jobs()).toEqual([{ task_id: placed.body.id, state: 'queued', priority: 30, study_version: 1 }]);
   });
 
-  it('needs no model named where one alone is made for such a study', async () => {
-    expect((await a.post(task({ input: undefined }))).status).toBe(201);
+  it('names its model where several are made for such a study, and is told which there are', async () => {
+    const { status, body } = await a.post(task({ input: undefined }));
+    expect([status, body.issue[0].diagnostics]).toEqual([422, expect.stringMatching(/covid-ct.*pulmonary-nodule/)]);
+    expect(await jobs()).toEqual([]);
   });
 
   it('needs the right to score: knowing of a study is not enough, and an unknown one looks like none', async () => {
