@@ -1,6 +1,7 @@
 import type { Server } from '@hapi/hapi';
 import type { Logger } from 'pino';
 import { createOutbound } from '../connectors/outbound.js';
+import { confinement } from '../models/sandbox/confinement.js';
 import { registerAuthentication } from './access/authentication/register-authentication.js';
 import { standings } from './access/authentication/standing.js';
 import { createAccess } from './access/create-access.js';
@@ -104,6 +105,9 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const policyWatch = watchPolicy(databaseUrl, prepare);
   const outbound = createOutbound({ allowedNetworks: config.outboundNetworks, allowedHosts: config.outboundHosts });
   const models = await loadModels();
+  const { walls } = await confinement();
+  for (const { name, detail } of walls.filter(({ holds }) => !holds))
+    log.warn({ wall: name, detail }, 'the scoring process lacks a wall (hub model check)');
   const writers = writersOf(config, audit, models);
   const steps = createStepCounts();
   const records: RecordDeps = { access, writers, reevaluateGrants: createGrantReevaluation(audit) };
@@ -158,7 +162,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const issueToken = await registerAuthentication(server, { config, db, audit, log });
   guardRouteScopes(server, { audit, config });
   registerFrontPage(server, { db, config, models });
-  registerHealth(server, { db, audit, access, steps });
+  registerHealth(server, { db, audit, access, steps, walls });
   registerFhir(server, fhir);
   registerQidoRs(server, { db, access, audit, config });
   registerStowRs(server, {

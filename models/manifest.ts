@@ -64,6 +64,14 @@ export const manifestSchema = z.strictObject({
       .strictObject({ codes: z.array(coding).min(1), unit: z.string().min(1), mostMissing: z.int().min(0) })
       .optional(),
   }),
+  /**
+   * For a graph in another place than the project's folders: the model of the project whose code makes a study ready for it; its graph must
+   * have the same inputs and outputs. Code is never taken from another place.
+   */
+  pipeline: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{2,63}$/)
+    .optional(),
   graph: graph(z.literal('model.onnx')),
   /** Graphs that the model's code runs beside it, by name; each in a folder of its own with its card and recipe. */
   furtherGraphs: z

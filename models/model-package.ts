@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkGraph } from './graph/check-graph.js';
 import { graphLimits } from './graph/read-graph.js';
@@ -12,8 +12,10 @@ import { failure, type Outcome, success } from './outcome.js';
 export interface ModelPackage {
   manifest: Manifest;
   folder: string;
-  /** Whether the folder holds the code that makes a study ready for the graph; without it the graph can be checked, not used. */
+  /** Whether there is code that makes a study ready for the graph; without it the graph can be checked, not used. */
   runnable: boolean;
+  /** File of that code. */
+  pipeline?: string;
 }
 
 /** Where the models of the project lie: one folder each. */
@@ -36,12 +38,34 @@ export async function listModels(root = modelsFolder): Promise<ModelPackage[]> {
 export async function loadModelPackage(name: string, root = modelsFolder): Promise<Outcome<ModelPackage>> {
   const manifest = await readManifest(name, root);
   if (!manifest.ok) return manifest;
-  const folder = join(root, name);
+  const folder = resolve(root, name);
   for (const stated of graphsOf(manifest.value).values()) {
     const graph = await readGraph(folder, stated);
     if (!graph.ok) return graph;
   }
-  return success({ manifest: manifest.value, folder, runnable: existsSync(join(folder, 'pipeline.js')) });
+  const pipeline = await pipelineOf(manifest.value, folder);
+  return success({ manifest: manifest.value, folder, runnable: pipeline !== undefined, ...(pipeline ? { pipeline } : {}) });
+}
+
+/** Code comes from the project's own folders alone; another folder's manifest can name one of the project's models whose code fits its graph. */
+async function pipelineOf(manifest: Manifest, folder: string): Promise<string | undefined> {
+  const isOwn = folder.startsWith(modelsFolder);
+  const lender = isOwn ? undefined : await lenderOf(manifest);
+  if (!isOwn && !lender) return undefined;
+  const path = join(lender ?? folder, 'pipeline.js');
+  return existsSync(path) ? path : undefined;
+}
+
+async function lenderOf({ pipeline, ...manifest }: Manifest): Promise<string | undefined> {
+  const lender = pipeline ? await readManifest(pipeline, modelsFolder) : undefined;
+  if (!lender?.ok || describeGraphs(lender.value) !== describeGraphs(manifest)) return undefined;
+  return join(modelsFolder, lender.value.name);
+}
+
+/** Names and shapes of what goes into each graph and comes out of it. */
+function describeGraphs(manifest: Manifest): string {
+  const tensors = (given: Manifest['graph']['inputs']) => given.map(({ name, type, shape }) => [name, type, shape]);
+  return JSON.stringify([...graphsOf(manifest)].map(([name, { inputs, outputs }]) => [name, tensors(inputs), tensors(outputs)]));
 }
 
 /** Reads the manifest of a model by name; it must be valid and name this model. */

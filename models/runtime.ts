@@ -1,24 +1,12 @@
-import { type ChildProcess, fork } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { checkGraph } from './graph/check-graph.js';
 import type { Manifest } from './manifest.js';
 import { graphsOf, loadModelPackage, modelsFolder, readHashed, readManifest } from './model-package.js';
 import { failure, type Failure, type Outcome } from './outcome.js';
 import type { ObservedValue } from './pipeline.js';
-import type { ModelCheck, ScoreMessage, Scored, ScoreStage, ScoreTask } from './score-messages.js';
-
-export interface ProcessLimits {
-  /** The process is killed after this time, ms. Default 10 minutes. */
-  timeoutMs?: number;
-  /** Kills the process when aborted. */
-  signal?: AbortSignal;
-  /** The process is killed when it holds more than this. Default 3 GiB. */
-  memoryLimitBytes?: number;
-  /** Threads that the graph runs on. Default 2. */
-  threads?: number;
-}
+import { type OnProgress, type ProcessLimits, runProcess } from './sandbox/run-process.js';
+import type { ModelCheck, ScoreMessage, Scored, ScoreTask } from './score-messages.js';
 
 export interface ScoreRequest extends ProcessLimits {
   /** Name of the model. */
@@ -30,7 +18,7 @@ export interface ScoreRequest extends ProcessLimits {
   observations?: ObservedValue[];
   /** Another operating point than the manifest's, for all or some of its thresholds. */
   thresholds?: Record<string, number>;
-  onProgress?: (progress: { stage: ScoreStage; share: number }) => void;
+  onProgress?: OnProgress;
   /** Where the model folders lie. Default: those of the project. */
   modelsRoot?: string;
 }
@@ -42,12 +30,17 @@ export interface ScoreRequest extends ProcessLimits {
 export async function scoreStudy(request: ScoreRequest): Promise<Outcome<Scored>> {
   const model = await loadModelPackage(request.model, request.modelsRoot ?? modelsFolder);
   if (!model.ok) return model;
-  if (!model.value.runnable) return failure('invalid-model', 'The model has no code that makes a study ready for its graph.');
-  const given = { files: request.files ?? (await filesIn(request.folder)), observations: request.observations ?? [] };
+  const { folder, pipeline } = model.value;
+  if (!pipeline) return failure('invalid-model', 'The model has no code that makes a study ready for its graph.');
+  const given = {
+    files: request.files?.map((file) => resolve(file)) ?? (await filesIn(request.folder)),
+    observations: request.observations ?? [],
+  };
   if (given.files.length + given.observations.length === 0) return failure('malformed-input', 'There is nothing to be scored.');
   const task: ScoreTask = {
     kind: 'score',
-    folder: model.value.folder,
+    folder,
+    pipeline,
     given,
     threads: request.threads ?? 2,
     thresholds: request.thresholds ?? {},
@@ -67,7 +60,7 @@ export async function checkModelPackage(
 ): Promise<ModelCheck[]> {
   const read = await readManifest(name, modelsRoot);
   if (!read.ok) return [{ check: 'manifest', ok: false, detail: read.message }];
-  const [manifest, folder] = [read.value, join(modelsRoot, name)];
+  const [manifest, folder] = [read.value, resolve(modelsRoot, name)];
   const checks = [manifestCheck(manifest), await cardCheck(folder, manifest), ...(await graphChecks(folder, manifest))];
   if (checks.some(({ check, ok }) => !ok && check !== 'card')) return checks;
   const answer = await runProcess({ kind: 'check', folder, threads: limits.threads ?? 2 }, limits);
@@ -106,70 +99,8 @@ async function graphChecks(folder: string, manifest: Manifest): Promise<ModelChe
 async function filesIn(folder: string | undefined): Promise<string[]> {
   if (!folder) return [];
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return entries.filter((entry) => entry.isFile()).map((entry) => resolve(entry.parentPath, entry.name));
 }
 
 const asFailure = (answer: ScoreMessage | Failure): Failure =>
   'code' in answer ? answer : failure('crashed', 'The scoring process gave an answer that was not asked for.');
-
-/** Starts the process, sends it the task, and waits for its answer or its end, whichever way it comes. */
-async function runProcess(
-  task: ScoreTask,
-  limits: ProcessLimits,
-  onProgress: ScoreRequest['onProgress'] = () => undefined,
-): Promise<ScoreMessage | Failure> {
-  const { timeoutMs = 600_000, signal, memoryLimitBytes = 3 * 1024 ** 3 } = limits;
-  if (signal?.aborted) return cancelled;
-  const child = startProcess(memoryLimitBytes);
-  return new Promise((resolve) => {
-    const errors = lastOf(child);
-    const end = (answer: ScoreMessage | Failure): void => {
-      clearTimeout(timer);
-      clearInterval(watch);
-      signal?.removeEventListener('abort', abort);
-      child.kill('SIGKILL');
-      resolve(answer);
-    };
-    const abort = () => end(cancelled);
-    const timer = setTimeout(() => end(failure('timeout', `Scoring took longer than ${timeoutMs} ms.`)), timeoutMs);
-    const watch = setInterval(async () => {
-      if ((await memoryOf(child)) > memoryLimitBytes) end(outOfMemory);
-    }, 100);
-    signal?.addEventListener('abort', abort, { once: true });
-    child.on('error', () => end(failure('crashed', 'The scoring process could not be started.')));
-    child.on('exit', (code, killedBy) => end(explainExit(code, killedBy, errors())));
-    child.on('message', (message: ScoreMessage) => (message.kind === 'progress' ? onProgress(message) : end(message)));
-    child.send(task, (error) => error && end(failure('crashed', 'The scoring process could not be reached.')));
-  });
-}
-
-const cancelled = failure('cancelled', 'Scoring was cancelled.');
-const outOfMemory = failure('out-of-memory', 'Scoring needs more memory than it may use.');
-
-function startProcess(memoryLimitBytes: number): ChildProcess {
-  return fork(fileURLToPath(new URL('./score-process.js', import.meta.url)), {
-    env: {},
-    execArgv: [`--max-old-space-size=${Math.floor(memoryLimitBytes / 1024 ** 2)}`],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    serialization: 'json',
-  });
-}
-
-/** The heap limit binds JavaScript only; tensors lie outside it. Where the system does not tell, 0. */
-async function memoryOf({ pid }: ChildProcess): Promise<number> {
-  const status = await readFile(`/proc/${pid}/statm`, 'utf8').catch(() => '');
-  return Number(status.split(' ')[1] ?? 0) * 4096;
-}
-
-function lastOf(child: ChildProcess): () => string {
-  let text = '';
-  child.stderr?.on('data', (chunk: Buffer) => {
-    text = (text + chunk.toString('latin1')).slice(-4096);
-  });
-  return () => text;
-}
-
-function explainExit(code: number | null, killedBy: NodeJS.Signals | null, errors: string): Failure {
-  if (/heap out of memory|bad_alloc|Allocation failed/.test(errors)) return outOfMemory;
-  return failure('crashed', `The scoring process ended before its answer (${killedBy ?? `exit code ${code}`}).`);
-}

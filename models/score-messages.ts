@@ -4,7 +4,14 @@ import type { Given } from './pipeline.js';
 
 /** What the parent asks of the scoring process, as its only message. */
 export type ScoreTask =
-  | { kind: 'score'; folder: string; given: Given; threads: number; thresholds: Record<string, number> }
+  | {
+      kind: 'score';
+      folder: string /** File of the model's code. */;
+      pipeline: string;
+      given: Given;
+      threads: number;
+      thresholds: Record<string, number>;
+    }
   /** Loads the graph, compares its inputs and outputs with the manifest and runs the self-test. */
   | { kind: 'check'; folder: string; threads: number };
 

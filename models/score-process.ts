@@ -13,10 +13,12 @@ import { type Manifest, manifestSchema } from './manifest.js';
 import { graphsOf, mainGraph, readGraph } from './model-package.js';
 import { failure, type Outcome, success } from './outcome.js';
 import type { Score, Tensors } from './pipeline.js';
+import { closeDoors } from './sandbox/close-doors.js';
 import type { ModelCheck, ScoreMessage, Scored, ScoreStage, ScoreTask } from './score-messages.js';
 
 setPriority(constants.priority.PRIORITY_LOW);
 const onnxruntime: typeof import('onnxruntime-node') = createRequire(import.meta.url)('onnxruntime-node');
+closeDoors();
 
 process.on('disconnect', () => process.exit(1));
 process.once('message', (task: ScoreTask) => void perform(task));
@@ -46,7 +48,7 @@ async function score(task: ScoreTask & { kind: 'score' }): Promise<Outcome<Score
   const manifest = { ...packaged, thresholds: { ...packaged.thresholds, ...task.thresholds } };
   const clock = stopwatch();
   clock.begin('reading');
-  const pipeline = (await import(pathToFileURL(join(task.folder, 'pipeline.js')).href)) as { score: Score };
+  const pipeline = (await import(pathToFileURL(task.pipeline).href)) as { score: Score };
   const interpretation = await pipeline.score(task.given, manifest, {
     run: (feeds, graph = mainGraph) => run(sessions.get(graph)!, feeds),
     stage: clock.begin,

@@ -1,4 +1,5 @@
 import type { Request, Server } from '@hapi/hapi';
+import type { Wall } from '../../models/sandbox/confinement.js';
 import type { components } from './openapi.generated.js';
 import type { PolicyAccess } from '../access/create-access.js';
 import type { AuditWriter } from '../audit/record.js';
@@ -16,6 +17,8 @@ export interface HealthDeps {
   audit: AuditWriter;
   access: Pick<PolicyAccess, 'prepare'>;
   steps?: Pick<StepCounts, 'all'>;
+  /** Of the scoring process. */
+  walls?: readonly Wall[];
 }
 
 const CHECK_TIMEOUT = 3000;

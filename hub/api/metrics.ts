@@ -1,5 +1,6 @@
 import type { Server } from '@hapi/hapi';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Wall } from '../../models/sandbox/confinement.js';
 import { unsealedRows } from '../audit/proof/seal.js';
 import type { AuditWriter } from '../audit/record.js';
 import type { Database, Queryable } from '../store/database.js';
@@ -67,7 +68,7 @@ const statements: readonly { name: string; help: string; labels: readonly string
 /** What an operator watches, for Prometheus. A statement that fails leaves its metric out; the rest is still told. */
 export function createMetrics(
   server: Server,
-  deps: { db: Database; audit: AuditWriter; steps?: Pick<StepCounts, 'all'> },
+  deps: { db: Database; audit: AuditWriter; steps?: Pick<StepCounts, 'all'>; walls?: readonly Wall[] },
 ): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -109,6 +110,15 @@ export function createMetrics(
     collect() {
       this.reset();
       for (const { steps, ...labels } of deps.steps?.all() ?? []) this.inc({ ...labels }, steps);
+    },
+  });
+  new Gauge({
+    name: 'hub_scoring_wall',
+    help: 'Whether this machine lets the hub build a wall around its scoring processes (1) or not (0); `hub model check` says why.',
+    labelNames: ['wall'],
+    registers,
+    collect() {
+      for (const { name, holds } of deps.walls ?? []) this.set({ wall: name }, holds ? 1 : 0);
     },
   });
   for (const gauge of statements) {

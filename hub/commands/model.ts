@@ -1,5 +1,6 @@
 import { loadModelPackage, modelNames, modelsFolder } from '../../models/model-package.js';
 import { checkModelPackage } from '../../models/runtime.js';
+import { confinement } from '../../models/sandbox/confinement.js';
 import { table } from './operate.js';
 
 interface ModelOptions {
@@ -32,7 +33,7 @@ async function describeModel(name: string, folder: string): Promise<Record<strin
   };
 }
 
-/** `hub model check [name]`: manifest, hash, graph and self-test, in the process that would score. Exit status 1 when one fails. */
+/** `hub model check [name]`: manifest, hash, graph and self-test, in the process that would score, and this machine's walls around that process. Exit status 1 when a model fails. */
 export async function checkModels(name: string | undefined, { folder = modelsFolder }: ModelOptions): Promise<void> {
   const names = name ? [name] : await modelNames(folder);
   if (names.length === 0) throw new Error('no model');
@@ -41,4 +42,6 @@ export async function checkModels(name: string | undefined, { folder = modelsFol
     for (const { check, ok, detail } of checks) console.log(`${ok ? 'ok  ' : 'FAIL'} ${each} ${check}: ${detail}`);
     if (checks.some(({ ok }) => !ok)) process.exitCode = 1;
   }
+  const { walls } = await confinement();
+  for (const { name: wall, holds, detail } of walls) console.log(`${holds ? 'ok  ' : 'WARN'} scoring process ${wall}: ${detail}`);
 }

@@ -17,7 +17,7 @@ export async function smallModel(
   root: string,
   name: string,
   graph: Buffer,
-  { pipeline, ...changes }: Partial<Manifest> & { pipeline?: string } = {},
+  { pipeline, ...changes }: Omit<Partial<Manifest>, 'pipeline'> & { pipeline?: string } = {},
 ): Promise<void> {
   const folder = join(root, name);
   const manifest = {
