@@ -37,7 +37,7 @@ async function guarded<T>(work: () => Promise<Outcome<T>>): Promise<Outcome<T>> 
     return await work();
   } catch (error) {
     const text = error instanceof Error ? `${error.name} ${error.message}` : String(error);
-    if (/alloc|memory|Invalid typed array length|Array buffer/i.test(text))
+    if (/alloc|memory|more than \d+ bytes|Invalid typed array length|Array buffer/i.test(text))
       return failure('out-of-memory', 'Scoring needs more memory than it may use.');
     return failure('crashed', 'Scoring stopped with an unexpected error.');
   }

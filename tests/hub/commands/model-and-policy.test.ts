@@ -38,7 +38,9 @@ describe('hub model', () => {
     for (const check of ['manifest', 'hash', 'card'])
       expect(lines).toContainEqual(expect.stringMatching(`^ok   pulmonary-nodule ${check}: `));
     expect(lines.length).toBeGreaterThan(3);
-    expect(lines.every((line) => line.startsWith('ok   '))).toBe(true);
+    const walls = lines.filter((line) => / scoring process (network|privileges|resources): /.test(line));
+    expect(walls).toHaveLength(3);
+    expect(lines.every((line) => line.startsWith('ok   ') || walls.includes(line))).toBe(true);
   });
 
   describe('beside broken folders', () => {
@@ -55,7 +57,7 @@ describe('hub model', () => {
       expect(status).toBe(1);
       expect(stdout).toMatch(/^not-json +BROKEN: The manifest is not JSON\.$/m);
       expect(stdout).toMatch(/^renamed-model +BROKEN: The manifest names another model than its folder\.$/m);
-      expect(stdout).toMatch(/^pulmonary-nodule .* ok$/m);
+      expect(stdout).toMatch(/^pulmonary-nodule .* graph only$/m);
       expect(stdout).not.toContain('no-manifest-at-all');
     });
 
