@@ -19,12 +19,16 @@ export interface BoxOnInstance {
 export interface Finding extends BoxOnInstance {
   /** As the model card explains; higher is more. */
   score: number;
+  /** What the score is made of, by the names that the manifest gives under `findingValues`. */
+  evidence?: Record<string, number>;
   diameterMm?: number;
   volumeMm3?: number;
   /** In the patient's space (PS3.3 C.7.6.2.1.1), mm. */
   centreMm?: [x: number, y: number, z: number];
   /** The part of the body that it lies in, more exact than the model's own body site. */
   site?: { system: string; code: string; display: string };
+  /** Where in the site, in words. */
+  siteText?: string;
   slices: BoxOnInstance[];
 }
 

@@ -85,6 +85,8 @@ export const manifestSchema = z.strictObject({
   thresholds: z.record(z.string(), z.number()),
   /** Codes for each finding. */
   findingCodes: z.array(coding).min(1),
+  /** Values of each finding beside its score and its measures. */
+  findingValues: z.record(z.string(), z.strictObject({ code: coding, unit: z.string().min(1) })).default({}),
   /** The values about the whole, with their code: a quantity with its UCUM unit, or one of the coded values by its place in the list. The first is the main one. */
   summary: z.record(
     z.string(),

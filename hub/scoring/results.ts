@@ -118,7 +118,7 @@ const ABSENT = {
 
 function findingObservation(s: Scoring, finding: Finding): Resource {
   const threshold = s.scored.thresholds.score;
-  const { diameterMm, volumeMm3, centreMm, site } = finding;
+  const { diameterMm, volumeMm3, centreMm, site, siteText, evidence = {} } = finding;
   return {
     ...observation(s),
     code: { coding: s.manifest.findingCodes },
@@ -127,13 +127,18 @@ function findingObservation(s: Scoring, finding: Finding): Resource {
     ...(threshold === undefined
       ? {}
       : { referenceRange: [{ high: quantity(threshold, '1'), text: 'Lower scores are not reported' }] }),
-    ...(site ? { bodySite: { coding: [site] } } : {}),
+    ...(site ? { bodySite: { coding: [site], ...(siteText ? { text: siteText } : {}) } } : {}),
     component: [
       ...measured('diameter', 'Diameter', diameterMm, 'mm'),
       ...measured('volume', 'Volume', volumeMm3, 'mm3'),
       ...measured('centre-x', 'Centre x', centreMm?.[0], 'mm'),
       ...measured('centre-y', 'Centre y', centreMm?.[1], 'mm'),
       ...measured('centre-z', 'Centre z', centreMm?.[2], 'mm'),
+      ...Object.entries(s.manifest.findingValues).flatMap(([name, stated]) =>
+        evidence[name] === undefined
+          ? []
+          : [{ code: { coding: [stated.code] }, valueQuantity: quantity(evidence[name], stated.unit) }],
+      ),
       { code: code('sop-instance-uid', 'SOP Instance UID'), valueString: finding.sopInstanceUid },
       { code: code('frame', 'Frame'), valueInteger: finding.frame },
       { code: code('box', 'Box'), valueString: boxOf(finding) },
@@ -196,9 +201,9 @@ function summaryLine(stated: Manifest['summary'][string], value: number | null):
   return `${display}: ${rounded(value)}${stated.unit === '1' ? '' : ` ${stated.unit}`}.`;
 }
 
-const findingLine = ({ diameterMm, site, score }: Finding): string =>
+const findingLine = ({ diameterMm, site, siteText, score }: Finding): string =>
   [
-    ...(site ? [site.display] : []),
+    ...(site ? [siteText ?? site.display] : []),
     ...(diameterMm === undefined ? [] : [`diameter ${diameterMm.toFixed(1)} mm`]),
     `score ${score.toFixed(2)}.`,
   ].join(', ');

@@ -97,8 +97,11 @@ export async function readPlane({ path, header }: CtImage, plane: Int16Array): P
   if (!decoded.ok) return decoded;
   const { rescaleSlope: slope, rescaleIntercept: intercept } = header;
   const stored = decoded.value;
+  // What a scanner fills the corners with is no tissue, however high its stored value.
+  const [low, high] = header.padding ?? [1, 0];
   for (let i = 0; i < plane.length; i++) {
-    const hounsfield = stored[i]! * slope + intercept;
+    const value = stored[i]!;
+    const hounsfield = value >= low && value <= high ? air : value * slope + intercept;
     plane[i] = hounsfield < air ? air : hounsfield > 32767 ? 32767 : hounsfield;
   }
   return success({ sopInstanceUid: header.sopInstanceUid, sha256: createHash('sha256').update(bytes).digest('hex') });

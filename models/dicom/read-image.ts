@@ -21,6 +21,8 @@ export interface ImageHeader extends ImagePixel {
   kernel: string;
   rescaleSlope: number;
   rescaleIntercept: number;
+  /** Stored values that stand for no measurement (PS3.3 C.7.5.1.1.2), the lowest and the highest. */
+  padding?: [low: number, high: number];
   /** Centre of the first pixel, mm; absent where the image has no place in the patient. */
   position?: number[];
   /** Direction of the rows, then of the columns: six cosines. */
@@ -128,6 +130,7 @@ function describe(dataSet: DataSet, transferSyntaxUid: string): Outcome<ImageHea
     frames: Number(text('x00280008') || 1),
     rescaleSlope: decimals(dataSet, 'x00281053', 1)?.[0] ?? 1,
     rescaleIntercept: decimals(dataSet, 'x00281052', 1)?.[0] ?? 0,
+    padding: padding(dataSet),
     position: decimals(dataSet, 'x00200032', 3),
     orientation: decimals(dataSet, 'x00200037', 6),
     pixelSpacing: decimals(dataSet, 'x00280030', 2),
@@ -139,6 +142,16 @@ function describe(dataSet: DataSet, transferSyntaxUid: string): Outcome<ImageHea
 function isPlausible({ bitsAllocated, bitsStored, rows, columns, frames }: ImageHeader): boolean {
   const bits = [8, 16].includes(bitsAllocated) && bitsStored >= 1 && bitsStored <= bitsAllocated;
   return bits && rows > 0 && columns > 0 && rows * columns <= mostPixels && Number.isInteger(frames) && frames >= 1;
+}
+
+/** Pixel Padding Value and Range Limit; their sign is that of the pixels, whatever the writer took. */
+function padding(dataSet: DataSet): ImageHeader['padding'] {
+  const signed = dataSet.uint16('x00280103') === 1;
+  const value = (tag: string) => (dataSet.elements[tag]?.length === 2 ? dataSet[signed ? 'int16' : 'uint16'](tag) : undefined);
+  const first = value('x00280120');
+  if (first === undefined) return undefined;
+  const last = value('x00280121') ?? first;
+  return [Math.min(first, last), Math.max(first, last)];
 }
 
 /** Decimal strings (PS3.5 section 6.2), or nothing where there are too few or one is no finite number. */

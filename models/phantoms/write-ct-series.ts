@@ -39,6 +39,8 @@ export interface PhantomRequest {
   characterSet?: CharacterSet;
   /** Default Explicit VR Little Endian. */
   transferSyntax?: PhantomTransferSyntax;
+  /** Whether axial planes are stored as seen from the head, with rows that run to the patient's right. Default false: from the feet. */
+  seenFromHead?: boolean;
   /** The same seed and sizes give the same bytes. Default 1. */
   seed?: number;
 }
@@ -86,20 +88,28 @@ export async function writeCtSeries(
   volume: PhantomVolume,
 ): Promise<PhantomFile[]> {
   const { hounsfield, columns, rows, slices, origin, pixelSpacing, sliceSpacing, orientation = [1, 0, 0, 0, 1, 0] } = volume;
+  const along = orientation.slice(0, 3);
+  const fromHead = request.seenFromHead ?? false;
   const planes = Array.from({ length: slices }, (_, i): Plane => {
     const slice = slices - 1 - i;
+    const position = volume.planes?.[slice]?.position ?? [origin[0], origin[1], origin[2] + slice * sliceSpacing];
+    const values = hounsfield.subarray(slice * columns * rows, (slice + 1) * columns * rows);
     return {
-      hounsfield: hounsfield.subarray(slice * columns * rows, (slice + 1) * columns * rows),
+      hounsfield: fromHead ? mirrored(values, columns) : values,
       columns,
       rows,
       pixelSpacing: [pixelSpacing, pixelSpacing],
       sliceThickness: volume.planes?.[slice]?.thickness ?? sliceSpacing,
-      position: volume.planes?.[slice]?.position ?? [origin[0], origin[1], origin[2] + slice * sliceSpacing],
-      orientation,
+      position: fromHead ? position.map((value, axis) => value + (columns - 1) * pixelSpacing * along[axis]!) : position,
+      orientation: fromHead ? [...along.map((value) => -value), ...orientation.slice(3)] : orientation,
     };
   });
   return writePlanes(request, series, planes);
 }
+
+/** Every row backwards. */
+const mirrored = (values: Int16Array, columns: number): Int16Array =>
+  Int16Array.from(values, (_, i) => values[i - (i % columns) + columns - 1 - (i % columns)]!);
 
 /** Writes a frontal projection of the volume as a localizer: one image in a series of its own. */
 export async function writeLocalizer(

@@ -16,8 +16,8 @@ export interface LungGrid {
   /** Edge of a voxel, mm. */
   voxel: number;
   airMl: number;
-  /** The volume that it was made of, without its voxels. */
-  volume: Omit<CtVolume, 'hounsfield'>;
+  /** The volume that it was made of. */
+  volume: CtVolume;
 }
 
 /** Reads the study's best axial CT series and brings it to the model's grid. `not-applicable` where no lungs are seen. */
@@ -31,12 +31,12 @@ export async function preprocess(
   const limits = { ...accepts.volume, transferSyntaxes: accepts.transferSyntaxes };
   const read = await readCtVolume(paths, limits, progress);
   if (!read.ok) return read;
-  const { hounsfield: _, ...volume } = read.value;
+  const volume = read.value;
   const [voxel, closing, leastAir] = [parameters['voxelMm']!, parameters['closingMm']!, parameters['leastAirMl']!];
   if (volume.bodyPart && !accepts.bodyPartExamined.includes(volume.bodyPart)) {
     return failure('not-applicable', 'The series shows another part of the body.');
   }
-  const grid = resample(read.value, voxel);
+  const grid = resample(volume, voxel);
   const mask = closedLungMask(grid, voxel, closing);
   if (!mask || mask.airMl < leastAir) return failure('not-applicable', 'No lungs are seen in the series.');
   return success(cutToLungs(grid, mask, voxel, volume));

@@ -67,6 +67,12 @@ describe('scoring a chest phantom', () => {
       }
       expect(finding.slices.length * 4).toBeGreaterThanOrEqual(12);
       expect(finding.box.width * spacing).toBeCloseTo(16, -1);
+      expect(finding).toMatchObject({
+        site: { code: '3341006', display: 'Right lung structure' },
+        siteText: 'right lung, middle third of its height',
+      });
+      const { response, probability } = finding.evidence!;
+      expect(finding.score).toBeCloseTo(0.85 * response! + 0.15 * probability!, 3);
       expect(inputs).toHaveLength(40);
       expect(inputs.every(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256))).toBe(true);
       const loaded = await loadModelPackage(model);
@@ -74,11 +80,42 @@ describe('scoring a chest phantom', () => {
       expect(result).toMatchObject({
         studyInstanceUid: '2.25.4711',
         seriesInstanceUid: '2.25.4711.1',
-        thresholds: { score: 0.65 },
+        thresholds: { score: 0.67 },
       });
       expect(result.summary['findingCount']).toBe(findings.length);
     });
   });
+
+  it('measures a nodule that grows out of the wall about as large as it is', async () => {
+    await withFolder(async (folder) => {
+      const { truth } = await smallChest(folder, {
+        nodules: [18, 14].map((diameterMm) => ({ diameterMm, place: 'wall' })),
+        rows: 200,
+        slices: 60,
+        sliceSpacingMm: 3,
+      });
+      const { findings } = await scored(folder);
+      for (const { centreMm, diameterMm } of truth.nodules) {
+        const finding = findings.find((one) => near(one, centreMm, diameterMm / 2))!;
+        expect(Math.abs(finding.diameterMm! - diameterMm)).toBeLessThan(1.5);
+      }
+    });
+  });
+
+  it.each([false, true])(
+    'tells left from right by the patient, not by the picture (seen from the head: %s)',
+    async (seenFromHead) => {
+      await withFolder(async (folder) => {
+        const centreMm = [80, 10, 0] as const;
+        await smallChest(folder, { nodules: [{ diameterMm: 16, centreMm }], seenFromHead });
+        const finding = (await scored(folder)).findings.find((one) => near(one, centreMm, 4));
+        expect(finding).toMatchObject({
+          site: { code: '44029006', display: 'Left lung structure' },
+          siteText: 'left lung, middle third of its height',
+        });
+      });
+    },
+  );
 
   it('reports its progress, and finds little in lungs without nodules', async () => {
     await withFolder(async (folder) => {
@@ -104,6 +141,9 @@ describeWithRealData('scoring a real chest CT', (data) => {
       `NLST chest CT: lesion ${hits.length ? 'hit' : 'missed'}, ${others.length} other findings, ${result.elapsedMs} ms\n`,
     );
     expect(hits).toHaveLength(1);
+    expect(hits[0]!.diameterMm).toBeGreaterThan(14);
+    expect(hits[0]!.diameterMm).toBeLessThan(21);
+    expect(hits[0]!.site!.display).toBe('Left lung structure');
     expect(others.length).toBeLessThanOrEqual(2);
     expect(result.inputs).toHaveLength(143);
   });
@@ -112,6 +152,7 @@ describeWithRealData('scoring a real chest CT', (data) => {
     'hospital-b/dicom/KNIX_MR-knee',
     'hospital-b/dicom/HEAD-CT_GE_QMNx85rKkkg',
     'hospital-a/dicom/RSNA-CXR_16d7f894_CR-chest',
+    'hospital-a/dicom/A046441_19010101_CT-chest',
   ])('says that it does not apply to %s', async (study) => {
     expect(await scoreStudy({ model, folder: join(data, study) })).toMatchObject({ ok: false, code: 'not-applicable' });
   });
