@@ -86,19 +86,13 @@ describe('scoring a chest phantom', () => {
     });
   });
 
-  it('measures a nodule that grows out of the wall about as large as it is', async () => {
+  it('measures a nodule that grows out of the wall as large as it is, though part of it lies in the wall', async () => {
     await withFolder(async (folder) => {
-      const { truth } = await smallChest(folder, {
-        nodules: [18, 14].map((diameterMm) => ({ diameterMm, place: 'wall' })),
-        rows: 200,
-        slices: 60,
-        sliceSpacingMm: 3,
-      });
-      const { findings } = await scored(folder);
-      for (const { centreMm, diameterMm } of truth.nodules) {
-        const finding = findings.find((one) => near(one, centreMm, diameterMm / 2))!;
-        expect(Math.abs(finding.diameterMm! - diameterMm)).toBeLessThan(1.5);
-      }
+      const nodules = [18, 14].map((diameterMm) => ({ diameterMm, place: 'wall' as const }));
+      const { truth } = await smallChest(folder, { seed: 3, nodules, rows: 200, slices: 60, sliceSpacingMm: 3 });
+      const { centreMm, diameterMm } = truth.nodules[1]!;
+      const finding = (await scored(folder)).findings.find((one) => near(one, centreMm, 4))!;
+      expect(Math.abs(finding.diameterMm! - diameterMm)).toBeLessThan(1.2);
     });
   });
 
