@@ -112,12 +112,14 @@ export function headTissue(anatomy: HeadAnatomy, x: number, y: number, z: number
   return cavity(anatomy, x, y, z, shell) + hardening(anatomy, y, z, shell);
 }
 
-/** Face and neck under a floor of bone: eyes in fat, sinuses full of air, muscle, and the spinal canal in its ring of bone. */
+/** Face and neck under a floor of bone: eyes in fat, sinuses full of air, clivus, muscle, and the spinal canal in its ring of bone. */
 function belowFloor(x: number, y: number, z: number, shell: number, floor: number): number {
   const canal = hypot(x, y - 35);
   if (canal < 14) return canal < 7 ? 32 : 8;
   if (z > floor - 5) return abs(x) > 18 && abs(y - 4) < 12 ? 1300 : 800;
   if (canal < 20) return 600;
+  // The sphenoid sinus and, behind it, the clivus.
+  if (abs(x) < 20 && y > -32 && y < 18 && z > -68) return y < -8 && abs(x) < 17 && y > -29 ? -900 : 500;
   const orbit = hypot(abs(x) - 32, y + 58, z + 44);
   if (orbit < 18) return hypot(abs(x) - 32, y + 66, z + 44) < 11 ? 15 : orbit > 17 ? 500 : -80;
   if (abs(x) < 12 && y < -30 && y > -75) return z > -70 && abs(x) > 1 ? -950 : 60;

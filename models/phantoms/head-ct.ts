@@ -33,7 +33,8 @@ export interface HeadCtRequest extends PhantomRequest {
 
 export interface HaemorrhageTruth {
   place: string;
-  /** In the patient's space, of what was planted. */
+  /** Middle of the blood in the patient's space, mm. */
+  centreMm: Vector;
   volumeMl: number;
   hounsfield: number;
 }
@@ -76,11 +77,11 @@ export function headVolume(request: Omit<HeadCtRequest, keyof PhantomRequest> & 
   const planted = haemorrhages.map((one) =>
     typeof one === 'number' ? randomHaemorrhage(one, random) : { place: 'given', ...one },
   );
-  const { volume, volumesMl } = paintHead(request, anatomy, planted);
+  const { volume, counted } = paintHead(request, anatomy, planted);
   blurPlanes(volume);
   addNoise(volume, noiseTile(random, 3, 20), random, (hounsfield) => hounsfield > 15 && hounsfield < 60);
   addNoise(volume, noiseTile(random, noise, 1), random);
-  const truths = planted.map(({ place, hounsfield = 68 }, i) => ({ place, hounsfield, volumeMl: volumesMl[i]! }));
+  const truths = planted.map(({ place, hounsfield = 68 }, i) => ({ place, hounsfield, ...counted[i]! }));
   return { volume, truth: { haemorrhages: truths, midlineShiftMm: midlineShiftOf(anatomy) } };
 }
 
@@ -89,14 +90,14 @@ function paintHead(
   { slices = 32, sliceSpacingMm = 5, thinnerBelow, tiltDegrees = 0, rows = 256 }: Omit<HeadCtRequest, keyof PhantomRequest>,
   anatomy: HeadAnatomy,
   blood: PlantedHaemorrhage[],
-): { volume: PhantomVolume; volumesMl: number[] } {
+): { volume: PhantomVolume; counted: { volumeMl: number; centreMm: Vector }[] } {
   const pixelSpacing = fieldOfViewMm / rows;
   const planes = planesOf(slices, sliceSpacingMm, thinnerBelow);
   const tilt = (tiltDegrees * Math.PI) / 180;
   const [across, up] = [Math.cos(tilt), Math.sin(tilt)];
   const start = (-(rows - 1) / 2) * pixelSpacing;
   const hounsfield = new Int16Array(rows * rows * slices);
-  const volumesMl = blood.map(() => 0);
+  const sums = blood.map(() => ({ ml: 0, at: [0, 0, 0] }));
   let at = 0;
   for (const { height, thickness } of planes) {
     const layers = Math.max(1, Math.round(thickness / layerMm));
@@ -111,7 +112,10 @@ function paintHead(
           const point: Vector = [start + column * pixelSpacing, along * across - lift * up, height + along * up + lift * across];
           const [x, y, z] = toHead(anatomy, point);
           const filled = blood.findIndex((one) => inHaemorrhage(one, x, y, z));
-          if (filled >= 0) volumesMl[filled]! += layerMl;
+          if (filled >= 0) {
+            sums[filled]!.ml += layerMl;
+            for (let axis = 0; axis < 3; axis++) sums[filled]!.at[axis]! += layerMl * point[axis]!;
+          }
           sum += filled >= 0 ? (blood[filled]!.hounsfield ?? 68) : headTissue(anatomy, x, y, z);
         }
         hounsfield[at] = sum / layers;
@@ -124,7 +128,8 @@ function paintHead(
   }));
   const size = { columns: rows, rows, slices, pixelSpacing, sliceSpacing: sliceSpacingMm };
   const orientation = [1, 0, 0, 0, across, up];
-  return { volume: { hounsfield, ...size, origin: places[0]!.position, planes: places, orientation }, volumesMl };
+  const counted = sums.map((sum) => ({ volumeMl: sum.ml, centreMm: sum.at.map((value) => value / sum.ml) as unknown as Vector }));
+  return { volume: { hounsfield, ...size, origin: places[0]!.position, planes: places, orientation }, counted };
 }
 
 /** Heights of the planes above the middle of the head at its centre, and their thickness; a tilt makes no difference to the steps of the table. */
