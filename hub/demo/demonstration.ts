@@ -60,7 +60,7 @@ async function fill(hub: Hub, config: Config, progress: Progress): Promise<void>
       organizationId: id,
       kind: 'folder',
       settings: { root: archiveFolder(config.dataDir, id) },
-      autoScore: ['pulmonary-nodule'],
+      autoScore: ['pulmonary-nodule', 'cerebral-haemorrhage'],
       store: true,
     });
   }

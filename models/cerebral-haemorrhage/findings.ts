@@ -26,9 +26,7 @@ export function findHaemorrhages(outputs: Tensors, cavity: Cavity, grid: HeadGri
     .map((measured) => ({ ...measured, finding: { ...measured.finding, score: scoreOf(measured, measured.region) } }))
     .filter(({ finding }) => finding.score >= thresholds['score']! && finding.volumeMm3 >= 1000 * thresholds['leastVolumeMl']!)
     .filter(({ thicknessMm }) => thicknessMm >= parameters['leastThicknessMm']!)
-    .filter(
-      (measured) => !isStrandAtTable(measured, parameters['leastBreadthAtTableMm']!, parameters['leastThicknessAtTableMm']!),
-    )
+    .filter((measured) => !isStrandAtTable(measured, parameters['leastWidthAtTableMm']!, parameters['leastThicknessAtTableMm']!))
     .sort((a, b) => b.finding.score - a.finding.score)
     .slice(0, thresholds['mostFindings']!);
   const shift = midlineShift(light, cavity, midline, grid);
@@ -48,9 +46,9 @@ function scoreOf({ finding }: Measured, { hounsfield, around }: Region): number 
   return rounded((contrast * ml) / (ml + 1), 4);
 }
 
-/** Blood in a dural sinus is a strand along the skull: neither broad nor thick. */
-const isStrandAtTable = ({ atTable, breadthMm, thicknessMm }: Measured, leastBreadth: number, leastThickness: number): boolean =>
-  atTable && breadthMm < leastBreadth && thicknessMm < leastThickness;
+/** Blood in a dural sinus is a strand along the skull: neither wide nor thick. */
+const isStrandAtTable = ({ atTable, widthMm, thicknessMm }: Measured, leastWidth: number, leastThickness: number): boolean =>
+  atTable && widthMm < leastWidth && thicknessMm < leastThickness;
 
 function summarize(found: Measured[], shift: number | null): Interpretation['summary'] {
   const ml = (list: Measured[]) => rounded(list.reduce((sum, { finding }) => sum + finding.volumeMm3, 0) / 1000, 1);

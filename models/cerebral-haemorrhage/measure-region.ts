@@ -10,8 +10,8 @@ export interface Measured {
   finding: Finding & Required<Pick<Finding, 'diameterMm' | 'volumeMm3' | 'centreMm'>>;
   /** A * B * C / 2 of the bedside, ml: length and breadth on the plane where it is largest, height. */
   abc2Ml: number;
-  /** Its second largest extent, mm: of a strand the breadth, of a sheet the width. */
-  breadthMm: number;
+  /** Its width, if it is thin: of a strand little more than its thickness, of a layer much more, mm. */
+  widthMm: number;
   /** Whether it lies against the inner table of the skull. */
   atTable: boolean;
   /** The widest disc that fits into it on a plane, mm. */
@@ -39,6 +39,7 @@ export function measureRegion(
   const height = [...byPlane.keys()].reduce((sum, plane) => sum + grid.planes[plane]!.thickness, 0);
   const slices = [...byPlane.keys()].sort((a, b) => a - b).flatMap((plane) => boxes(plane, byPlane.get(plane)!, grid));
   const middleSlice = slices.find(({ sopInstanceUid }) => sopInstanceUid === middleInstance(largest, grid))!;
+  const thicknessMm = Math.max(...[...byPlane.values()].map((list) => thickness(list, grid)));
   const site = siteOf(voxels, midline, grid, sites);
   const atTable = voxels.some((i) => cavity.depth[i]! <= tableMm);
   return {
@@ -52,9 +53,9 @@ export function measureRegion(
       slices,
     },
     abc2Ml: (length * breadth * height) / 2000,
-    breadthMm: secondExtent(voxels, grid),
+    widthMm: strapWidth(voxels, volumeMm3, thicknessMm, grid),
     atTable,
-    thicknessMm: Math.max(...[...byPlane.values()].map((list) => thickness(list, grid))),
+    thicknessMm,
   };
 }
 
@@ -111,37 +112,18 @@ function boundsOf(voxels: number[], grid: HeadGrid): { left: number; right: numb
   return { left, right, top, bottom };
 }
 
-/** The extent along the second principal axis: four standard deviations, as an ellipse would have it. */
-function secondExtent(voxels: number[], grid: HeadGrid): number {
-  const { columns, pixel, planes, rows } = grid;
-  const points = voxels.map((i) => [
-    (i % columns) * pixel.x,
-    rowOf(i, grid) * pixel.y,
-    planes[Math.floor(i / (rows * columns))]!.height,
-  ]);
-  const mean = [0, 1, 2].map((axis) => points.reduce((sum, point) => sum + point[axis]!, 0) / points.length);
-  const covariance = [0, 1, 2].map((a) =>
-    [0, 1, 2].map((b) => points.reduce((sum, point) => sum + (point[a]! - mean[a]!) * (point[b]! - mean[b]!), 0) / points.length),
+/** Across its length and its thickness, as if it were a strap: volume over thickness and the diagonal of the box around it, mm. */
+function strapWidth(voxels: number[], volumeMm3: number, thicknessMm: number, grid: HeadGrid): number {
+  const { rows, columns, planes, pixel } = grid;
+  const { left, right, top, bottom } = boundsOf(voxels, grid);
+  const planesOf = voxels.map((i) => Math.floor(i / (rows * columns)));
+  const [lowest, highest] = planesOf.reduce(
+    ([low, high], plane) => [Math.min(low, plane), Math.max(high, plane)],
+    [planes.length, 0],
   );
-  return 4 * Math.sqrt(Math.max(0, middleEigenvalue(covariance)));
-}
-
-/** Of a symmetric 3 x 3 matrix, by the trigonometric solution of its characteristic equation. */
-function middleEigenvalue(m: number[][]): number {
-  const at = (i: number, j: number) => m[i]![j]!;
-  const mean = (at(0, 0) + at(1, 1) + at(2, 2)) / 3;
-  const off = at(0, 1) ** 2 + at(0, 2) ** 2 + at(1, 2) ** 2;
-  const p = Math.sqrt(((at(0, 0) - mean) ** 2 + (at(1, 1) - mean) ** 2 + (at(2, 2) - mean) ** 2 + 2 * off) / 6);
-  if (p < 1e-9) return mean;
-  const b = (i: number, j: number) => (at(i, j) - (i === j ? mean : 0)) / p;
-  const determinant =
-    b(0, 0) * (b(1, 1) * b(2, 2) - b(1, 2) ** 2) -
-    b(0, 1) * (b(0, 1) * b(2, 2) - b(1, 2) * b(0, 2)) +
-    b(0, 2) * (b(0, 1) * b(1, 2) - b(1, 1) * b(0, 2));
-  const angle = Math.acos(Math.max(-1, Math.min(1, determinant / 2))) / 3;
-  const highest = mean + 2 * p * Math.cos(angle);
-  const lowest = mean + 2 * p * Math.cos(angle + (2 * Math.PI) / 3);
-  return 3 * mean - highest - lowest;
+  const height = planes[highest]!.height - planes[lowest]!.height + planes[lowest]!.thickness;
+  const length = Math.hypot((right - left + 1) * pixel.x, (bottom - top + 1) * pixel.y, height);
+  return volumeMm3 / (thicknessMm * length);
 }
 
 /** The box of a plane's part of the region, on each slice of the plane. */

@@ -23,6 +23,8 @@ export interface HeadCtRequest extends PhantomRequest {
   varied?: boolean;
   /** Standard deviation of the noise, Hounsfield units. Default 4. */
   noise?: number;
+  /** Default 1. */
+  seriesNumber?: number;
   /** Contrast/Bolus Agent (0018,0010). */
   contrastAgent?: string;
   /** Convolution Kernel (0018,1210). */
@@ -54,13 +56,13 @@ const fieldOfViewMm = 240;
 /** Heights within a slice that are averaged, this far apart: the partial volume of a thick slice, mm. */
 const layerMm = 1.7;
 
-/** Writes a head CT: series 1 axial, series 2 the localizer if asked for. Returns the files and the truth. */
+/** Writes a head CT: an axial series, and the localizer as the next one if asked for. Returns the files and the truth. */
 export async function writeHeadCt(request: HeadCtRequest): Promise<HeadCt> {
   const { volume, truth } = headVolume(request);
-  const { contrastAgent, kernel } = request;
+  const { contrastAgent, kernel, seriesNumber = 1 } = request;
   const window = { centre: 40, width: 80 };
-  const axial = { number: 1, description: 'Head axial', bodyPart: 'HEAD', imageType: 'AXIAL', window } as const;
-  const scout = { ...axial, number: 2, description: 'Localizer', imageType: 'LOCALIZER' } as const;
+  const axial = { number: seriesNumber, description: 'Head axial', bodyPart: 'HEAD', imageType: 'AXIAL', window } as const;
+  const scout = { ...axial, number: seriesNumber + 1, description: 'Localizer', imageType: 'LOCALIZER' } as const;
   const files = await writeCtSeries(request, { ...axial, contrastAgent, kernel }, volume);
   if (request.localizer) files.push(...(await writeLocalizer(request, scout, volume)));
   return { files, truth };
