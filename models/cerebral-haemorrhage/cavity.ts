@@ -38,30 +38,34 @@ export function cranialCavity(grid: HeadGrid): Cavity | undefined {
   const inPlane = <T extends Float32Array | Uint8Array>(values: T, plane: number) =>
     values.subarray(plane * size, (plane + 1) * size) as T;
   const walls = planes.map((_, plane) => wallOf(inPlane(grid.hounsfield, plane), grid, mm));
-  const shutIn = walls.map((wall, plane) =>
-    brainParts(within(filled(wall, grid), wall), inPlane(grid.hounsfield, plane), grid, mm),
-  );
-  const largest = shutIn.map((parts) => Math.max(0, ...parts.map((part) => part.length)));
-  const start = largest.indexOf(Math.max(...largest));
-  if (largest[start]! * mm * mm < leastPartMm2) return undefined;
+  const shutIn = walls.map((wall) => within(filled(wall, grid), wall));
+  const partsIn = (domain: Uint8Array, plane: number) => brainParts(domain, inPlane(grid.hounsfield, plane), grid, mm);
+  const start = indexOfLargest(shutIn.map(areaOf));
+  const first = partsIn(shutIn[start]!, start).reduce<number[]>((best, part) => (part.length > best.length ? part : best), []);
+  if (first.length * mm * mm < leastPartMm2) return undefined;
   const mask = new Uint8Array(planes.length * size);
   const add = (parts: number[][], plane: number) => put(parts, inPlane(mask, plane), inPlane(grid.hounsfield, plane), grid);
-  add(
-    shutIn[start]!.filter((part) => part.length === largest[start]),
-    start,
-  );
+  add([first], start);
   const fitting = (parts: number[][], near: Uint8Array) =>
     parts.filter((part) => part.length * mm * mm >= leastPartMm2 && overlap(part, near) >= leastOverlap);
-  for (let plane = start + 1; plane < planes.length; plane++) add(fitting(shutIn[plane]!, inPlane(mask, plane - 1)), plane);
+  for (let plane = start + 1; plane < planes.length; plane++) {
+    const parts = fitting(partsIn(shutIn[plane]!, plane), inPlane(mask, plane - 1));
+    if (parts.length === 0) break;
+    add(parts, plane);
+  }
   for (let plane = start - 1; plane >= 0; plane--) {
     const above = inPlane(mask, plane + 1);
     const shadow = within(closed(above, notch / mm, grid), walls[plane]!);
-    const parts = fitting(brainParts(shadow, inPlane(grid.hounsfield, plane), grid, mm), above);
-    if (parts.reduce((sum, part) => sum + part.length, 0) < leastAreaShare * largest[start]!) break;
+    const parts = fitting(partsIn(shadow, plane), above);
+    if (parts.reduce((sum, part) => sum + part.length, 0) < leastAreaShare * first.length) break;
     add(parts, plane);
   }
   return describe(mask, grid);
 }
+
+const areaOf = (mask: Uint8Array): number => mask.reduce((sum, value) => sum + value, 0);
+
+const indexOfLargest = (values: number[]): number => values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
 
 const wallOf = (hounsfield: Float32Array, size: PlaneSize, mm: number): Uint8Array =>
   closed(
@@ -110,7 +114,7 @@ function describe(mask: Uint8Array, grid: HeadGrid): Cavity {
     const part = mask.subarray(plane * size, (plane + 1) * size);
     const distances = depthOf(part, { rows, columns });
     for (let i = 0; i < size; i++) depth[plane * size + i] = distances[i]! * Math.sqrt(pixel.x * pixel.y);
-    areas.push(part.reduce((sum, value) => sum + value, 0) * pixel.x * pixel.y);
+    areas.push(areaOf(part) * pixel.x * pixel.y);
   });
   for (let i = 0; i < size; i++) {
     shortenAlong(depth, i, size, planes);

@@ -7,7 +7,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type HeadCtRequest, type HeadTruth, writeHeadCt } from '../phantoms/head-ct.js';
+import type { Finding } from '../finding.js';
+import { loadModelPackage } from '../model-package.js';
+import { type HaemorrhageTruth, type HeadCtRequest, type HeadTruth, writeHeadCt } from '../phantoms/head-ct.js';
 import { between, randomStream } from '../phantoms/random.js';
 import { scoreStudy } from '../runtime.js';
 import type { Scored } from '../score-messages.js';
@@ -48,8 +50,86 @@ async function main(): Promise<void> {
     }
   }
   if (values.json) return;
-  console.table(cases.map(brief));
+  const loaded = await loadModelPackage('cerebral-haemorrhage');
+  if (!loaded.ok) throw new Error(loaded.message);
+  const operating = loaded.value.manifest.thresholds as Operating;
+  const series = [...new Set(cases.map((one) => one.series))].map((name) => ({
+    name,
+    list: cases.filter((one) => one.series === name),
+  }));
+  console.table(
+    [...series, { name: 'all', list: cases }].map(({ name, list }) => ({ series: name, ...detection(list, operating) })),
+  );
+  console.table(sizes.map(([size, belongs]) => ({ size, ...volumes(cases, operating, belongs) })));
+  console.table(
+    series.map(({ name, list }) => ({ series: name, ...volumes(list, operating, () => true), ...midline(list), ...costs(list) })),
+  );
 }
+
+type Operating = { score: number; leastVolumeMl: number };
+
+const sizes: [string, (ml: number) => boolean][] = [
+  ['1 to 3 ml', (ml) => ml < 3],
+  ['3 to 10 ml', (ml) => ml >= 3 && ml < 10],
+  ['10 to 30 ml', (ml) => ml >= 10 && ml < 30],
+  ['30 to 60 ml', (ml) => ml >= 30],
+];
+
+const reported = ({ scored }: Case, { score, leastVolumeMl }: Operating): Finding[] =>
+  scored.findings.filter((finding) => finding.score >= score && finding.volumeMm3! >= 1000 * leastVolumeMl);
+
+/** A finding hits where its middle lies within 5 mm of that of the blood, or within half the radius of a ball of its volume. */
+function hits(truth: HaemorrhageTruth, finding: Finding): boolean {
+  const offset = truth.centreMm.map((mm, axis) => mm - finding.centreMm![axis]!);
+  return Math.hypot(...offset) <= Math.max(5, 0.5 * Math.cbrt((3000 * truth.volumeMl) / (4 * Math.PI)));
+}
+
+function detection(cases: Case[], operating: Operating) {
+  const bleeding = cases.filter(({ truth }) => truth.haemorrhages.length > 0);
+  const normal = cases.filter(({ truth }) => truth.haemorrhages.length === 0);
+  const found = bleeding.filter((one) => reported(one, operating).some((finding) => hits(one.truth.haemorrhages[0]!, finding)));
+  const wrong = cases.flatMap((one) =>
+    reported(one, operating).filter((finding) => !one.truth.haemorrhages.some((truth) => hits(truth, finding))),
+  );
+  return {
+    bleeding: bleeding.length,
+    found: found.length,
+    normal: normal.length,
+    negative: normal.filter((one) => reported(one, operating).length === 0).length,
+    'false positives': wrong.length,
+  };
+}
+
+function volumes(cases: Case[], operating: Operating, belongs: (ml: number) => boolean) {
+  const pairs = cases.flatMap((one) =>
+    one.truth.haemorrhages
+      .filter(({ volumeMl }) => belongs(volumeMl))
+      .map((truth) => ({ truth, finding: reported(one, operating).find((finding) => hits(truth, finding)) })),
+  );
+  const errors = pairs.flatMap(({ truth, finding }) => (finding ? [finding.volumeMm3! / 1000 - truth.volumeMl] : []));
+  const shares = pairs.flatMap(({ truth, finding }) => (finding ? [finding.volumeMm3! / 1000 / truth.volumeMl - 1] : []));
+  return {
+    planted: pairs.length,
+    found: errors.length,
+    'volume bias ml': mean(errors),
+    'mean absolute error ml': mean(errors.map(Math.abs)),
+    'mean absolute error %': rounded(100 * mean(shares.map(Math.abs)), 0),
+  };
+}
+
+function midline(cases: Case[]) {
+  const errors = cases
+    .map(brief)
+    .flatMap(({ shift, measuredShift }) => (measuredShift === null ? [] : [Math.abs(measuredShift - shift)]));
+  return { 'shift measured': errors.length, 'shift error mm': mean(errors), 'largest shift error mm': Math.max(...errors) };
+}
+
+const costs = (cases: Case[]) => ({
+  'median ms': cases.map(({ scored }) => scored.elapsedMs).sort((a, b) => a - b)[cases.length >> 1],
+  'peak MB': Math.round(Math.max(...cases.map(({ scored }) => scored.peakMemoryBytes)) / 1e6),
+});
+
+const mean = (list: number[]): number => rounded(list.reduce((sum, value) => sum + value, 0) / list.length, 2);
 
 async function scorePhantom(seed: number, series: string): Promise<Case> {
   const folder = await mkdtemp(join(tmpdir(), 'phantom-'));
