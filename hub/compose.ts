@@ -59,6 +59,7 @@ import { release } from './referral/release.js';
 import { serviceRequestWriter } from './referral/service-request-writer.js';
 import { createTaskWriter } from './referral/task-writer.js';
 import { createAutomaticScoring } from './scoring/automatic.js';
+import { carriedOf, type LeftOut, reportLeftOut } from './scoring/carried-models.js';
 import { loadModels, type Models } from './scoring/models.js';
 import { pruneJobs } from './scoring/queue.sql.js';
 import { scoringTaskWriter } from './scoring/task-writer.js';
@@ -104,11 +105,13 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     void access.prepare(db).catch((err) => log.error({ err }, 'the policy in force is not enforceable here'));
   const policyWatch = watchPolicy(databaseUrl, prepare);
   const outbound = createOutbound({ allowedNetworks: config.outboundNetworks, allowedHosts: config.outboundHosts });
-  const models = await loadModels();
+  const carried = carriedOf(await loadModels(), config);
+  await reportLeftOut(db, carried, log);
+  const { models, leftOut } = carried;
   const { walls } = await confinement();
   for (const { name, detail } of walls.filter(({ holds }) => !holds))
     log.warn({ wall: name, detail }, 'the scoring process lacks a wall (hub model check)');
-  const writers = writersOf(config, audit, models);
+  const writers = writersOf(config, audit, models, leftOut);
   const steps = createStepCounts();
   const records: RecordDeps = { access, writers, reevaluateGrants: createGrantReevaluation(audit) };
   const scheduleAutomatic = createAutomaticScoring(models, audit);
@@ -243,7 +246,7 @@ function every(milliseconds: number, work: () => Promise<unknown>, failed: (erro
 }
 
 /** Who writes what: the domain's rules by resource type. */
-function writersOf(config: Config, audit: AuditWriter, models: Models): Record<string, ResourceWriter> {
+function writersOf(config: Config, audit: AuditWriter, models: Models, leftOut: LeftOut): Record<string, ResourceWriter> {
   return {
     Organization: organizationWriter({ utcOffset: config.utcOffset, audit }),
     OrganizationAffiliation: affiliationWriter({ utcOffset: config.utcOffset, audit }),
@@ -258,7 +261,7 @@ function writersOf(config: Config, audit: AuditWriter, models: Models): Record<s
     Task: createTaskWriter({
       'consultation-request': referralWriter(consultation, audit),
       'release-request': referralWriter(release, audit),
-      'scoring-request': scoringTaskWriter(models, audit),
+      'scoring-request': scoringTaskWriter(models, audit, leftOut),
       'delivery-request': deliveryTaskWriter(audit),
     }),
   };

@@ -95,6 +95,9 @@ const schema = z.strictObject({
   scoringMemory: count(4096, 64).describe(
     'Mebibytes that the scores made at once in this process may use together; each model says what one needs (`hub model list`).',
   ),
+  researchModels: flag(false).describe(
+    'Carry models whose licence is for research only too (`hub model list`): the operator answers for the use. The demonstration carries them.',
+  ),
   scoringTimeout: count(120).describe('Seconds that one scoring job may take.'),
   launchSeconds: count(300).describe(
     'Seconds within which a launch from a hospital’s system must have been taken up by the person that it is for.',

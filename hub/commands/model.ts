@@ -1,6 +1,8 @@
-import { loadModelPackage, modelNames, modelsFolder } from '../../models/model-package.js';
+import { loadModelPackage, modelNames, type ModelPackage, modelsFolder } from '../../models/model-package.js';
 import { checkModelPackage } from '../../models/runtime.js';
 import { confinement } from '../../models/sandbox/confinement.js';
+import { loadConfig } from '../config.js';
+import { licenceForbids } from '../scoring/carried-models.js';
 import { table } from './operate.js';
 
 interface ModelOptions {
@@ -29,8 +31,14 @@ async function describeModel(name: string, folder: string): Promise<Record<strin
     'memory MiB': String(resources.memoryMb),
     licence: licence.graph,
     sha256: graph.sha256.slice(0, 16),
-    state: loaded.value.runnable ? 'ok' : 'graph only',
+    state: stateOf(loaded.value),
   };
+}
+
+function stateOf({ manifest, runnable }: ModelPackage): string {
+  if (!runnable) return 'graph only';
+  const reason = licenceForbids(manifest, loadConfig());
+  return reason ? `not carried: ${reason}` : manifest.licence.use === 'research-only' ? 'ok, research only' : 'ok';
 }
 
 /** `hub model check [name]`: manifest, hash, graph and self-test, in the process that would score, and this machine's walls around that process. Exit status 1 when a model fails. */

@@ -176,6 +176,9 @@ function reportOf(s: Scoring, observations: readonly Resource[]): Resource {
     result: observations.map((o) => ({ reference: `Observation/${o.id}` })),
     conclusion: [
       'Machine-made and preliminary: no physician has checked it.',
+      ...(manifest.licence.use === 'research-only'
+        ? ['For research only: the model’s licence allows no other use of this result.']
+        : []),
       `${manifest.title}: the threshold is ${scored.positive ? '' : 'not '}reached${manifest.task === 'detection' ? `, ${scored.findings.length} found` : ''}.`,
       ...Object.entries(manifest.summary).map(([name, stated]) => summaryLine(stated, scored.summary[name] ?? null)),
       ...scored.findings.map((finding, i) => `${i + 1}: ${findingLine(finding)}`),

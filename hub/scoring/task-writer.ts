@@ -13,6 +13,7 @@ import { type Concept, idOf } from '../store/fhir-elements.js';
 import { createResources, type ResourceRow, toResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { MOST_RESULTS, resultsOfReport } from './laboratory-values.js';
+import type { CarriedModels, LeftOut } from './carried-models.js';
 import { accepts, type Models } from './models.js';
 import { orderedPriority } from './ordered-priority.js';
 import { insertJob, scoringQueue } from './queue.sql.js';
@@ -21,18 +22,18 @@ import { insertJob, scoringQueue } from './queue.sql.js';
  * Writer for Tasks that ask for a study, or for a laboratory's report, to be scored. The right to score is not the right to view: the requester needs the one,
  * and reads the result as a party to it. An update can only cancel, or add a note.
  */
-export function scoringTaskWriter(models: Models, audit: Audit): ResourceWriter {
+export function scoringTaskWriter(models: Models, audit: Audit, leftOut: LeftOut = new Map()): ResourceWriter {
   return {
     create: async (tx, requests) => {
       const rows: ResourceRow[] = [];
-      for (const request of requests) rows.push(await place(tx, models, audit, request));
+      for (const request of requests) rows.push(await place(tx, { models, leftOut }, audit, request));
       return rows;
     },
     update: (tx, request) => cancel(tx, audit, request),
   };
 }
 
-async function place(tx: Queryable, models: Models, audit: Audit, request: WriteRequest): Promise<ResourceRow> {
+async function place(tx: Queryable, carried: CarriedModels, audit: Audit, request: WriteRequest): Promise<ResourceRow> {
   const { caller, resource, context } = request;
   if (idOf(resource.requester, 'Organization') !== caller.organizationId)
     throw forbidden('A request is placed in the name of one’s own organization: Task.requester.');
@@ -40,7 +41,7 @@ async function place(tx: Queryable, models: Models, audit: Audit, request: Write
   const study = await scorableFocus(tx, request);
   if (!(await isSamePerson(tx, idOf(resource.for, 'Patient') ?? '', study.patient_id)))
     throw refused('What is to be scored is not known to be of this patient.', 'Task.for');
-  const model = chooseModel(models, resource, study);
+  const model = chooseModel(carried, resource, study);
   const priority = resource.priority ?? (await orderedPriority(tx, study));
   const requested = { ...resource, ...(priority ? { priority } : {}), businessStatus: inState('requested') };
   const row = await placeScoringTask(tx, requested, study, model.name);
@@ -102,10 +103,12 @@ async function scorable(
 }
 
 /** The model that Task.input names (type `model`), else the only one that is made for such a study. */
-function chooseModel(models: Models, task: FhirResource, study: ResourceRow): Manifest {
+function chooseModel({ models, leftOut }: CarriedModels, task: FhirResource, study: ResourceRow): Manifest {
   const named = modelNamed(task);
   const fitting = [...models.values()].filter((m) => accepts(m, study) && (named === undefined || m.name === named));
   if (fitting.length === 1) return fitting[0]!;
+  const reason = leftOut.get(named ?? '');
+  if (reason) throw refused(`The model ${named} can't be asked for. ${reason}`, 'Task.input');
   if (named !== undefined && models.has(named)) throw refused(`The model ${named} is not made for such a study.`, 'Task.input');
   const known = [...models.keys()].join(', ') || 'none';
   throw refused(`One model must be named by an input of type "model". Known: ${known}.`, 'Task.input');

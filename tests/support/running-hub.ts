@@ -67,6 +67,7 @@ export async function startHub(
       pollSeconds: 0.2,
       workers: 0,
       secret: 'secret-of-the-tests-only',
+      researchModels: true,
       ...options.config,
     },
   );

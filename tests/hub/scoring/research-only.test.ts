@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pino from 'pino';
+import { systems } from '../../../fhir-profiles/codes.js';
+import { loadConfig } from '../../../hub/config.js';
+import { addSource } from '../../../hub/ingest/hospital.js';
+import { carriedOf, reportLeftOut } from '../../../hub/scoring/carried-models.js';
+import { loadModels, type Models } from '../../../hub/scoring/models.js';
+import { resultsOf } from '../../../hub/scoring/results.js';
+import { type RunningHub, startHub } from '../../support/running-hub.js';
+import { indexStudy } from './phantom-study.js';
+
+const model = 'covid-ct';
+const production = { production: true, secret: 'a-secret-of-this-test-only', databaseUrl: 'postgres://nowhere' };
+let there: Models;
+beforeAll(async () => {
+  there = await loadModels();
+  expect(there.get(model)?.licence.use).toBe('research-only');
+});
+
+it.each<[string, Record<string, unknown>, boolean]>([
+  ['no settings', {}, false],
+  ['production', production, false],
+  ['production with researchModels', { ...production, researchModels: true }, true],
+  ['the demonstration', { demo: true }, true],
+])('a model for research only is carried as the settings say: %s', (_which, settings, isCarried) => {
+  const { models, leftOut } = carriedOf(there, loadConfig({}, settings));
+  expect([models.has(model), leftOut.has(model)]).toEqual([isCarried, !isCarried]);
+  expect(models.has('pulmonary-nodule')).toBe(true);
+  if (!isCarried) expect(leftOut.get(model)).toMatch(/research only .*CC-BY-NC-SA-4\.0.*researchModels/);
+});
+
+describe('a hub that does not carry it', () => {
+  let running: RunningHub;
+  beforeAll(async () => {
+    running = await startHub({ config: { researchModels: false } });
+    await running.join([{ id: 'hospital-a', assigner: 'urn:oid:1.2.3' }]);
+  });
+  afterAll(() => running.stop());
+
+  it('refuses a request that names it, and says why', async () => {
+    const study = await indexStudy(running.db);
+    const answer = await running
+      .http()
+      .post('/fhir/Task')
+      .set('authorization', `Bearer ${await running.system('hospital-a')}`)
+      .type('application/fhir+json')
+      .send({
+        resourceType: 'Task',
+        status: 'requested',
+        intent: 'order',
+        code: { coding: [{ system: systems.taskKind, code: 'scoring-request' }] },
+        focus: { reference: `ImagingStudy/${study.id}` },
+        for: { reference: `Patient/${study.patient_id}` },
+        requester: { reference: 'Organization/hospital-a' },
+        input: [{ type: { text: 'model' }, valueString: model }],
+      });
+    expect(answer.status).toBe(422);
+    expect(JSON.parse(answer.text).issue[0].diagnostics).toMatch(
+      /^The model covid-ct can't be asked for\. It is for research only/,
+    );
+  });
+
+  it('tells its operator of the model and of each rule that scores nothing because of it', async () => {
+    const settings = { baseUrl: 'http://127.0.0.1:1' };
+    await addSource(running.db, { id: 'a.pacs', organizationId: 'hospital-a', kind: 'dicomweb', settings, autoScore: [model] });
+    const lines: { msg: string; model: string; hospital?: string }[] = [];
+    const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
+    await reportLeftOut(running.db, carriedOf(there, { demo: false, researchModels: false }), log);
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'a model is not carried', model }));
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'a rule scores nothing', model, hospital: 'hospital-a' }));
+  });
+});
+
+it.each([
+  [model, true],
+  ['pulmonary-nodule', false],
+])('a report of %s says whether it is for research only', (name, isResearch) => {
+  const manifest = there.get(name)!;
+  const { report } = resultsOf({
+    scored: {
+      studyInstanceUid: '2.25.1',
+      inputs: [],
+      positive: false,
+      findings: [],
+      summary: {},
+      model: { name, version: manifest.version, sha256: manifest.graph.sha256 },
+      runtime: { node: '20', onnxruntime: '1', threads: 1 },
+      thresholds: {},
+      elapsedMs: 1,
+      stagesMs: { reading: 1, computing: 1, measuring: 1 },
+      peakMemoryBytes: 1,
+    },
+    manifest,
+    patientId: 'p',
+    focus: 'ImagingStudy/s',
+    deviceId: 'd',
+    started: undefined,
+    now: '2025-03-04T10:00:00Z',
+  } as Parameters<typeof resultsOf>[0]);
+  expect(report['conclusion'].includes('For research only')).toBe(isResearch);
+});
