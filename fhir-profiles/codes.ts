@@ -55,6 +55,9 @@ export const systems = {
   auditClass: own('CodeSystem', 'audit-class'),
   modelOutput: own('CodeSystem', 'model-output'),
   deliveryDetail: own('CodeSystem', 'delivery-detail'),
+  /** What a physician says of a machine's report, and why. */
+  reviewDecision: own('CodeSystem', 'review-decision'),
+  reviewReason: own('CodeSystem', 'review-reason'),
 } as const;
 
 /** Extensions that the hub writes or reads. */
@@ -65,6 +68,8 @@ export const extensions = {
   /** On an ImagingStudy as it is shown: some of its series are not. */
   withheldParts: own('StructureDefinition', 'withheld-parts'),
   patientAssigner: own('StructureDefinition', 'patient-assigner'),
+  /** On a machine's report: the newer one that has taken its place. */
+  supersededBy: own('StructureDefinition', 'superseded-by'),
   /** How a name is written: `SYL` is the phonetic component group of a DICOM Person Name. */
   nameRepresentation: 'http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation',
   dataAbsentReason: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason',

@@ -25,6 +25,7 @@ import { guardRouteScopes } from './api/route-scopes.js';
 import { registerReports } from './api/reports.js';
 import { registerScoringResults } from './api/scoring-results.js';
 import { registerScoreCourse } from './api/score-course.js';
+import { registerScoringReview } from './api/scoring-review.js';
 import { registerSourceChanged } from './api/source-changed.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
@@ -196,6 +197,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   });
   registerReports(server, { db, access, audit, config });
   registerScoringResults(server, { db, access, audit, config });
+  registerScoringReview(server, { db, access, audit, config, models });
   await extend?.(server);
 
   const overdue = every(

@@ -27,6 +27,7 @@ export const ACTIONS = [
   'label',
   'unlabel',
   'score',
+  'verify',
   'disclose',
   'administer',
   'sign',

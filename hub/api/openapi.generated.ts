@@ -477,6 +477,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/scoring/reports/{id}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A physician accepts, corrects or rejects a report that a model made: of the custodian, or of the hospital that asked for the score, and who may read the study. The report becomes final, corrected or entered-in-error in its next version, its Observations follow, and what was said before stays readable under its version. 412 when the report is another version by now, 409 when a newer score has taken its place. */
+        post: operations["reviewScoringReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/identity/links": {
         parameters: {
             query?: never;
@@ -750,6 +767,44 @@ export interface components {
             rows: {
                 [key: string]: string | number | null;
             }[];
+        };
+        ScoringReview: {
+            /** @enum {string} */
+            decision: "accept" | "correct" | "reject";
+            /**
+             * @description Needed but to accept; `other` needs a text.
+             * @enum {string}
+             */
+            reason?: "agreed" | "false-positive" | "missed-finding" | "wrong-place" | "wrong-value" | "image-quality" | "not-applicable" | "other";
+            /** @description The physician's own words */
+            text?: string;
+            /** @description Of a correction */
+            positive?: boolean;
+            /** @description Of a correction; findings that are not named stand. */
+            findings?: {
+                /** @enum {string} */
+                change: "remove" | "change" | "add";
+                /** @description Of the report; to change or remove. */
+                observation?: string;
+                box?: components["schemas"]["BoxOnImage"];
+                diameterMm?: number;
+                text?: string;
+            }[];
+            /** @description Of a correction; values about the whole, by their code. Where findings change, a value that is not given anew is left out: it was counted or measured over what is no longer so. */
+            values?: {
+                code: string;
+                value: number | string | null;
+            }[];
+        };
+        /** @description In pixels of one frame, from its upper left corner; the image is one of the study. */
+        BoxOnImage: {
+            sopInstanceUid: string;
+            /** @default 1 */
+            frame: number;
+            x: number;
+            y: number;
+            width: number;
+            height: number;
         };
         ExplainRequest: {
             /** @example ImagingStudy/0198c0de-0000-7000-8000-000000000001 */
@@ -1995,6 +2050,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    reviewScoringReport: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version that was read */
+                "If-Match": string;
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScoringReview"];
+            };
+        };
+        responses: {
+            /** @description The DiagnosticReport as it is now. */
+            200: {
+                headers: {
+                    etag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/fhir+json": Record<string, never>;
+                };
             };
             default: components["responses"]["Refusal"];
         };

@@ -45,6 +45,7 @@ export const ROUTE_SCOPES: Readonly<Record<string, Reach | 'by itself' | 'any'>>
   'post /quarantine/{id}/discard': ['Endpoint', 'u'],
   'get /scoring/reports/{id}/structured-report': ['DiagnosticReport', 'r'],
   'get /scoring/reports/{id}/annotations': ['DiagnosticReport', 'r'],
+  'post /scoring/reports/{id}/review': ['DiagnosticReport', 'u'],
   'get /identity/links': ['Patient', 'r'],
   'post /identity/links/{id}/{step}': ['Patient', 'u'],
   'get /audit/tree-heads': 'by itself',

@@ -82,6 +82,9 @@ const DEEDS: Readonly<Record<string, readonly [did: string, toDo: string, zh: st
   'delivery-cancel': ['stopped the sending of', 'stop the sending of', '取消影像发送：'],
   delivered: ['received the copy of', 'receive the copy of', '已收到副本：'],
   'copy-to-be-removed': ['was told to remove its copy of', 'be told to remove its copy of', '已通知删除副本：'],
+  'review-accept': ['accepted what a model found:', 'accept what a model found:', '采纳人工智能结果：'],
+  'review-correct': ['corrected what a model found:', 'correct what a model found:', '更正人工智能结果：'],
+  'review-reject': ['rejected what a model found:', 'reject what a model found:', '否定人工智能结果：'],
   'break-glass': ['began an emergency session for', 'begin an emergency session for', '开启紧急访问：'],
 };
 

@@ -28,7 +28,7 @@ export const clinicalWriter: ResourceWriter = {
     const { caller, current, resource } = request;
     if (current.custodian_id !== caller.organizationId) throw forbidden('A record is changed by the organization that wrote it.');
     const before = toResource(current);
-    assertRevision(before, resource, caller);
+    assertRevision(before, resource);
     const patient = await findResource(tx, 'Patient', current.patient_id);
     if (patient?.custodian_id !== caller.organizationId) assertOwnName(resource, caller);
     const about = isDeepStrictEqual(studiesOf(before), studiesOf(resource)) ? asBefore(current) : await authored(tx, request);
@@ -58,12 +58,12 @@ const asBefore = (current: ResourceRow): Pick<Write, 'scope' | 'labels'> => ({
   labels: current.labels.filter((label) => !labelsOf(toResource(current)).includes(label)),
 });
 
-/** A model's report stays preliminary until a physician accepts, corrects or rejects it. */
-function assertRevision(before: FhirResource, after: FhirResource, { role }: Caller): void {
+/** A model's report stays as it is until a physician accepts, corrects or rejects it, which is an operation of its own (hub/scoring/review). */
+function assertRevision(before: FhirResource, after: FhirResource): void {
   if (idOf(before.subject, 'Patient') !== idOf(after.subject, 'Patient'))
     throw refused('The patient does not change.', `${before.resourceType}.subject`);
   if (isMachineMade(after) && !isMachineMade(before)) throw onlyTheHubMarks(after);
-  if (isMachineMade(before) && role !== 'physician') throw forbidden('A physician decides on what a model found.');
+  if (isMachineMade(before)) throw forbidden('A physician decides on what a model found: POST /scoring/reports/{id}/review.');
 }
 
 const onlyTheHubMarks = ({ resourceType }: FhirResource) =>

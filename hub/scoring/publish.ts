@@ -10,7 +10,9 @@ import { sql } from '../store/sql.js';
 import { inRegion } from '../store/fhir-date.js';
 import { labelsOfStudies } from '../store/study-labels.sql.js';
 import { findObservations, laboratoryValues, resultsOfReport, sampledAt } from './laboratory-values.js';
+import { markSuperseded } from './mark-superseded.js';
 import { type Job, scoringQueue } from './queue.sql.js';
+import { insertScored, lockScoresOf, supersede } from './result-facts.sql.js';
 import { resultsOf } from './results.js';
 import { asRecorded, insertScoreRecord } from './score-record.js';
 import { scoredImages } from './scored-images.sql.js';
@@ -48,7 +50,11 @@ export async function publish(
     started: study.type === 'ImagingStudy' ? toResource(study).started : await sampleTime(tx, study, manifest),
     now,
   });
-  const { observations, report, provenance } = results;
+  const { observations, report } = results;
+  await lockScoresOf(tx, { study_id: study.id, model: manifest.name });
+  await insertScored(tx, { job, study, manifest, scored, reportId: report.id });
+  const older = await supersede(tx, { report_id: report.id, study_id: study.id, model: manifest.name }, true);
+  const provenance = { ...results.provenance, entity: [...results.provenance.entity, ...older.map(revisionOf)] };
   // labels may have been set while it was scored
   const labelled = { ...study, labels: await labelsOf(tx, study) };
   await createResources(
@@ -66,9 +72,13 @@ export async function publish(
     images: await scoredImages(tx, study.custodian_id, scored),
   };
   await insertScoreRecord(tx, { record, provenanceId: provenance.id, taskId: task.id });
+  const marked = await markSuperseded(tx, older, report.id);
   const output = [{ type: { text: 'report' }, valueReference: { reference: `DiagnosticReport/${report.id}` } }];
   await moveTask(tx, task, { status: 'completed', businessStatus: inState('completed'), output });
-  const entity = [report, provenance, ...observations].map((r) => `${r.resourceType}/${r.id}`);
+  const entity = [
+    ...[report, provenance, ...observations].map((r) => `${r.resourceType}/${r.id}`),
+    ...marked.map((r) => `${r.type}/${r.id}`),
+  ];
   await audit.append(tx, [
     { ...entryOf(job), subtype: 'publish', action: 'C', entity: [`Task/${task.id}`, ...entity].slice(0, 100) },
   ]);
@@ -88,6 +98,9 @@ async function sampleTime(tx: Queryable, report: ResourceRow, manifest: Manifest
   const values = await findObservations(tx, resultsOfReport(toResource(report)));
   return sampledAt(laboratoryValues(values), manifest);
 }
+
+/** A score takes the place of the older ones that no physician stands behind; the older ones stay readable. */
+const revisionOf = (id: string) => ({ role: 'revision', what: { reference: `DiagnosticReport/${id}` } });
 
 /** Results belong to the custodian of the study and have its scope and labels; who asked for them is a party. */
 const ofStudy = (study: ResourceRow, job: Job, resource: Write['resource']): Write => ({

@@ -35,7 +35,7 @@ const quantity = (value: number, unit: string) => ({ value: rounded(value), unit
 const rounded = (value: number): number => Number(value.toPrecision(6));
 const interpretation = (id: 'POS' | 'NEG') => [{ coding: [{ system: systems.observationInterpretation, code: id }] }];
 
-/** HL7 v3 ObservationValue `AIAST`: asserted by artificial intelligence. Stays on the record until a physician has decided. */
+/** HL7 v3 ObservationValue `AIAST`: asserted by artificial intelligence. Stays on the record; a physician who decides puts his mark beside it. */
 const MACHINE_MADE = {
   tag: [
     {
@@ -45,6 +45,9 @@ const MACHINE_MADE = {
     },
   ],
 };
+
+/** How the text of a report begins until a physician has had his say. */
+export const UNCHECKED = 'Machine-made and preliminary: no physician has checked it.';
 
 /** One summary, one Observation for each finding, a preliminary report, and where they come from. */
 export function resultsOf(scoring: Scoring): Results {
@@ -175,7 +178,7 @@ function reportOf(s: Scoring, observations: readonly Resource[]): Resource {
     ...(isImaging(s) ? { imagingStudy: [{ reference: s.focus }] } : {}),
     result: observations.map((o) => ({ reference: `Observation/${o.id}` })),
     conclusion: [
-      'Machine-made and preliminary: no physician has checked it.',
+      UNCHECKED,
       ...(manifest.licence.use === 'research-only'
         ? ['For research only: the model’s licence allows no other use of this result.']
         : []),
