@@ -10,6 +10,7 @@ export type Basis =
   | 'consortium'
   | 'agreement'
   | 'agreement-part'
+  | 'agreement-score'
   | 'grant'
   | 'patient'
   | 'break-glass'

@@ -984,6 +984,11 @@ export interface components {
             purpose: string[] | null;
             notOlderThanDays: number | null;
             /**
+             * @description To be scored, and not seen; absent, what is covered is seen and scored.
+             * @enum {boolean}
+             */
+            scoreOnly?: true;
+            /**
              * @description Each series of a study is looked at by itself; absent
              * @enum {boolean}
              */

@@ -32,6 +32,7 @@ const PURPOSES: Table = {
 const BASES: Table = {
   own: ['the organization holds the record', '该机构保管此记录'],
   consortium: ['the hospitals are one consortium and the patient is registered there', '同属医联体且患者已在该机构登记'],
+  'agreement-score': ['an agreement between the hospitals lets it be scored, unseen', '机构间协议允许评估但不允许查看'],
   agreement: ['a sharing agreement between the hospitals covers it', '机构间共享协议允许'],
   grant: ['it was given for a consultation or on request', '因会诊或申请获得授权'],
   patient: ['it is the patient’s own record', '患者本人的记录'],

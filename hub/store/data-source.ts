@@ -21,6 +21,7 @@ import { LooksAtSources1763856030000 } from './migrations/0030-looks-at-sources.
 import { RemovedInstances1763856031000 } from './migrations/0031-removed-instances.js';
 import { ScoreRecords1763856033000 } from './migrations/0033-score-records.js';
 import { ScoringResults1763856035000 } from './migrations/0035-scoring-results.js';
+import { ScoringAgreements1763856036000 } from './migrations/0036-scoring-agreements.js';
 import { ScoringQueue1763856037000 } from './migrations/0037-scoring-queue.js';
 import { ScoringFocus1763856039000 } from './migrations/0039-scoring-focus.js';
 
@@ -47,6 +48,7 @@ const migrations = [
   RemovedInstances1763856031000,
   ScoreRecords1763856033000,
   ScoringResults1763856035000,
+  ScoringAgreements1763856036000,
   ScoringQueue1763856037000,
   ScoringFocus1763856039000,
 ];

@@ -20,8 +20,8 @@ export async function putInForce(tx: Queryable, terms: AgreementTerms, isActive:
         insert into consortium_member (affiliation_id, consortium_id, organization_id, modality, body_site, purpose, not_older_than_days, valid_from, valid_until)
         select ${facts} where exists (select from agreement_signature m where ${openSignature('m', agreement, participant, digest)})`
       : sql`
-        insert into sharing_agreement (id, custodian_id, recipient_id, modality, body_site, purpose, not_older_than_days, valid_from, valid_until, by_series)
-        select ${facts}, ${scope.bySeries === true} where exists (
+        insert into sharing_agreement (id, custodian_id, recipient_id, modality, body_site, purpose, not_older_than_days, valid_from, valid_until, by_series, score_only)
+        select ${facts}, ${scope.bySeries === true}, ${scope.scoreOnly === true} where exists (
           select from agreement_signature c, agreement_signature r
           where ${openSignature('c', agreement, organization, digest)} and ${openSignature('r', agreement, participant, digest)}
             and c.account <> r.account and c.signer <> r.signer)`,

@@ -54,7 +54,8 @@ export async function termsOf(
     scope: limitsOf(affiliation),
   };
   if (kind === 'sharing-agreement') return terms;
-  if (terms.scope.bySeries) throw refused('A membership shares whole studies.', 'OrganizationAffiliation.extension');
+  if (terms.scope.bySeries || terms.scope.scoreOnly)
+    throw refused('A membership shares whole studies, to be seen.', 'OrganizationAffiliation.extension');
   return { ...terms, charter: await charterOf(tx, organization) };
 }
 

@@ -46,7 +46,7 @@ export const organizationWriter = (deps: AgreementDeps): ResourceWriter =>
       on conflict (id) do update set kind = excluded.kind, name = excluded.name, assigner_system = excluded.assigner_system, active = excluded.active`);
     await tx.query(sql`delete from consortium_charter where consortium_id = ${organization.id}`);
     const scope = limitsOf(organization);
-    if (scope.bySeries) throw refused('A charter shares whole studies.', 'Organization.extension');
+    if (scope.bySeries || scope.scoreOnly) throw refused('A charter shares whole studies, to be seen.', 'Organization.extension');
     if (kind !== 'consortium') return;
     await tx.query(sql`
       insert into consortium_charter (consortium_id, modality, body_site, purpose, not_older_than_days)

@@ -22,11 +22,13 @@ export interface Limits {
   notOlderThanDays: number | null;
   /** Each series of a study is looked at by itself; absent: a study is covered only when everything in it is. */
   bySeries?: true;
+  /** Studies may be scored, and nothing of them is shown; absent: what is covered is seen and scored. */
+  scoreOnly?: true;
 }
 
 const UNLIMITED: Limits = { modality: null, bodySite: null, purpose: null, notOlderThanDays: null };
 
-const KNOWN = ['modality', 'bodySite', 'purpose', 'notOlderThan', 'granularity'];
+const KNOWN = ['modality', 'bodySite', 'purpose', 'notOlderThan', 'granularity', 'right'];
 
 /** UCUM: a year is 365.25 days, a month a twelfth of it. */
 const DAYS: Readonly<Record<string, number>> = { d: 1, mo: 365.25 / 12, a: 365.25 };
@@ -45,22 +47,26 @@ export function limitsOf(resource: FhirResource): Limits {
     if (values.includes('')) throw refused(`The limit '${url}' needs a code.`, at);
     return values.length === 0 ? null : values;
   };
+  const granularity = choice(limits, 'granularity', ['study', 'series'], at);
+  const right = choice(limits, 'right', ['use', 'score'], at);
+  if (granularity === 'series' && right === 'score') throw refused('Parts of studies are seen, and not scored.', at);
   const age = limits.find((limit) => limit.url === 'notOlderThan');
   return {
     modality: codes('modality'),
     bodySite: codes('bodySite'),
     purpose: codes('purpose'),
     notOlderThanDays: age ? daysOf(age, at) : null,
-    ...(granularityOf(limits, at) === 'series' ? { bySeries: true } : {}),
+    ...(granularity === 'series' ? { bySeries: true } : {}),
+    ...(right === 'score' ? { scoreOnly: true } : {}),
   };
 }
 
-function granularityOf(limits: readonly Extension[], at: string): 'study' | 'series' {
-  const given = limits.filter((limit) => limit.url === 'granularity').map((limit) => limit.valueCode);
-  const [granularity = 'study'] = given;
-  if (given.length > 1 || (granularity !== 'study' && granularity !== 'series'))
-    throw refused('The granularity is study or series.', at);
-  return granularity;
+/** One of two codes, the first where none is given. */
+function choice<T extends string>(limits: readonly Extension[], url: string, codes: readonly [T, T], at: string): T {
+  const given = limits.filter((limit) => limit.url === url).map((limit) => limit.valueCode);
+  const chosen = codes.find((code) => code === (given[0] ?? codes[0]));
+  if (given.length > 1 || !chosen) throw refused(`The ${url} is ${codes.join(' or ')}.`, at);
+  return chosen;
 }
 
 function daysOf({ valueDuration: age }: Extension, at: string): number {

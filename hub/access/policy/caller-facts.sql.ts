@@ -20,7 +20,7 @@ export interface CallerFacts {
   suspended: string[];
   /** Other members of the caller's consortia: what they share is limited by the charter and by the terms of their membership. */
   consortia: { consortium: string; custodian: string; charter: Scope; terms: Scope }[];
-  agreements: { id: string; custodian: string; scope: Scope; bySeries: boolean }[];
+  agreements: { id: string; custodian: string; scope: Scope; bySeries: boolean; scoreOnly: boolean }[];
   grants: { id: string; custodian: string; resources: string[] }[];
   /** The Patient that a patient's login is bound to, and those of the same person. */
   patients: string[];
@@ -95,7 +95,7 @@ export async function readCallerFacts(tx: Queryable, caller: Caller, majority: M
           and own.valid_from <= now() and now() < own.valid_until and other.valid_from <= now() and now() < other.valid_until),
       'agreements', (
         select coalesce(json_agg(json_build_object(
-          'id', a.id, 'custodian', a.custodian_id, 'bySeries', a.by_series,
+          'id', a.id, 'custodian', a.custodian_id, 'bySeries', a.by_series, 'scoreOnly', a.score_only,
           'scope', json_build_object('modality', a.modality, 'body_site', a.body_site, 'purpose', a.purpose, 'not_older_than_days', a.not_older_than_days)
         ) order by a.id), '[]')
         from sharing_agreement a join organization o on o.id = a.custodian_id and o.active

@@ -55,8 +55,15 @@ export function conditionsFor(caller: Caller, facts: CallerFacts, config: Policy
   return {
     own,
     consortium: consortium(caller, facts),
-    agreement: agreement(caller, facts),
+    agreement: agreement(
+      caller,
+      facts.agreements.filter((a) => !a.scoreOnly),
+    ),
     'agreement-part': partTerm(caller, facts) ?? never,
+    'agreement-score': agreement(
+      caller,
+      facts.agreements.filter((a) => a.scoreOnly),
+    ),
     grant: granted(facts.grants, among),
     patient,
     party: partyTo(organization),
@@ -101,9 +108,9 @@ function consortium(caller: Caller, facts: CallerFacts): Term {
   return all(any(...shared), registeredWith(caller.organizationId));
 }
 
-/** A sharing agreement from the custodian to the caller's organization covers the record. */
-function agreement(caller: Caller, facts: CallerFacts): Term {
-  const groups = groupBy(facts.agreements, ({ scope }) => JSON.stringify(scope));
+/** One of these sharing agreements from the custodian to the caller's organization covers the record. */
+function agreement(caller: Caller, signed: CallerFacts['agreements']): Term {
+  const groups = groupBy(signed, ({ scope }) => JSON.stringify(scope));
   return any(
     ...groups.map((agreements) => {
       const custodians = heldByOneOf(
@@ -125,7 +132,7 @@ function opened(kind: 'break-glass' | 'oversight', { opened: access }: CallerFac
 /** Some series of a study is covered by an agreement that looks at each by itself. */
 export const partTerm = ({ purposeOfUse }: Pick<Caller, 'purposeOfUse'>, facts: CallerFacts): PartTerm | undefined =>
   coveredInPart(
-    facts.agreements.filter((a) => a.bySeries),
+    facts.agreements.filter((a) => a.bySeries && !a.scoreOnly),
     purposeOfUse,
   );
 

@@ -22,7 +22,7 @@ const leftOut = ({ without }: Hypothesis, kind: string, id: string): boolean =>
 /** The caller's facts as they would be. */
 export function factsUnder(hypothesis: Hypothesis, facts: CallerFacts): CallerFacts {
   const { agreement } = hypothesis;
-  const assumed = agreement ? [{ id: ASSUMED, bySeries: false, ...agreement }] : [];
+  const assumed = agreement ? [{ id: ASSUMED, bySeries: false, scoreOnly: false, ...agreement }] : [];
   return {
     ...facts,
     agreements: [...assumed, ...facts.agreements.filter((a) => !leftOut(hypothesis, 'agreement', a.id))],

@@ -8,6 +8,7 @@ export const CONDITIONS = [
   'consortium',
   'agreement',
   'agreement-part',
+  'agreement-score',
   'grant',
   'patient',
   'party',

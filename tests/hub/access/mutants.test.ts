@@ -58,6 +58,7 @@ describe('the equality of the policy in its two forms', () => {
     ['a series that does not say is covered', '::text[]), false)', '::text[]), true)'],
     ['the modality of a series is compared as its body site', "coalesce(s->'modality'", "coalesce(s->'bodySite'"],
     ['series of another custodian are covered', '(r.custodian_id in (', "('' not in ("],
+    ['agreements to score open what they cover', "'scoreOnly', a.score_only", "'scoreOnly', false"],
     ['agreements on whole studies open parts', "'bySeries', a.by_series", "'bySeries', true"],
     ['restricted labels are not looked at', "(r.labels <> '{}' and", '(false and'],
     ['a consent that names no label opens what is restricted', 'and (c.level is not null or c.sensitivity is not null)', ''],

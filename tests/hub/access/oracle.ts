@@ -35,6 +35,12 @@ function hasBasis(world: World, asker: Asker, action: Action, record: RecordOf):
       return asker.role === 'hospital-system' || record.type === 'DiagnosticReport' || record.type === 'Task';
     if (party && action === 'read' && record.type !== 'ImagingStudy' && record.type !== 'Patient') return true;
     if (party && action === 'write' && record.type === 'Task') return true;
+    if (
+      action === 'score' &&
+      (record.type === 'ImagingStudy' || record.type === 'DiagnosticReport') &&
+      byAgreement(world, asker, record, true)
+    )
+      return true;
     if (uses && record.type !== 'Task')
       return byConsortium(world, asker, record) || byAgreement(world, asker, record) || byGrant(world, asker, record);
     return false;
@@ -124,9 +130,11 @@ function byConsortium(world: World, asker: Asker, record: RecordOf): boolean {
   return false;
 }
 
-function byAgreement(world: World, asker: Asker, record: RecordOf): boolean {
+/** @param scoreOnly of the agreements that let records be scored and show nothing of them */
+function byAgreement(world: World, asker: Asker, record: RecordOf, scoreOnly = false): boolean {
   return world.agreements.some(
     (a) =>
+      a.scoreOnly === scoreOnly &&
       a.from === record.custodian &&
       a.to === asker.hospital &&
       isNow(a.valid) &&

@@ -107,8 +107,8 @@ async function createAgreements(tx: Queryable, world: World): Promise<void> {
       sql`update consortium_member set (valid_from, valid_until) = (${validityOf(m.valid)}) where affiliation_id = ${terms.agreement}`,
     );
   }
-  for (const [i, { from, to, limits, valid, signatures, bySeries }] of world.agreements.entries()) {
-    const terms = termsOf(`a${i}`, 'sharing-agreement', `h${from}`, `h${to}`, limits, bySeries);
+  for (const [i, { from, to, limits, valid, signatures, bySeries, scoreOnly }] of world.agreements.entries()) {
+    const terms = termsOf(`a${i}`, 'sharing-agreement', `h${from}`, `h${to}`, limits, { bySeries, scoreOnly });
     const { flaw } = signatures;
     if (signatures.custodian) await sign(tx, terms, { organization: terms.organization, account: 'x', flaw: 'none' });
     if (signatures.recipient)
@@ -141,7 +141,7 @@ function termsOf(
   organization: string,
   participant: string,
   l: Limits,
-  bySeries = false,
+  { bySeries = false, scoreOnly = false } = {},
 ): AgreementTerms {
   const scope = {
     modality: l.modality,
@@ -149,6 +149,7 @@ function termsOf(
     purpose: l.purpose,
     notOlderThanDays: l.days,
     ...(bySeries ? { bySeries: true as const } : {}),
+    ...(scoreOnly ? { scoreOnly: true as const } : {}),
   };
   return { agreement, kind, organization, participant, from: null, until: null, scope };
 }

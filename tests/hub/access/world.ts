@@ -7,7 +7,15 @@ export interface World {
   suspended: boolean[];
   consortia: { active: boolean; charter: Limits }[];
   members: { consortium: number; hospital: number; terms: Limits; valid: Validity; signed: boolean }[];
-  agreements: { from: number; to: number; limits: Limits; valid: Validity; signatures: Signatures; bySeries: boolean }[];
+  agreements: {
+    from: number;
+    to: number;
+    limits: Limits;
+    valid: Validity;
+    signatures: Signatures;
+    bySeries: boolean;
+    scoreOnly: boolean;
+  }[];
   /** At which hospitals a person has a Patient, whether these are linked, and when she is of age: microseconds from now; null: birth date unknown. */
   persons: { at: boolean[]; linked: boolean; majority: number | null }[];
   /** Whom the hospitals have on record as guardians; the login of the asker who is a guardian is bound to some of them. */
@@ -200,7 +208,15 @@ const regions = (most: { agreements: number; records: [least: number, most: numb
         },
       ),
       agreements: fc.array(
-        fc.record({ from: hospital, to: hospital, limits, valid: validity, signatures, bySeries: fc.boolean() }),
+        fc.record({
+          from: hospital,
+          to: hospital,
+          limits,
+          valid: validity,
+          signatures,
+          bySeries: fc.boolean(),
+          scoreOnly: seldom,
+        }),
         { maxLength: most.agreements },
       ),
       persons: fc.array(
