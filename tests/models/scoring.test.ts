@@ -100,7 +100,7 @@ describe('scoring a chest phantom', () => {
     'tells left from right by the patient, not by the picture (seen from the head: %s)',
     async (seenFromHead) => {
       await withFolder(async (folder) => {
-        const centreMm = [80, 10, 0] as const;
+        const centreMm = [82, 5, 10] as const;
         await smallChest(folder, { nodules: [{ diameterMm: 16, centreMm }], seenFromHead });
         const finding = (await scored(folder)).findings.find((one) => near(one, centreMm, 4));
         expect(finding).toMatchObject({

@@ -59,7 +59,15 @@ describe.each(models.map((model) => [model.manifest.name, model] as const))('the
     const restricted = manifest.licence.data.some(({ licence }) => /-NC-|research-only/i.test(licence));
     expect(manifest.licence.use).toBe(restricted ? 'research-only' : 'unrestricted');
     const fitted = manifest.licence.data.length > 0;
-    expect(existsSync(join(sourceOf(folder), 'train/train.py'))).toBe(fitted);
+    const recipes = ['', ...furtherFolders(manifest)].map((within) => join(sourceOf(folder), within, 'train/train.py'));
+    expect(recipes.some((recipe) => existsSync(recipe))).toBe(fitted);
+  });
+
+  it('comes with further graphs that are those of their own folders', async () => {
+    for (const [name, { sha256, inputs, outputs }] of Object.entries(manifest.furtherGraphs)) {
+      const own = await loadModelPackage(name, folder);
+      expect(own.ok && own.value.manifest.graph).toMatchObject({ sha256, inputs, outputs });
+    }
   });
 });
 
@@ -84,6 +92,8 @@ it('a model without code before its graph is checked but never used', async () =
 });
 
 const isListed = (folder: string): boolean => join(dirname(folder), '/') === modelsFolder;
+
+const furtherFolders = ({ furtherGraphs }: Manifest): string[] => Object.values(furtherGraphs).map(({ file }) => dirname(file));
 
 /** The recipes are not part of the build. */
 const sourceOf = (folder: string): string => folder.replace(/\/dist\//, '/');
