@@ -135,6 +135,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     models,
     log,
     count: config.workers,
+    idleSeconds: 0.2,
     retrieve: retrieveSeries({ db, connectorFor: sources.connectorFor }),
   });
   const room = createPixelRoom({

@@ -36,13 +36,20 @@ export async function listModels(root = modelsFolder): Promise<ModelPackage[]> {
 
 /** Loads a model by name. `invalid-model` where there is none, its manifest is wrong, a graph's hash differs, or a graph may not run. */
 export async function loadModelPackage(name: string, root = modelsFolder): Promise<Outcome<ModelPackage>> {
+  const model = await locateModel(name, root);
+  if (!model.ok) return model;
+  for (const stated of graphsOf(model.value.manifest).values()) {
+    const graph = await readGraph(model.value.folder, stated);
+    if (!graph.ok) return graph;
+  }
+  return model;
+}
+
+/** A model by its manifest and code alone: its graphs are read by the process that runs them. */
+export async function locateModel(name: string, root = modelsFolder): Promise<Outcome<ModelPackage>> {
   const manifest = await readManifest(name, root);
   if (!manifest.ok) return manifest;
   const folder = resolve(root, name);
-  for (const stated of graphsOf(manifest.value).values()) {
-    const graph = await readGraph(folder, stated);
-    if (!graph.ok) return graph;
-  }
   const pipeline = await pipelineOf(manifest.value, folder);
   return success({ manifest: manifest.value, folder, runnable: pipeline !== undefined, ...(pipeline ? { pipeline } : {}) });
 }

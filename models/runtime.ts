@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkGraph } from './graph/check-graph.js';
 import type { Manifest } from './manifest.js';
-import { graphsOf, loadModelPackage, modelsFolder, readHashed, readManifest } from './model-package.js';
+import { graphsOf, locateModel, modelsFolder, readHashed, readManifest } from './model-package.js';
 import { failure, type Failure, type Outcome } from './outcome.js';
 import type { ObservedValue } from './pipeline.js';
 import { type OnProgress, type ProcessLimits, runProcess } from './sandbox/run-process.js';
@@ -28,7 +28,7 @@ export interface ScoreRequest extends ProcessLimits {
  * parent, runs at low priority, and cannot take the parent down. What can be expected to go wrong comes back as a Failure.
  */
 export async function scoreStudy(request: ScoreRequest): Promise<Outcome<Scored>> {
-  const model = await loadModelPackage(request.model, request.modelsRoot ?? modelsFolder);
+  const model = await locateModel(request.model, request.modelsRoot ?? modelsFolder);
   if (!model.ok) return model;
   const { folder, pipeline } = model.value;
   if (!pipeline) return failure('invalid-model', 'The model has no code that makes a study ready for its graph.');

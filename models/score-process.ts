@@ -44,7 +44,9 @@ async function guarded<T>(work: () => Promise<Outcome<T>>): Promise<Outcome<T>> 
 }
 
 async function score(task: ScoreTask & { kind: 'score' }): Promise<Outcome<Scored>> {
-  const { manifest: packaged, sessions } = await open(task);
+  const opened = await open(task);
+  if (!opened.ok) return opened;
+  const { manifest: packaged, sessions } = opened.value;
   const manifest = { ...packaged, thresholds: { ...packaged.thresholds, ...task.thresholds } };
   const clock = stopwatch();
   clock.begin('reading');
@@ -66,7 +68,9 @@ async function score(task: ScoreTask & { kind: 'score' }): Promise<Outcome<Score
 }
 
 async function check(task: ScoreTask): Promise<Outcome<ModelCheck[]>> {
-  const { manifest, sessions } = await open(task);
+  const opened = await open(task);
+  if (!opened.ok) return opened;
+  const { manifest, sessions } = opened.value;
   const checks = [...graphsOf(manifest)].map(([name, stated]) => isAsStated(stated, sessions.get(name)!));
   if (checks.every(({ ok }) => ok)) checks.push(await selfTest(manifest, sessions.get(mainGraph)!));
   return success(checks);
@@ -90,15 +94,20 @@ async function selfTest({ selfTest: { feeds, expect } }: Manifest, session: Infe
   return { check: 'self-test', ok: wrong.length === 0, detail: detail || `${expect.length} values as expected` };
 }
 
-async function open({ folder, threads }: ScoreTask): Promise<{ manifest: Manifest; sessions: Map<string, InferenceSession> }> {
+interface Opened {
+  manifest: Manifest;
+  sessions: Map<string, InferenceSession>;
+}
+
+async function open({ folder, threads }: ScoreTask): Promise<Outcome<Opened>> {
   const manifest = manifestSchema.parse(JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')));
   const sessions = new Map<string, InferenceSession>();
   for (const [name, stated] of graphsOf(manifest)) {
     const graph = await readGraph(folder, stated);
-    if (!graph.ok) throw new Error(graph.message);
+    if (!graph.ok) return graph;
     sessions.set(name, await onnxruntime.InferenceSession.create(graph.value, { ...sessionOptions, intraOpNumThreads: threads }));
   }
-  return { manifest, sessions };
+  return success({ manifest, sessions });
 }
 
 const sessionOptions = {

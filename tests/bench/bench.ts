@@ -4,9 +4,10 @@ import { decisions } from './decisions.js';
 import { limits } from './limits.js';
 import { retrieval } from './retrieval.js';
 import { scale } from './scale.js';
+import { scoring } from './scoring.js';
 
 /** `npm run bench`, `npm run bench -- NAME`: each prints its figures beside a limit measured in the same run. */
-const benches: Readonly<Record<string, () => Promise<void>>> = { limits, scale, audit, decisions, arrival, retrieval };
+const benches: Readonly<Record<string, () => Promise<void>>> = { limits, scale, audit, decisions, arrival, retrieval, scoring };
 
 const name = process.argv[2] ?? 'limits';
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
