@@ -20,7 +20,7 @@ type Licensing = Pick<Config, 'demo' | 'researchModels'>;
 export function licenceForbids({ licence }: Manifest, { demo, researchModels }: Licensing): string | undefined {
   if (licence.use !== 'research-only' || demo || researchModels) return undefined;
   const data = licence.data.map(({ name, licence: of }) => `${name}, ${of}`).join('; ');
-  return `It is for research only (trained on ${data}) and not carried here: the setting researchModels lets it in.`;
+  return `It is for research only (trained on ${data}): the setting researchModels lets it in.`;
 }
 
 /** The models that this hub carries of those that are there. */
