@@ -26,6 +26,8 @@ import { registerReports } from './api/reports.js';
 import { registerScoringResults } from './api/scoring-results.js';
 import { registerScoreCourse } from './api/score-course.js';
 import { registerScoringReview } from './api/scoring-review.js';
+import { registerScoringEvents } from './api/scoring-events.js';
+import { registerScoringFailures } from './api/scoring-failures.js';
 import { registerSourceChanged } from './api/source-changed.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
@@ -62,8 +64,11 @@ import { createTaskWriter } from './referral/task-writer.js';
 import { createAutomaticScoring } from './scoring/automatic.js';
 import { carriedOf, type LeftOut, reportLeftOut } from './scoring/carried-models.js';
 import { loadModels, type Models } from './scoring/models.js';
+import { openProgress } from './scoring/progress.js';
 import { pruneJobs } from './scoring/queue.sql.js';
+import { createScoreTimes } from './scoring/score-times.js';
 import { scoringTaskWriter } from './scoring/task-writer.js';
+import { createJobWatch } from './scoring/watch-job.js';
 import { withdrawScoring } from './scoring/withdraw-jobs.js';
 import { startScoringWorkers } from './scoring/worker.js';
 import { createHttpServer } from './server.js';
@@ -127,11 +132,15 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     scheduleAutomatic,
     withdrawJobs: withdrawScoring,
   });
+  const progress = openProgress(db, databaseUrl, (err) => log.error({ err }, 'progress of a score not told'));
+  const jobs = createJobWatch(db, progress, (err) => log.error({ err }, 'scoring jobs not looked at'));
+  const times = createScoreTimes();
   const workers = startScoringWorkers({
     db,
     audit,
     config,
-    databaseUrl,
+    progress,
+    times,
     models,
     log,
     count: config.workers,
@@ -167,7 +176,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const issueToken = await registerAuthentication(server, { config, db, audit, log });
   guardRouteScopes(server, { audit, config });
   registerFrontPage(server, { db, config, models });
-  registerHealth(server, { db, audit, access, steps, walls });
+  registerHealth(server, { db, audit, access, steps, walls, times });
   registerFhir(server, fhir);
   registerQidoRs(server, { db, access, audit, config });
   registerStowRs(server, {
@@ -188,6 +197,8 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerNotices(server, { db, access, audit, config });
   registerSourceChanged(server, { audit, config, sources });
   registerQuarantine(server, { db, access, audit, config, sources, records });
+  registerScoringFailures(server, { db, access, audit, config });
+  registerScoringEvents(server, { db, access, audit, config, standings: standings(db), jobs });
   registerIdentityLinks(server, { db, access, audit, config });
   registerAuditProof(server, { db, access, audit, config, sealer });
   registerScoreCourse(server, {
@@ -236,6 +247,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     clearInterval(prune);
     await server.stop({ timeout: 10_000 });
     await Promise.all([sources.stop(), workers.stop(), deliveries.stop(), policyWatch.close()]);
+    await progress.close();
     await audit.close();
     await sealer.stop();
     room.close();

@@ -18,6 +18,7 @@ import {
 } from './commands/policy.js';
 import { reindex } from './commands/reindex.js';
 import { rekey } from './commands/rekey.js';
+import { listFailures, retryScores } from './commands/score.js';
 import { printToken } from './commands/token.js';
 
 /** The command line. Each subcommand is one function of `commands/`; `--help` of each says what it takes. */
@@ -139,6 +140,13 @@ model
   .description('check manifest, hash, graph and self-test')
   .option(...FOLDER)
   .action(checkModels);
+
+const score = program.command('score').description('scores that failed for good');
+score
+  .command('failures [hospital]')
+  .description('failed scores of a hospital’s studies, or of all, with the reason')
+  .action(listFailures);
+score.command('retry <task...>').description('begin failed scores again').action(retryScores);
 
 const audit = program.command('audit').description('the audit and its proof (see docs/audit-proof.md)');
 const KEY = ['--key <key...>', 'trusted key: its thumbprint, or a file with a JWK or JWK Set'] as const;

@@ -6,6 +6,7 @@ import type { AuditWriter } from '../audit/record.js';
 import { createMetrics } from './metrics.js';
 import type { StepCounts } from '../ingest/step-counts.js';
 import { notFound } from '../outcomes.js';
+import type { ScoreTimes } from '../scoring/score-times.js';
 import type { Database } from '../store/database.js';
 import { sql } from '../store/sql.js';
 
@@ -19,6 +20,7 @@ export interface HealthDeps {
   steps?: Pick<StepCounts, 'all'>;
   /** Of the scoring process. */
   walls?: readonly Wall[];
+  times?: Pick<ScoreTimes, 'onNote'>;
 }
 
 const CHECK_TIMEOUT = 3000;

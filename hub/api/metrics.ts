@@ -5,15 +5,32 @@ import { unsealedRows } from '../audit/proof/seal.js';
 import type { AuditWriter } from '../audit/record.js';
 import type { Database, Queryable } from '../store/database.js';
 import type { StepCounts } from '../ingest/step-counts.js';
+import type { ScoreTimes } from '../scoring/score-times.js';
 import { type Sql, sql } from '../store/sql.js';
 
 /** Gauges that are a statement: one sample a row, with its other columns as labels. */
 const statements: readonly { name: string; help: string; labels: readonly string[]; statement: Sql }[] = [
   {
     name: 'hub_scoring_jobs',
-    help: 'Scoring jobs by state.',
-    labels: ['state'],
-    statement: sql`select state, count(*)::int as value from scoring_job group by state`,
+    help: 'Scoring jobs that wait, run or failed for good (kept to be tried again), by model.',
+    labels: ['state', 'model'],
+    statement: sql`
+      select state, model, count(*)::int as value from scoring_job where state in ('queued', 'running') group by state, model
+      union all select 'failed', model, count(*)::int from scoring_job where state = 'failed' group by model`,
+  },
+  {
+    name: 'hub_scoring_oldest_waiting_seconds',
+    help: 'Seconds that the job which waits longest has waited, by model.',
+    labels: ['model'],
+    statement: sql`
+      select model, extract(epoch from now() - min(created))::float8 as value from scoring_job
+      where state in ('queued', 'running') and state = 'queued' group by model`,
+  },
+  {
+    name: 'hub_scoring_memory_mebibytes',
+    help: 'Memory that the processes which score may use together.',
+    labels: [],
+    statement: sql`select coalesce(sum(memory_mb), 0)::int as value from scoring_worker where seen > now() - interval '1 minute'`,
   },
   {
     name: 'hub_connector_lag_seconds',
@@ -68,7 +85,13 @@ const statements: readonly { name: string; help: string; labels: readonly string
 /** What an operator watches, for Prometheus. A statement that fails leaves its metric out; the rest is still told. */
 export function createMetrics(
   server: Server,
-  deps: { db: Database; audit: AuditWriter; steps?: Pick<StepCounts, 'all'>; walls?: readonly Wall[] },
+  deps: {
+    db: Database;
+    audit: AuditWriter;
+    steps?: Pick<StepCounts, 'all'>;
+    walls?: readonly Wall[];
+    times?: Pick<ScoreTimes, 'onNote'>;
+  },
 ): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -121,6 +144,14 @@ export function createMetrics(
       for (const { name, holds } of deps.walls ?? []) this.set({ wall: name }, holds ? 1 : 0);
     },
   });
+  const scores = new Histogram({
+    name: 'hub_scoring_seconds',
+    help: 'Time that an attempt to score took in this process, retrieval included; `scored`, or why it failed.',
+    labelNames: ['model', 'outcome'],
+    buckets: [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300],
+    registers,
+  });
+  deps.times?.onNote(({ model, outcome, seconds }) => scores.observe({ model, outcome }, seconds));
   for (const gauge of statements) {
     new Gauge({
       name: gauge.name,

@@ -460,6 +460,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/scoring/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Scores of a hospital's studies that failed for good, with the reason, for its administrator. One is tried again by an update of its Task to `requested`. */
+        get: operations["listFailedScores"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scoring/jobs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far the scoring job of a Task is, as server-sent events, until it is over. Each event is named `progress` and tells all there is; Last-Event-ID is not needed. Whoever may read the Task may follow it, and only as long as he may. For polling, the Task itself tells its state. */
+        get: operations["followScoring"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sources/{id}/changed": {
         parameters: {
             query?: never;
@@ -1213,6 +1247,42 @@ export interface components {
             items: components["schemas"]["QuarantineItem"][];
             /** @description Value of _cursor for the following page. */
             next?: string;
+        };
+        FailedScoringPage: {
+            jobs: {
+                /** @description Reference of the Task. */
+                task: string;
+                /** @description Reference of what was to be scored. */
+                focus: string;
+                model: string;
+                requester: string;
+                /** @description By a rule of the hospital. */
+                automatic: boolean;
+                reason: string;
+                /** Format: date-time */
+                created: string;
+                /** Format: date-time */
+                failed: string;
+            }[];
+            /** @description Value of _cursor for the following page. */
+            next?: string;
+        };
+        ScoringProgress: {
+            /** @enum {string} */
+            state: "queued" | "running" | "done" | "failed" | "cancelled";
+            model: string;
+            /** @description How often it was begun. */
+            attempts: number;
+            /** @description Of a job that waits */
+            before?: number;
+            /** @description There are more before it than are counted. */
+            orMore?: boolean;
+            /** @enum {string} */
+            stage?: "retrieving" | "reading" | "computing" | "measuring";
+            /** @description How much of the stage is done. */
+            share?: number;
+            /** @description Why it failed. */
+            reason?: string;
         };
         /** @enum {string} */
         LinkState: "proposed" | "linked" | "rejected" | "unlinked";
@@ -2033,6 +2103,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QuarantineItem"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    listFailedScores: {
+        parameters: {
+            query?: {
+                _count?: components["parameters"]["Count"];
+                _cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of jobs, the newest failure first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailedScoringPage"];
+                };
+            };
+            default: components["responses"]["Refusal"];
+        };
+    };
+    followScoring: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events; the data of each is a ScoringProgress. Comments (`: still here`) come in between. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ScoringProgress"];
                 };
             };
             default: components["responses"]["Refusal"];

@@ -46,6 +46,8 @@ export const ROUTE_SCOPES: Readonly<Record<string, Reach | 'by itself' | 'any'>>
   'get /scoring/reports/{id}/structured-report': ['DiagnosticReport', 'r'],
   'get /scoring/reports/{id}/annotations': ['DiagnosticReport', 'r'],
   'post /scoring/reports/{id}/review': ['DiagnosticReport', 'u'],
+  'get /scoring/failures': ['Task', 'r'],
+  'get /scoring/jobs/{id}/events': ['Task', 'r'],
   'get /identity/links': ['Patient', 'r'],
   'post /identity/links/{id}/{step}': ['Patient', 'u'],
   'get /audit/tree-heads': 'by itself',

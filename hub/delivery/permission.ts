@@ -1,5 +1,4 @@
-import type { Standings } from '../access/authentication/standing.js';
-import type { Caller } from '../access/caller.js';
+import { isStanding, type Standings } from '../access/authentication/standing.js';
 import type { Access } from '../access/access.js';
 import type { Decision } from '../access/decision.js';
 import { isSamePerson } from '../access/write-rules.js';
@@ -36,7 +35,7 @@ export async function permissionNow(
   deps: PermissionDeps,
   of: Pick<Delivery, 'caller' | 'study_id' | 'series' | 'local_patient_id'>,
 ): Promise<Permission> {
-  if (!(await isStanding(deps.standings, of.caller))) return { allowed: false, why: 'account' };
+  if (of.caller.id !== BY_RULE && !(await isStanding(deps.standings, of.caller))) return { allowed: false, why: 'account' };
   return copyPermission(deps, of);
 }
 
@@ -58,10 +57,4 @@ export async function copyPermission(
 export function openSeries({ row, series: opened }: JudgedStudy, wanted: readonly string[] | null): string[] {
   const all = seriesOf(row).flatMap(({ uid }) => uid ?? []);
   return all.filter((uid) => (opened?.includes(uid) ?? true) && (wanted?.includes(uid) ?? true));
-}
-
-async function isStanding(standings: Standings, caller: Caller): Promise<boolean> {
-  if (caller.id === BY_RULE) return true;
-  const standing = await standings.ofSubject(caller.accountId ?? caller.id);
-  return standing !== undefined && standing.organizationId === caller.organizationId && standing.roles.includes(caller.role);
 }

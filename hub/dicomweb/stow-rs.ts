@@ -19,7 +19,7 @@ import { forbidden, Refusal, sourceFailed } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { sql } from '../store/sql.js';
 import { acceptedRanges, chosen } from './accept.js';
-import { createStreamSlots, type StreamSlots } from './streams.js';
+import { createStreamSlots, type StreamSlots } from '../access/stream-slots.js';
 import { type PushLimits, pushedObjects } from './stow/pushed-objects.js';
 import { storeInstancesResponse } from './stow/store-instances-response.js';
 import { uid } from './wado-request.js';

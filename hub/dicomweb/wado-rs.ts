@@ -17,7 +17,7 @@ import { metadata } from './answers/metadata.js';
 import { rendered } from './answers/rendered.js';
 import { thumbnail } from './answers/thumbnail.js';
 import { authorized, isStillAllowed, outOfScope, type Released, type ReleaseDeps } from './release.js';
-import { createStreamSlots, type StreamSlots } from './streams.js';
+import { createStreamSlots, type StreamSlots } from '../access/stream-slots.js';
 import { wadoRequest } from './wado-request.js';
 
 export interface WadoDeps extends ReleaseDeps {

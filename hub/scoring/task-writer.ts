@@ -17,10 +17,11 @@ import type { CarriedModels, LeftOut } from './carried-models.js';
 import { accepts, type Models } from './models.js';
 import { orderedPriority } from './ordered-priority.js';
 import { insertJob, scoringQueue } from './queue.sql.js';
+import { retryJob } from './retry-job.js';
 
 /**
  * Writer for Tasks that ask for a study, or for a laboratory's report, to be scored. The right to score is not the right to view: the requester needs the one,
- * and reads the result as a party to it. An update can only cancel, or add a note.
+ * and reads the result as a party to it. An update can only cancel, have tried again what failed, or add a note.
  */
 export function scoringTaskWriter(models: Models, audit: Audit, leftOut: LeftOut = new Map()): ResourceWriter {
   return {
@@ -29,7 +30,7 @@ export function scoringTaskWriter(models: Models, audit: Audit, leftOut: LeftOut
       for (const request of requests) rows.push(await place(tx, { models, leftOut }, audit, request));
       return rows;
     },
-    update: (tx, request) => cancel(tx, audit, request),
+    update: (tx, request) => step(tx, audit, request),
   };
 }
 
@@ -148,19 +149,20 @@ export async function placeScoringTask(
   return row;
 }
 
-/** Of an open request only the end can be asked for. */
-const STEPS = { requested: ['cancelled'], 'in-progress': ['cancelled'] };
+/** Of an open request only the end can be asked for, of a failed one that it is tried again. */
+const STEPS = { requested: ['cancelled'], 'in-progress': ['cancelled'], failed: ['requested'] };
 
-async function cancel(tx: Queryable, audit: Audit, request: WriteRequest & { current: ResourceRow }): Promise<ResourceRow> {
+async function step(tx: Queryable, audit: Audit, request: WriteRequest & { current: ResourceRow }): Promise<ResourceRow> {
   const { caller, context, current } = request;
-  const { row, step } = await updateTask(tx, request, 'scoring request', STEPS);
-  if (step !== 'cancelled') return row;
-  await scoringQueue.cancel(tx, row.id);
+  const { row, step: taken } = await updateTask(tx, request, 'scoring request', STEPS);
+  if (taken === undefined) return row;
+  if (taken === 'cancelled') await scoringQueue.cancel(tx, row.id);
+  else await again(tx, request);
   await audit.append(tx, [
     {
       ...agentOf(caller, context),
       type: 'scoring',
-      subtype: 'cancel',
+      subtype: taken === 'cancelled' ? 'cancel' : 'retry',
       action: 'E',
       outcome: 0,
       patientId: row.patient_id,
@@ -169,4 +171,16 @@ async function cancel(tx: Queryable, audit: Audit, request: WriteRequest & { cur
     },
   ]);
   return row;
+}
+
+/** Whose data it is may have it tried again; anyone else only while he may score it. @throws Refusal 403, 409 when the job is no longer kept. */
+async function again(tx: Queryable, request: WriteRequest & { current: ResourceRow }): Promise<void> {
+  const { access, caller, current } = request;
+  const { focus } = toResource(current);
+  const type = idOf(focus, 'DiagnosticReport') === undefined ? 'ImagingStudy' : 'DiagnosticReport';
+  const row = await findRow(tx, access, type, idOf(focus, type) ?? '');
+  if (!row) throw conflict('What was to be scored is no longer there.', 'Task.focus');
+  if (row.custodian_id !== caller.organizationId && !access.decide('score', row).allowed)
+    throw forbidden('This may not be scored for you.');
+  if (!(await retryJob(tx, current.id))) throw conflict('The job is no longer kept: place a new request.', 'Task.status');
 }

@@ -11,25 +11,29 @@ import { studyInstanceUidOf } from '../imaging/study-uid.js';
 import { beginTask, failTask } from '../jobs/task-state.js';
 import { type Claim, startWorkers, type Workers, type WorkerSettings } from '../jobs/workers.js';
 import type { Database, Queryable } from '../store/database.js';
-import { listenTo } from '../store/listen.js';
 import { findResource, type ResourceRow, toResource } from '../store/resources.js';
 import { fetchStudy, type RetrieveSeries, removeAbandonedFolders, withPrivateFolder } from './fetch-study.js';
 import { findObservations, laboratoryValues, resultsOfReport } from './laboratory-values.js';
 import { createMemoryBudget, type MemoryBudget } from './memory-budget.js';
 import type { Models } from './models.js';
 import { entryOf, publish } from './publish.js';
-import { CANCELLED, type Job, scoringQueue } from './queue.sql.js';
+import type { Progress, ProgressExchange } from './progress.js';
+import { type Job, scoringQueue } from './queue.sql.js';
+import type { ScoreTimes } from './score-times.js';
 import { readStudyHeader, type StudyHeader } from './study-header.js';
 
 export interface ScoringDeps extends WorkerSettings {
   db: Database;
   audit: Audit;
   config: Pick<Config, 'scoringTimeout' | 'scoringMemory'>;
-  /** Address of the database, where cancelled jobs are heard of at once; without it with the next heartbeat. */
-  databaseUrl?: string;
+  /** Where progress is told and cancelled jobs are heard of at once; without it, with the next heartbeat. */
+  progress?: Pick<ProgressExchange, 'report' | 'forget' | 'onCancelled'>;
   models: Models;
+  /** Where the model folders lie. Default: those of the project. */
+  modelsRoot?: string;
   retrieve: RetrieveSeries;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  times?: Pick<ScoreTimes, 'note'>;
   /** Seconds before the first second try; the next waits four times as long. Default 10. */
   retrySeconds?: number;
 }
@@ -52,26 +56,18 @@ export function startScoringWorkers(deps: ScoringDeps): Workers {
     choose: budget.choose,
     hold: budget.hold,
     begin: (tx, job) => begin(tx, deps.audit, job),
-    perform: (claim) => perform(deps, budget, claim),
+    perform: (claim) => perform(deps, budget, claim).finally(() => deps.progress?.forget(claim.job.task_id)),
   });
-  const listener = deps.databaseUrl && deps.count > 0 ? listenForCancelled(deps.databaseUrl, workers) : undefined;
+  deps.progress?.onCancelled((taskId) => workers.recheck(taskId));
   return {
     ...workers,
     stop: async () => {
       clearInterval(announcing);
-      await Promise.all([swept, announced, listener?.close(), workers.stop()]);
+      await Promise.all([swept, announced, workers.stop()]);
       if (deps.count > 0) await budget.leave(deps.db).catch(() => undefined);
     },
   };
 }
-
-const listenForCancelled = (url: string, workers: Workers) =>
-  listenTo({
-    url,
-    application: 'hub-scoring',
-    channels: [CANCELLED],
-    onMessage: (_channel, taskId) => workers.recheck(taskId),
-  });
 
 type ScoringClaim = Claim<Job>;
 
@@ -96,8 +92,10 @@ async function perform(deps: ScoringDeps, budget: MemoryBudget, claim: ScoringCl
   if (!manifest)
     return settle(deps, claim, { ok: false, code: 'invalid-model', message: 'This process does not carry the model.' });
   if (!budget.fits(manifest)) return fail(deps, claim, tooLarge(manifest, deps.config.scoringMemory));
-  const outcome = await withPrivateFolder((folder) => score(deps, study, manifest, folder, signal));
+  const outcome = await withPrivateFolder((folder) => score(deps, claim, study, manifest, folder));
   if (signal.aborted) return scoringQueue.requeue(deps.db, job.task_id, owner, 0, 'The worker stopped.', true);
+  const seconds = (Date.now() - started) / 1000;
+  deps.times?.note({ model: job.model, outcome: outcome.ok ? 'scored' : outcome.code, seconds });
   if (!outcome.ok) return settle(deps, claim, outcome);
   const published = await deps.db.transaction((tx) => publish(tx, deps.audit, { job, owner, study, manifest, ...outcome.value }));
   deps.log.info({ task: job.task_id, model: job.model, published, ms: Date.now() - started }, 'scored');
@@ -117,13 +115,15 @@ type Attempt = { ok: true; value: { scored: Scored; header?: StudyHeader } } | J
 
 async function score(
   deps: ScoringDeps,
+  { job, signal }: ScoringClaim,
   study: ResourceRow,
   manifest: Manifest,
   folder: string,
-  signal: AbortSignal,
 ): Promise<Attempt> {
+  const onProgress = (progress: Progress): void => deps.progress?.report(job.task_id, progress);
   const until = Date.now() + deps.config.scoringTimeout * 1000;
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(until - Date.now())]);
+  onProgress({ stage: 'retrieving', share: 0 });
   try {
     const given =
       study.type === 'ImagingStudy'
@@ -132,7 +132,8 @@ async function score(
     if (!given.ok) return given;
     const timeoutMs = Math.max(1, until - Date.now());
     const memoryLimitBytes = manifest.resources.memoryMb * 1024 ** 2;
-    const scored = await scoreStudy({ model: manifest.name, ...given.value, signal, timeoutMs, memoryLimitBytes });
+    const limits = { signal, timeoutMs, memoryLimitBytes, modelsRoot: deps.modelsRoot };
+    const scored = await scoreStudy({ model: manifest.name, ...given.value, ...limits, onProgress });
     const [first] = given.value.files;
     return scored.ok ? asAsked(scored.value, study, manifest, first ? await readStudyHeader(first) : undefined) : scored;
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { Database, Queryable } from '../../store/database.js';
 import { type Sql, sql } from '../../store/sql.js';
-import type { Role } from '../caller.js';
+import type { Caller, Role } from '../caller.js';
 import { cachedFor } from './bounded-cache.js';
 
 /** What the registry knows of a person or system: the source of every organization and role that a caller can have. */
@@ -51,6 +51,12 @@ export function standings(db: Database): Standings {
       return kind === 'Account' ? accounts(id) : undefined;
     },
   };
+}
+
+/** Whether a caller is still who he was when he was let in: account or client enabled, for the same organization, in a role that he still has. */
+export async function isStanding(known: Standings, caller: Caller): Promise<boolean> {
+  const standing = await known.ofSubject(caller.accountId ?? caller.id);
+  return standing !== undefined && standing.organizationId === caller.organizationId && standing.roles.includes(caller.role);
 }
 
 /** An enabled account by the identity that its issuer gave; not cached. */

@@ -74,7 +74,8 @@ describe('the state of the process', () => {
     const { text } = await get('/metrics')
       .expect(200)
       .expect('content-type', /^text\/plain/);
-    expect(text).toContain('hub_scoring_jobs{state="queued"} 1');
+    expect(text).toContain('hub_scoring_jobs{state="queued",model="m"} 1');
+    expect(text).toMatch(/hub_scoring_oldest_waiting_seconds\{model="m"\} \d/);
     expect(text).toMatch(/hub_connector_lag_seconds\{hospital="a",connector="c",kind="folder"\} 9\d/);
     expect(text).toContain('hub_quarantine_items{hospital="a",reason="not-dicom"} 1');
     expect(text).toContain('hub_http_request_seconds_count{method="get",route="/healthz",status="200"} 1');

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { systems } from '../../../fhir-profiles/codes.js';
 import { createAutomaticScoring } from '../../../hub/scoring/automatic.js';
+import { failedJobs } from '../../../hub/scoring/retry-job.js';
 import { createResources, findResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
@@ -93,6 +94,46 @@ describe('a scoring request', () => {
     expect(cancelled.body).toMatchObject({ status: 'cancelled', businessStatus: businessStatus('cancelled') });
     expect(await jobs()).toMatchObject([{ state: 'cancelled' }]);
     expect((await a.put({ ...cancelled.body, status: 'requested' })).status).toBe(409);
+  });
+});
+
+describe('a score that failed for good', () => {
+  const failed = async () => {
+    const placed = (await a.post(task())).body;
+    await region.db.query(
+      sql`update scoring_job set state = 'failed', attempts = 3, finished = now(), last_error = 'The images did not arrive in time.' where task_id = ${placed.id}`,
+    );
+    await region.db.query(sql`
+      update resource set content = jsonb_set(content::jsonb, '{status}', '"failed"')::json where type = 'Task' and id = ${placed.id}`);
+    return (await a.read(`Task/${placed.id}`)).body as FhirResource & { id: string };
+  };
+
+  it('is listed with its reason for its hospital alone, a page at a time', async () => {
+    const first = await failed();
+    const second = await failed();
+    const newest = await failedJobs(region.db, { custodianId: 'hospital-a', count: 1 });
+    expect(newest).toMatchObject([
+      {
+        taskId: second.id,
+        model: 'pulmonary-nodule',
+        focus: `ImagingStudy/${study}`,
+        reason: 'The images did not arrive in time.',
+      },
+    ]);
+    const [older] = await failedJobs(region.db, { custodianId: 'hospital-a', count: 1, after: newest[0]! });
+    expect(older?.taskId).toBe(first.id);
+    expect(await failedJobs(region.db, { custodianId: 'hospital-b', count: 10 })).toEqual([]);
+  });
+
+  it('is tried again by who may score it, as a new job; once', async () => {
+    const one = await failed();
+    const again = await a.put({ ...one, status: 'requested' });
+    expect([again.status, again.body.businessStatus]).toEqual([200, businessStatus('requested')]);
+    expect(await jobs()).toMatchObject([{ task_id: one.id, state: 'queued' }]);
+    expect((await a.put({ ...again.body, status: 'requested', businessStatus: businessStatus('in-progress') })).status).toBe(409);
+    const gone = await failed();
+    await region.db.query(sql`delete from scoring_job where task_id = ${gone.id}`);
+    expect((await a.put({ ...gone, status: 'requested' })).status).toBe(409);
   });
 });
 

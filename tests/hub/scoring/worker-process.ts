@@ -1,4 +1,4 @@
-/** A scoring worker in a process of its own, to be stopped or killed: `node worker-process.js DATABASE_URL FOLDER`. Says on stdout how far it is. */
+/** A scoring worker in a process of its own, to be stopped or killed: `node worker-process.js DATABASE_URL FOLDER [MODELS]`. Says on stdout how far it is. */
 import { openAudit } from '../../../hub/audit/record.js';
 import { loadModels } from '../../../hub/scoring/models.js';
 import { startScoringWorkers } from '../../../hub/scoring/worker.js';
@@ -6,7 +6,7 @@ import { openDatabase } from '../../../hub/store/database.js';
 import { retrieveFrom } from './phantom-study.js';
 import { testProtection } from '../../support/test-database.js';
 
-const [url = '', folder = ''] = process.argv.slice(2);
+const [url = '', folder = '', modelsRoot] = process.argv.slice(2);
 const say = (word: string) => process.stdout.write(`${word}\n`);
 const db = await openDatabase(url, { protection: testProtection(), poolSize: 4 });
 const retrieve = retrieveFrom(folder);
@@ -14,7 +14,8 @@ startScoringWorkers({
   db,
   audit: await openAudit(db, url),
   config: { scoringTimeout: 100, scoringMemory: 16_384 },
-  models: await loadModels(),
+  models: await loadModels(modelsRoot),
+  modelsRoot,
   retrieve: async (of, signal) => {
     say('retrieving');
     const reply = await retrieve(of, signal);
@@ -23,6 +24,6 @@ startScoringWorkers({
   },
   log: { info: () => say('scored'), warn: () => say('failed'), error: () => say('error') },
   count: 1,
-  leaseSeconds: 2,
+  leaseSeconds: 1.5,
   idleSeconds: 0.1,
 });

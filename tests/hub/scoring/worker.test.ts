@@ -20,9 +20,12 @@ import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { indexStudy, retrieveFrom, writeStudy } from './phantom-study.js';
+import { QUICK_MODEL, writeQuickModel } from './quick-model.js';
 
 let test: TestDatabase;
 let audit: Audit;
+/** A model that costs next to nothing, for all that is not about what a model finds. */
+let quick: { models: Models; modelsRoot: string };
 let models: Models;
 let folder: string;
 let study: ResourceRow;
@@ -32,6 +35,9 @@ beforeAll(async () => {
   test = await testDatabase();
   audit = await openAudit(test.db, test.url);
   models = await loadModels();
+  const modelsRoot = await mkdtemp(join(tmpdir(), 'models-'));
+  await writeQuickModel(modelsRoot, { steps: 4, stepMs: 50 });
+  quick = { models: await loadModels(modelsRoot), modelsRoot };
   folder = await mkdtemp(join(tmpdir(), 'phantom-'));
   planted = (await writeStudy(folder)).truth.nodules.length;
   study = await indexStudy(test.db);
@@ -39,10 +45,10 @@ beforeAll(async () => {
 afterAll(async () => {
   await audit.close();
   await test.close();
-  await rm(folder, { recursive: true, force: true });
+  for (const place of [folder, quick.modelsRoot]) await rm(place, { recursive: true, force: true });
 });
 
-const request = (of: ResourceRow, priority = 'routine') =>
+const request = (of: ResourceRow, { priority = 'routine', model = QUICK_MODEL } = {}) =>
   test.db.transaction((tx) =>
     placeScoringTask(
       tx,
@@ -57,7 +63,7 @@ const request = (of: ResourceRow, priority = 'routine') =>
         requester: { reference: 'Organization/hospital-b' },
       },
       of,
-      'pulmonary-nodule',
+      model,
     ),
   );
 
@@ -70,7 +76,7 @@ function startWorkers(changes: Partial<ScoringDeps> = {}) {
   return startScoringWorkers({
     db,
     audit,
-    models,
+    ...quick,
     log,
     retrieve,
     config: { scoringTimeout: 100, scoringMemory: 16_384 },
@@ -116,8 +122,8 @@ const foldersOf = async (pid: number) => (await readdir(tmpdir())).filter((name)
 
 describe('a scoring job', () => {
   it('ends as a preliminary report with its observations, provenance and device', async () => {
-    const task = await request(study);
-    const workers = startWorkers();
+    const task = await request(study, { model: 'pulmonary-nodule' });
+    const workers = startWorkers({ models, modelsRoot: undefined });
     const done = await taskAs(task.id, 'completed', 'failed');
     await workers.stop();
     expect(done.status).toBe('completed');
@@ -226,7 +232,7 @@ describe('a scoring job', () => {
 
   it('is taken once, however many workers there are, the most urgent first', async () => {
     const routine = await request(study);
-    const stat = await request(study, 'stat');
+    const stat = await request(study, { priority: 'stat' });
     const order: string[] = [];
     const retrieve: RetrieveSeries = async () => {
       const [job] = await test.db.query<{ task_id: string }>(
@@ -258,8 +264,8 @@ describe('a scoring job', () => {
   it('fails at once when the study is not what the model is made for, or is another one', async () => {
     const scoutOnly: RetrieveSeries = (of, signal) =>
       retrieveFrom(folder)({ ...of, seriesInstanceUid: of.seriesInstanceUid.replace(/\.1$/, '.2') }, signal);
-    const unfit = await request(study);
-    const workers = startWorkers({ retrieve: scoutOnly });
+    const unfit = await request(study, { model: 'pulmonary-nodule' });
+    const workers = startWorkers({ retrieve: scoutOnly, models, modelsRoot: undefined });
     const failed = await taskAs(unfit.id, 'failed', 'completed');
     await workers.stop();
     expect(failed.status).toBe('failed');
@@ -331,7 +337,7 @@ describe('a scoring job', () => {
 
 function spawnWorker(): { process: ChildProcess; says(word: string): Promise<void>; ended: Promise<void> } {
   const script = fileURLToPath(new URL('./worker-process.js', import.meta.url));
-  const worker = spawn(process.execPath, [script, test.url, folder], {
+  const worker = spawn(process.execPath, [script, test.url, folder, quick.modelsRoot], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH },
   });
