@@ -63,6 +63,7 @@ import { serviceRequestWriter } from './referral/service-request-writer.js';
 import { createTaskWriter } from './referral/task-writer.js';
 import { createAutomaticScoring } from './scoring/automatic.js';
 import { carriedOf, type LeftOut, reportLeftOut } from './scoring/carried-models.js';
+import { scoredOnArrival } from './scoring/report-writer.js';
 import { loadModels, type Models } from './scoring/models.js';
 import { openProgress } from './scoring/progress.js';
 import { pruneJobs } from './scoring/queue.sql.js';
@@ -117,10 +118,10 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const { walls } = await confinement();
   for (const { name, detail } of walls.filter(({ holds }) => !holds))
     log.warn({ wall: name, detail }, 'the scoring process lacks a wall (hub model check)');
-  const writers = writersOf(config, audit, models, leftOut);
+  const scheduleAutomatic = createAutomaticScoring(models, audit);
+  const writers = writersOf(config, audit, models, leftOut, scheduleAutomatic);
   const steps = createStepCounts();
   const records: RecordDeps = { access, writers, reevaluateGrants: createGrantReevaluation(audit) };
-  const scheduleAutomatic = createAutomaticScoring(models, audit);
   const sources = startSources({
     db,
     audit,
@@ -261,7 +262,13 @@ function every(milliseconds: number, work: () => Promise<unknown>, failed: (erro
 }
 
 /** Who writes what: the domain's rules by resource type. */
-function writersOf(config: Config, audit: AuditWriter, models: Models, leftOut: LeftOut): Record<string, ResourceWriter> {
+function writersOf(
+  config: Config,
+  audit: AuditWriter,
+  models: Models,
+  leftOut: LeftOut,
+  scheduleAutomatic: ReturnType<typeof createAutomaticScoring>,
+): Record<string, ResourceWriter> {
   return {
     Organization: organizationWriter({ utcOffset: config.utcOffset, audit }),
     OrganizationAffiliation: affiliationWriter({ utcOffset: config.utcOffset, audit }),
@@ -269,7 +276,7 @@ function writersOf(config: Config, audit: AuditWriter, models: Models, leftOut: 
     ImagingStudy: imagingStudyWriter,
     Consent: consentWriter(config.utcOffset, config.ageOfMajority),
     RelatedPerson: relatedPersonWriter(config.utcOffset),
-    DiagnosticReport: clinicalWriter,
+    DiagnosticReport: scoredOnArrival(clinicalWriter, scheduleAutomatic),
     Observation: clinicalWriter,
     ServiceRequest: preparing(serviceRequestWriter, audit),
     Appointment: preparing(appointmentWriter, audit),

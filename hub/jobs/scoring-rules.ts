@@ -84,7 +84,8 @@ export async function assertRules(stored: unknown): Promise<void> {
 }
 
 function assertPossible({ model, modality, bodySite }: ScoringRule, { accepts }: Manifest): void {
-  if (accepts.modality.length === 0) throw invalid(`autoScore: ${model} reads no images; it is asked for by a Task`);
+  if (accepts.modality.length === 0 && (modality || bodySite))
+    throw invalid(`autoScore: ${model} reads laboratory values; its rule states neither modality nor bodySite`);
   const strange = (modality ?? []).filter((code) => !accepts.modality.includes(code));
   if (strange.length > 0)
     throw invalid(`autoScore: ${model} is made for ${accepts.modality.join(', ')}, not for ${strange.join(', ')}`);

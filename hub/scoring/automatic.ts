@@ -3,9 +3,12 @@ import type { Audit } from '../audit/vocabulary.js';
 import { rankOf } from '../jobs/queue.sql.js';
 import { means, PRIORITIES, type Priority, rulesIn, type ScoringRule } from '../jobs/scoring-rules.js';
 import { inState } from '../jobs/task-state.js';
+import type { Manifest } from '../../models/manifest.js';
 import type { Queryable } from '../store/database.js';
-import { newId, type ResourceRow } from '../store/resources.js';
+import { newId, type ResourceRow, toResource } from '../store/resources.js';
+import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
+import { findObservations, laboratoryValues, resultsOfReport, valuesThere } from './laboratory-values.js';
 import { accepts, type Models } from './models.js';
 import { orderedPriority } from './ordered-priority.js';
 import { placeScoringTask } from './task-writer.js';
@@ -17,14 +20,16 @@ const SETTLE_SECONDS = 2;
  * Scoring by rule: each model that is made for such a study and that a rule of its custodian names (`autoScore` in the settings of its
  * connectors), once for each version of the study. A job that still waits takes the newer version on. The most urgent of the rules that mean
  * the study says how soon, unless the hospital's order says sooner.
- * To be called in the transaction that stores the study. Resolves with how many jobs were added.
+ * A laboratory's report is scored likewise, by the models that it holds enough values for.
+ * To be called in the transaction that stores the study or report. Resolves with how many jobs were added.
  */
 export function createAutomaticScoring(models: Models, audit: Audit) {
   return async (tx: Queryable, { studyRow }: { studyRow: ResourceRow }): Promise<number> => {
     const fitting = [...models.values()].filter((m) => accepts(m, studyRow));
     if (fitting.length === 0 || studyRow.deleted) return 0;
     const rules = (await rulesOf(tx, studyRow.custodian_id)).filter((rule) => means(rule, studyRow));
-    const wanted = fitting.filter(({ name }) => rules.some(({ model }) => model === name));
+    const named = fitting.filter(({ name }) => rules.some(({ model }) => model === name));
+    const wanted = studyRow.type === 'DiagnosticReport' ? await enoughFor(tx, named, studyRow) : named;
     if (wanted.length === 0) return 0;
     const ordered = await orderedPriority(tx, studyRow);
     let added = 0;
@@ -36,6 +41,19 @@ export function createAutomaticScoring(models: Models, audit: Audit) {
     return added;
   };
 }
+
+/** The models that a laboratory's report holds enough values for. What a model made is never scored by another. */
+async function enoughFor(tx: Queryable, models: readonly Manifest[], report: ResourceRow): Promise<Manifest[]> {
+  const resource = toResource(report);
+  if (models.length === 0 || isMachineMade(resource)) return [];
+  const values = laboratoryValues(await findObservations(tx, resultsOfReport(resource)));
+  return models.filter((model) => {
+    const wanted = model.accepts.observations;
+    return wanted && valuesThere(values, model) >= wanted.codes.length - wanted.mostMissing;
+  });
+}
+
+const isMachineMade = ({ meta }: FhirResource): boolean => meta?.tag?.some((tag) => tag.code === 'AIAST') ?? false;
 
 const mostUrgent = (stated: readonly Priority[]): Priority => PRIORITIES.find((p) => stated.includes(p)) ?? 'routine';
 
@@ -64,7 +82,7 @@ async function schedule(tx: Queryable, audit: Audit, study: ResourceRow, model: 
       agent: 'Device/hub',
       patientId: study.patient_id,
       custodianId: study.custodian_id,
-      entity: [`Task/${task.id}`, `ImagingStudy/${study.id}`],
+      entity: [`Task/${task.id}`, `${study.type}/${study.id}`],
       rule: 'automatic',
       detail: model,
       requestId: `Task/${task.id}`,
@@ -82,7 +100,7 @@ const taskFor = (study: ResourceRow, model: string, priority: Priority) => ({
   intent: 'order',
   priority,
   code: { coding: [{ system: systems.taskKind, code: 'scoring-request' }] },
-  focus: { reference: `ImagingStudy/${study.id}` },
+  focus: { reference: `${study.type}/${study.id}` },
   for: { reference: `Patient/${study.patient_id}` },
   requester: { reference: `Organization/${study.custodian_id}` },
   input: [{ type: { text: 'model' }, valueString: model }],

@@ -96,6 +96,8 @@ export async function openRegion() {
       return id;
     },
     as: (caller: Caller) => client(deps, caller),
+    /** A caller of a hub that writes some types otherwise. */
+    with: (writers: FhirDeps['writers'], caller: Caller) => client({ ...deps, writers: { ...deps.writers, ...writers } }, caller),
   };
 }
 

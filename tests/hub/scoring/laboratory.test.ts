@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systems } from '../../../fhir-profiles/codes.js';
 import type { Workers } from '../../../hub/jobs/workers.js';
+import { clinicalWriter } from '../../../hub/referral/clinical-writer.js';
+import { createAutomaticScoring } from '../../../hub/scoring/automatic.js';
+import { scoredOnArrival } from '../../../hub/scoring/report-writer.js';
 import { startScoringWorkers } from '../../../hub/scoring/worker.js';
+import { findResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
+import { sql } from '../../../hub/store/sql.js';
 import { type Client, caller, kind, openRegion, organization, type Region } from '../referral/region.js';
 
 let region: Region;
@@ -63,6 +68,9 @@ async function sample(patient: string, npx: number, day: string, changes: (i: nu
   expect(report.status).toBe(201);
   return report.body;
 }
+
+const jobsOf = async (report: string): Promise<number> =>
+  (await region.db.query(sql`select from scoring_job where study_id = ${report}`)).length;
 
 const task = (patient: string, report: string, changes: object = {}): FhirResource => ({
   resourceType: 'Task',
@@ -151,6 +159,27 @@ describe('scoring the proteins of a sample', () => {
     const second = await resultOf(await scored(patient, report.id));
     expect(second.score.valueQuantity.value).toBeGreaterThan(first.score.valueQuantity.value);
     expect((await a.read(`Observation/${first.score.id}`)).body).toEqual(first.score);
+  });
+
+  it('happens by itself where the hospital has a rule for it and the report holds enough values; once a version', async () => {
+    const patient = await region.patient('hospital-a');
+    const report = await sample(patient, 6.5, '2026-04-01');
+    const few = await sample(patient, 6.5, '2026-04-02', (i) => (i < 5 ? undefined : {}));
+    const automatic = createAutomaticScoring(region.models, region.audit);
+    const writer = scoredOnArrival(clinicalWriter, automatic);
+    const arrive = async (id: string): Promise<number> => {
+      const before = await jobsOf(id);
+      const again = region.with({ DiagnosticReport: writer }, caller('hospital-a'));
+      const current = (await a.read(`DiagnosticReport/${id}`)).body;
+      expect((await again.put({ ...current, conclusion: `${current.conclusion ?? ''}.` })).status).toBe(200);
+      return (await jobsOf(id)) - before;
+    };
+    expect(await arrive(report.id)).toBe(0);
+    await region.db.query(sql`
+      insert into connector (id, organization_id, kind, settings) values ('lab', 'hospital-a', 'folder', ${JSON.stringify({ autoScore: [model] })})`);
+    expect([await arrive(report.id), await arrive(few.id)]).toEqual([1, 0]);
+    const row = (await findResource(region.db, 'DiagnosticReport', report.id))!;
+    expect(await region.db.transaction((tx) => automatic(tx, { studyRow: row }))).toBe(0);
   });
 
   it('needs the right to score the report and each of its results', async () => {
