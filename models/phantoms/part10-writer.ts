@@ -6,14 +6,16 @@ import { type CharacterSet, encodeText } from './character-set.js';
 export type Element =
   | [tag: number, vr: TextVr, value: string]
   | [tag: number, vr: 'US' | 'UL', value: number]
-  | [tag: number, vr: 'OB' | 'OW', value: Uint8Array]
+  /** Several US are given as their little-endian words. */
+  | [tag: number, vr: 'OB' | 'OW' | 'US', value: Uint8Array]
+  | [tag: number, vr: 'SQ', value: { items: Element[][] }]
   | [tag: number, vr: 'OB', value: { fragments: Uint8Array[] }];
 
 type TextVr = 'AE' | 'AS' | 'CS' | 'DA' | 'DS' | 'DT' | 'IS' | 'LO' | 'LT' | 'PN' | 'SH' | 'ST' | 'TM' | 'UI' | 'UT';
 
 /** Value representations whose text follows Specific Character Set (PS3.5 section 6.1.2.2). */
 const extendedText = new Set(['LO', 'LT', 'PN', 'SH', 'ST', 'UT']);
-const longHeader = new Set(['OB', 'OW', 'UT']);
+const longHeader = new Set(['OB', 'OW', 'UT', 'SQ']);
 
 /**
  * Writes a data set as a DICOM file (PS3.10): preamble, file meta information, data set. Elements may come in any order; empty text
@@ -49,8 +51,19 @@ function fileMeta(elements: Element[], transferSyntaxUid: string): Buffer {
 function encodeElement(element: Element, explicit: boolean, characterSet: CharacterSet): Buffer {
   const [tag, vr, value] = element;
   if (typeof value === 'object' && 'fragments' in value) return encodeFragments(tag, value.fragments);
+  if (typeof value === 'object' && 'items' in value) {
+    const items = Buffer.concat(value.items.map((item) => encodeItem(item, explicit, characterSet)));
+    return Buffer.concat([elementHeader(tag, vr, items.length, explicit), items]);
+  }
   const bytes = encodeValue(vr, value, characterSet);
   return Buffer.concat([elementHeader(tag, vr, bytes.length, explicit), bytes]);
+}
+
+/** An item of a sequence, of defined length (PS3.5 7.5.1). */
+function encodeItem(elements: Element[], explicit: boolean, characterSet: CharacterSet): Buffer {
+  const ordered = [...elements].sort(([a], [b]) => a - b);
+  const body = Buffer.concat(ordered.map((element) => encodeElement(element, explicit, characterSet)));
+  return Buffer.concat([delimiter(0xfffee000, body.length), body]);
 }
 
 function encodeValue(vr: string, value: string | number | Uint8Array, characterSet: CharacterSet): Buffer {

@@ -170,7 +170,7 @@ async function encodePlane(request: PhantomRequest, series: PhantomSeries, plane
 const clampTo12Bits = (value: number): number => (value < 0 ? 0 : value > 4095 ? 4095 : value);
 
 /** Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1). */
-function studyElements({ patient, study }: PhantomRequest, characterSet: CharacterSet): Element[] {
+export function studyElements({ patient, study }: PhantomRequest, characterSet: CharacterSet): Element[] {
   const [date, time] = dicomDateTime(study.started);
   return [
     [0x00080005, 'CS', characterSet],

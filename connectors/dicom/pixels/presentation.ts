@@ -96,8 +96,8 @@ const between = (one: number, other: number): Window => ({
   function: 'linear-exact',
 });
 
-/** Pixel Padding Value, or the range to Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2). */
-function paddingOf(header: DicomJson, signed: boolean): { from: number; to: number } {
+/** Stored values that are no image: Pixel Padding Value, or the range to Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2); an empty range where none is stated. */
+export function paddingOf(header: DicomJson, signed: boolean): { from: number; to: number } {
   // Some writers state it as US whatever the pixels are.
   const stored = (value: number): number => (signed ? (value << 16) >> 16 : value & 0xffff);
   const value = numbersOf(header, '00280120')?.map(stored)[0];
