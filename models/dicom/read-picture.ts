@@ -32,7 +32,7 @@ export interface OpenedPicture {
   frame(number: number): Promise<Outcome<Picture>>;
 }
 
-const largestFile = 512 * 1024 * 1024;
+const largestFile = 256 * 1024 * 1024;
 
 /**
  * Reads the headers of a study's images, by series and instance number. Objects without pixels are left aside, the same object sent twice
