@@ -26,10 +26,14 @@ export function toRgb(frame: DecodedFrame, header: DicomJson, { bitsStored, sign
   throw new PixelProblem('unsupported', 'The colour space of the image is not supported.');
 }
 
-const eightBits = (samples: Samples, bitsStored: number): Uint8Array =>
-  bitsStored <= 8
-    ? Uint8Array.from(samples, (value) => value & 0xff)
-    : Uint8Array.from(samples, (value) => value >> (bitsStored - 8));
+/** Bytes are taken as they are: a photograph has tens of millions. */
+function eightBits(samples: Samples, bitsStored: number): Uint8Array {
+  if (samples instanceof Uint8Array) return samples;
+  const shift = Math.max(0, bitsStored - 8);
+  const out = new Uint8Array(samples.length);
+  for (let i = 0; i < out.length; i++) out[i] = samples[i]! >> shift;
+  return out;
+}
 
 function throughPalette(samples: Samples, header: DicomJson, signed: boolean): Uint8Array {
   const tables = palette.map((tags) => lookupTable(header, tags, signed));
