@@ -17,7 +17,7 @@ import { sql } from '../../../hub/store/sql.js';
 import { as, serverForCallers } from '../api/stand-in.js';
 import { businessStatus, caller, kind, openRegion, organization, type Region } from '../referral/region.js';
 import { indexStudy, retrieveFrom, writeStudy } from './phantom-study.js';
-import { QUICK_MODEL, writeQuickModel } from './quick-model.js';
+import { QUICK_MODEL, quickModelsFolder, writeQuickModel } from './quick-model.js';
 
 let region: Region;
 let folder: string;
@@ -32,7 +32,7 @@ const physician = caller('hospital-a');
 beforeAll(async () => {
   region = await openRegion();
   folder = await mkdtemp(join(tmpdir(), 'phantom-'));
-  modelsRoot = await mkdtemp(join(tmpdir(), 'models-'));
+  modelsRoot = await quickModelsFolder();
   await writeStudy(folder);
   await writeQuickModel(modelsRoot, { steps: 5, stepMs: 300 });
 });

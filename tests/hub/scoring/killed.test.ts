@@ -13,7 +13,7 @@ import { sql } from '../../../hub/store/sql.js';
 import { randomStream } from '../../../models/phantoms/random.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { indexStudy, writeStudy } from './phantom-study.js';
-import { QUICK_MODEL, writeQuickModel } from './quick-model.js';
+import { QUICK_MODEL, quickModelsFolder, writeQuickModel } from './quick-model.js';
 
 const JOBS = 9;
 const KILLS = 6;
@@ -26,7 +26,7 @@ let models: string;
 beforeAll(async () => {
   test = await testDatabase();
   folder = await mkdtemp(join(tmpdir(), 'phantom-'));
-  models = await mkdtemp(join(tmpdir(), 'models-'));
+  models = await quickModelsFolder();
   await writeStudy(folder);
   await writeQuickModel(models, { steps: 4, stepMs: 50 });
 });

@@ -1,10 +1,13 @@
 /** A model that costs next to nothing, for tests of what is around the models: a folder with manifest, card, a graph of one node, and its code. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { modelsFolder } from '../../../models/model-package.js';
 
 export const QUICK_MODEL = 'quick-model';
+
+/** A folder for models of a test: below the program's own, because models' code comes from nowhere else. */
+export const quickModelsFolder = () => mkdtemp(join(modelsFolder, 'of-a-test-'));
 
 /** Writes `quick-model` below `root`. It takes `steps` times `stepMs` and tells its progress; a `memoryMb` as its jobs need. */
 export async function writeQuickModel(

@@ -20,7 +20,7 @@ import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { indexStudy, retrieveFrom, writeStudy } from './phantom-study.js';
-import { QUICK_MODEL, writeQuickModel } from './quick-model.js';
+import { QUICK_MODEL, quickModelsFolder, writeQuickModel } from './quick-model.js';
 
 let test: TestDatabase;
 let audit: Audit;
@@ -35,7 +35,7 @@ beforeAll(async () => {
   test = await testDatabase();
   audit = await openAudit(test.db, test.url);
   models = await loadModels();
-  const modelsRoot = await mkdtemp(join(tmpdir(), 'models-'));
+  const modelsRoot = await quickModelsFolder();
   await writeQuickModel(modelsRoot, { steps: 4, stepMs: 50 });
   quick = { models: await loadModels(modelsRoot), modelsRoot };
   folder = await mkdtemp(join(tmpdir(), 'phantom-'));
@@ -138,7 +138,7 @@ describe('a scoring job', () => {
     expect(row.parties).toContain('hospital-b');
     const report = toResource(row);
     expect(report.status).toBe('preliminary');
-    expect(report.conclusion).toMatch(/no physician has checked it[\s\S]*pulmonary-nodule 1\.0\.0[\s\S]*Limits of use/);
+    expect(report.conclusion).toMatch(/no physician has checked it[\s\S]*pulmonary-nodule \d+\.\d+\.\d+[\s\S]*Limits of use/);
     const ids: string[] = report.result.map((r: { reference: string }) => r.reference.split('/')[1]);
     const observations = await Promise.all(ids.map(async (id) => toResource((await findResource(test.db, 'Observation', id))!)));
     const [summary, ...findings] = observations;
