@@ -50,6 +50,7 @@ import { patientWriter } from './identity/patient-writer.js';
 import { createPixelRoom } from './imaging/pixels/pixel-room.js';
 import { retrieveSeries } from './imaging/retrieve.js';
 import { imagingStudyWriter } from './ingest/imaging-study-writer.js';
+import { storeOwn } from './ingest/push/store-own.js';
 import { createStepCounts } from './ingest/step-counts.js';
 import { linkMissed } from './ingest/statements/awaited-studies.js';
 import type { RecordDeps } from './ingest/statements/taking.js';
@@ -68,6 +69,7 @@ import { loadModels, type Models } from './scoring/models.js';
 import { openProgress } from './scoring/progress.js';
 import { pruneJobs } from './scoring/queue.sql.js';
 import { createScoreTimes } from './scoring/score-times.js';
+import { startStoreBackWorkers } from './scoring/store-back/worker.js';
 import { scoringTaskWriter } from './scoring/task-writer.js';
 import { createJobWatch } from './scoring/watch-job.js';
 import { withdrawScoring } from './scoring/withdraw-jobs.js';
@@ -163,6 +165,14 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     connectorFor: sources.connectorFor,
     count: config.deliveryWorkers,
   });
+  const filing = startStoreBackWorkers({
+    db,
+    audit,
+    config,
+    log,
+    store: storeOwn({ db, audit, scheduleAutomatic, connectorFor: sources.connectorFor }),
+    count: Math.min(1, config.workers),
+  });
   const cursors = createCursorSigner(config.secret);
   const fhir: FhirDeps = {
     db,
@@ -247,7 +257,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     clearInterval(late);
     clearInterval(prune);
     await server.stop({ timeout: 10_000 });
-    await Promise.all([sources.stop(), workers.stop(), deliveries.stop(), policyWatch.close()]);
+    await Promise.all([sources.stop(), workers.stop(), filing.stop(), deliveries.stop(), policyWatch.close()]);
     await progress.close();
     await audit.close();
     await sealer.stop();

@@ -17,6 +17,7 @@ import {
   showPolicy,
 } from './commands/policy.js';
 import { reindex } from './commands/reindex.js';
+import { replayPublished } from './commands/replay-score.js';
 import { rekey } from './commands/rekey.js';
 import { listFailures, retryScores } from './commands/score.js';
 import { printToken } from './commands/token.js';
@@ -141,12 +142,16 @@ model
   .option(...FOLDER)
   .action(checkModels);
 
-const score = program.command('score').description('scores that failed for good');
+const score = program.command('score').description('scores that failed for good, and published ones made again');
 score
   .command('failures [hospital]')
   .description('failed scores of a hospital’s studies, or of all, with the reason')
   .action(listFailures);
 score.command('retry <task...>').description('begin failed scores again').action(retryScores);
+score
+  .command('replay <id>')
+  .description('make a published score again, by the id of its DiagnosticReport or Provenance, and compare it to the last bit')
+  .action(replayPublished);
 
 const audit = program.command('audit').description('the audit and its proof (see docs/audit-proof.md)');
 const KEY = ['--key <key...>', 'trusted key: its thumbprint, or a file with a JWK or JWK Set'] as const;

@@ -28,6 +28,8 @@ const source = z.strictObject({
   autoScore: scoringRules.optional(),
   /** The hub may have this archive keep objects: studies that are delivered to the hospital, and what its own people store. */
   store: z.boolean().optional(),
+  /** With `store`: scores of the hospital's studies are filed there as structured reports. */
+  storeResults: z.boolean().optional(),
   /** What the hospital's own objects call its assigners: Issuer of Patient ID (0010,0021), and the local namespace of its accession numbers. */
   issuers: z
     .strictObject({ patientId: z.string().min(1).max(64).optional(), accessionNumber: z.string().min(1).max(64).optional() })
@@ -137,14 +139,16 @@ export async function addSource(db: Database, { organizationId, ...given }: NewS
 
 async function putSource(
   tx: Queryable,
-  { id, organizationId, kind, settings, autoScore, store, issuers, prefetch, notifyToken }: NewSource,
+  { id, organizationId, kind, settings, autoScore, store, storeResults, issuers, prefetch, notifyToken }: NewSource,
   secret?: string,
 ): Promise<void> {
   checkSettings(kind, settings);
   await assertRules(autoScore);
   const stored = sealSettings(secret, id, { ...settings, notifyToken });
   if (prefetch && !store) throw invalid('prefetch: priors go to the source that keeps what the hub stores (store: true)');
-  const ofHub = compact({ autoScore, store: store || undefined, issuers, prefetch });
+  if (storeResults && !store)
+    throw invalid('storeResults: results go to the source that keeps what the hub stores (store: true)');
+  const ofHub = compact({ autoScore, store: store || undefined, storeResults: storeResults || undefined, issuers, prefetch });
   const known = await tx.query(sql`select 1 from organization where id = ${organizationId}`);
   if (known.length === 0) throw invalid('There is no such organization.', 'organizationId');
   const rows = await tx.query(sql`

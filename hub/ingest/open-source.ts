@@ -24,7 +24,7 @@ export interface OpenedSource {
 }
 
 /** Settings of a source that are the hub's, and none of its connector's. */
-const OF_HUB: ReadonlySet<string> = new Set(['autoScore', 'store', 'issuers', 'prefetch']);
+const OF_HUB: ReadonlySet<string> = new Set(['autoScore', 'store', 'issuers', 'prefetch', 'storeResults']);
 
 /** A source's connector, and what is the hub's of its settings. @throws Error when its kind, settings or credentials are not usable. */
 export function openSource({ config, outbound }: OpenDeps, { id, kind, ...stored }: SourceRecord): OpenedSource {

@@ -1,9 +1,9 @@
 import { systems } from '../../fhir-profiles/codes.js';
+import type { Manifest } from '../../models/manifest.js';
 import type { Audit } from '../audit/vocabulary.js';
 import { rankOf } from '../jobs/queue.sql.js';
 import { means, PRIORITIES, type Priority, rulesIn, type ScoringRule } from '../jobs/scoring-rules.js';
 import { inState } from '../jobs/task-state.js';
-import type { Manifest } from '../../models/manifest.js';
 import type { Queryable } from '../store/database.js';
 import { newId, type ResourceRow, toResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
@@ -11,6 +11,7 @@ import { sql } from '../store/sql.js';
 import { findObservations, laboratoryValues, resultsOfReport, valuesThere } from './laboratory-values.js';
 import { accepts, type Models } from './models.js';
 import { orderedPriority } from './ordered-priority.js';
+import { contentDigest, isOnlyOurs } from './store-back/only-ours.js';
 import { placeScoringTask } from './task-writer.js';
 
 /** Seconds that a study must be left alone before it is scored: its files come in one after the other. */
@@ -33,10 +34,10 @@ export function createAutomaticScoring(models: Models, audit: Audit) {
     if (wanted.length === 0) return 0;
     const ordered = await orderedPriority(tx, studyRow);
     let added = 0;
-    for (const { name } of wanted) {
-      const stated = rules.flatMap(({ model, priority }) => (model === name && priority ? [priority] : []));
+    for (const model of wanted) {
+      const stated = rules.flatMap((rule) => (rule.model === model.name && rule.priority ? [rule.priority] : []));
       const priority = mostUrgent([...stated, ...(ordered ? [ordered] : [])]);
-      if (await schedule(tx, audit, studyRow, name, priority)) added++;
+      if (await schedule(tx, audit, studyRow, model, priority)) added++;
     }
     return added;
   };
@@ -64,15 +65,26 @@ async function rulesOf(tx: Queryable, custodianId: string): Promise<ScoringRule[
   return rows.flatMap(({ rules }) => rulesIn(rules));
 }
 
-async function schedule(tx: Queryable, audit: Audit, study: ResourceRow, model: string, priority: Priority): Promise<boolean> {
+async function schedule(
+  tx: Queryable,
+  audit: Audit,
+  study: ResourceRow,
+  manifest: Manifest,
+  priority: Priority,
+): Promise<boolean> {
+  const model = manifest.name;
+  const content = contentDigest(manifest, study);
   const known = await tx.query(sql`
     update scoring_job set study_version = greatest(study_version, ${study.version}),
       priority = case when state = 'queued' then least(priority, ${rankOf(priority)}) else priority end,
-      run_after = case when state = 'queued' and study_version < ${study.version} then now() + make_interval(secs => ${SETTLE_SECONDS}) else run_after end
+      run_after = case when state = 'queued' and study_version < ${study.version} then now() + make_interval(secs => ${SETTLE_SECONDS}) else run_after end,
+      content_digest = case when state = 'queued' then ${content} else content_digest end
     where study_id = ${study.id} and model = ${model} and automatic
       and (study_version = ${study.version} or (state = 'queued' and attempts = 0)) returning task_id`);
   if (known.length > 0) return false;
+  if (await isOnlyOurs(tx, study, model, content)) return false;
   const task = await placeScoringTask(tx, taskFor(study, model, priority), study, model, { delay: SETTLE_SECONDS });
+  await tx.query(sql`update scoring_job set content_digest = ${content} where task_id = ${task.id}`);
   await audit.append(tx, [
     {
       type: 'scoring',

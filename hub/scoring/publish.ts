@@ -12,10 +12,13 @@ import { labelsOfStudies } from '../store/study-labels.sql.js';
 import { findObservations, laboratoryValues, resultsOfReport, sampledAt } from './laboratory-values.js';
 import { markSuperseded } from './mark-superseded.js';
 import { type Job, scoringQueue } from './queue.sql.js';
+import type { MadeBy } from './made-by.js';
 import { insertScored, lockScoresOf, supersede } from './result-facts.sql.js';
 import { resultsOf } from './results.js';
 import { asRecorded, insertScoreRecord } from './score-record.js';
 import { scoredImages } from './scored-images.sql.js';
+import { insertStoreJob, wantsResults } from './store-back/queue.sql.js';
+import { structuredReport } from './structured-report/structured-report.js';
 import type { StudyHeader } from './study-header.js';
 
 interface Publication {
@@ -24,6 +27,7 @@ interface Publication {
   study: ResourceRow;
   manifest: Manifest;
   scored: Scored;
+  made: MadeBy;
   /** Of the scored images. */
   header?: StudyHeader;
 }
@@ -35,7 +39,7 @@ interface Publication {
 export async function publish(
   tx: Queryable,
   audit: Audit,
-  { job, owner, study, manifest, scored, header }: Publication,
+  { job, owner, study, manifest, scored, made, header }: Publication,
 ): Promise<boolean> {
   if (!(await scoringQueue.finish(tx, job.task_id, owner, 'done'))) return false;
   const task = await lockTask(tx, job.task_id);
@@ -44,6 +48,7 @@ export async function publish(
   const results = resultsOf({
     scored,
     manifest,
+    made,
     patientId: study.patient_id,
     focus: `${study.type}/${study.id}`,
     deviceId: await deviceOf(tx, manifest, now),
@@ -68,11 +73,21 @@ export async function publish(
     publishedAt: inRegion(now),
     manifest,
     scored: asRecorded(scored),
+    made,
     header,
     images: await scoredImages(tx, study.custodian_id, scored),
   };
   await insertScoreRecord(tx, { record, provenanceId: provenance.id, taskId: task.id });
   const marked = await markSuperseded(tx, older, report.id);
+  const filed =
+    job.focus_type === 'ImagingStudy' && (await wantsResults(tx, study.custodian_id)) && structuredReport(record, true);
+  if (filed)
+    await insertStoreJob(tx, {
+      ...job,
+      report_id: report.id,
+      patient_id: study.patient_id,
+      sop_instance_uid: filed.sopInstanceUid,
+    });
   const output = [{ type: { text: 'report' }, valueReference: { reference: `DiagnosticReport/${report.id}` } }];
   await moveTask(tx, task, { status: 'completed', businessStatus: inState('completed'), output });
   const entity = [

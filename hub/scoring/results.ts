@@ -3,6 +3,8 @@ import { systems } from '../../fhir-profiles/codes.js';
 import type { BoxOnInstance, Finding, Input } from '../../models/finding.js';
 import type { Manifest } from '../../models/manifest.js';
 import type { Scored } from '../../models/score-messages.js';
+import type { MadeBy } from './made-by.js';
+import { resultDigest } from './result-digest.js';
 import { newId } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 
@@ -12,6 +14,7 @@ type Resource = FhirResource & { id: string };
 export interface Scoring {
   scored: Scored;
   manifest: Manifest;
+  made: MadeBy;
   patientId: string;
   /** What was scored: reference to an ImagingStudy, or to a laboratory's DiagnosticReport. */
   focus: string;
@@ -214,11 +217,18 @@ const findingLine = ({ diameterMm, site, siteText, score }: Finding): string =>
     `score ${score.toFixed(2)}.`,
   ].join(', ');
 
-/** The model as an agent, its runtime, and the digest of each file that went in. */
+/** What the entity of a Provenance is called that has the digest of the result. */
+export const RESULT = 'Result, SHA-256 of its canonical JSON';
+
+/** The model as an agent, its runtime, the digest of each file that went in, and of everything that the result depends on: by it a replay is judged. */
 function provenanceOf(s: Scoring, targets: readonly Resource[]): Resource {
   const { model, runtime, inputs } = s.scored;
   const agentType = (id: string) => ({ coding: [{ system: systems.provenanceParticipantType, code: id }] });
   const source = (what: object) => ({ role: 'source', what });
+  const digest = (sha256: string, display: string, role = 'source') => ({
+    role,
+    what: { identifier: { system: systems.uri, value: `urn:sha256:${sha256}` }, display },
+  });
   return {
     resourceType: 'Provenance',
     id: newId(),
@@ -229,15 +239,19 @@ function provenanceOf(s: Scoring, targets: readonly Resource[]): Resource {
       { type: agentType('assembler'), who: { reference: `Device/${s.deviceId}`, display: `${model.name} ${model.version}` } },
       {
         type: agentType('performer'),
-        who: { display: `onnxruntime ${runtime.onnxruntime}, Node.js ${runtime.node}, ${runtime.threads} threads` },
+        who: {
+          display: `onnxruntime ${runtime.onnxruntime}, Node.js ${runtime.node}, ${runtime.threads} threads, ${s.made.cpu}`,
+        },
       },
     ],
     entity: [
       source({ reference: s.focus }),
-      source({
-        identifier: { system: systems.uri, value: `urn:sha256:${model.sha256}` },
-        display: `Model ${model.name} ${model.version}`,
-      }),
+      digest(model.sha256, `Model ${model.name} ${model.version}`),
+      ...Object.entries(s.manifest.furtherGraphs).map(([name, graph]) => digest(graph.sha256, `Further graph ${name}`)),
+      digest(s.made.manifestSha256, 'Manifest'),
+      digest(s.made.codeSha256, 'Code that reads the images and runs the graphs'),
+      ...Object.entries(s.scored.thresholds).map(([name, value]) => source({ display: `Threshold ${name} = ${value}` })),
+      digest(resultDigest(s.scored), RESULT, 'derivation'),
       ...inputs.map((input) => source({ ...whatOf(input), display: `sha256 ${input.sha256}` })),
     ],
   };

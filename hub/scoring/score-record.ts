@@ -4,6 +4,7 @@ import type { Scored } from '../../models/score-messages.js';
 import type { Protection } from '../store/protection.js';
 import type { Database, Queryable } from '../store/database.js';
 import { keyed, sql } from '../store/sql.js';
+import type { MadeBy } from './made-by.js';
 import type { StudyHeader } from './study-header.js';
 
 /** A scored image, as the index knows it. */
@@ -27,6 +28,8 @@ export interface ScoreRecord {
   publishedAt: string;
   manifest: Manifest;
   scored: Scored;
+  /** What it was made with. */
+  made: MadeBy;
   /** Absent where the model reads no images. */
   header?: StudyHeader;
   /** Of the images that went in, by SOP Instance UID; those that the index does not hold are absent. */
@@ -69,6 +72,14 @@ export async function insertScoreRecord(
 export async function findScoreRecord(db: Database, reportId: string): Promise<ScoreRecord | undefined> {
   const [row] = await db.query<{ sealed: string }>(sql`select sealed from score_record where report_id = ${reportId}`);
   return row && JSON.parse(opened(db.protection, reportId, row.sealed));
+}
+
+/** Id of the DiagnosticReport of a published score. @param id of that report, or of its Provenance. */
+export async function publishedReport(on: Queryable, id: string): Promise<string | undefined> {
+  const [row] = await on.query<{ report_id: string }>(
+    sql`select report_id from score_record where report_id = ${id} or provenance_id = ${id} limit 1`,
+  );
+  return row?.report_id;
 }
 
 const WINDOW = 100;

@@ -14,6 +14,7 @@ import type { Database, Queryable } from '../store/database.js';
 import { findResource, type ResourceRow, toResource } from '../store/resources.js';
 import { fetchStudy, type RetrieveSeries, removeAbandonedFolders, withPrivateFolder } from './fetch-study.js';
 import { findObservations, laboratoryValues, resultsOfReport } from './laboratory-values.js';
+import { type MadeBy, madeBy } from './made-by.js';
 import { createMemoryBudget, type MemoryBudget } from './memory-budget.js';
 import type { Models } from './models.js';
 import { entryOf, publish } from './publish.js';
@@ -111,7 +112,7 @@ interface JobFailure {
   /** One sentence for a person; never patient data. */
   message: string;
 }
-type Attempt = { ok: true; value: { scored: Scored; header?: StudyHeader } } | JobFailure;
+type Attempt = { ok: true; value: { scored: Scored; made: MadeBy; header?: StudyHeader } } | JobFailure;
 
 async function score(
   deps: ScoringDeps,
@@ -131,11 +132,14 @@ async function score(
         : await readReport(deps.db, study);
     if (!given.ok) return given;
     const timeoutMs = Math.max(1, until - Date.now());
+    const made = await madeBy(manifest, deps.modelsRoot);
     const memoryLimitBytes = manifest.resources.memoryMb * 1024 ** 2;
     const limits = { signal, timeoutMs, memoryLimitBytes, modelsRoot: deps.modelsRoot };
     const scored = await scoreStudy({ model: manifest.name, ...given.value, ...limits, onProgress });
+    if (!scored.ok) return scored;
+    const why = otherThanAsked(scored.value, study, manifest);
     const [first] = given.value.files;
-    return scored.ok ? asAsked(scored.value, study, manifest, first ? await readStudyHeader(first) : undefined) : scored;
+    return why ?? { ok: true, value: { scored: scored.value, made, header: first ? await readStudyHeader(first) : undefined } };
   } catch (error) {
     return sourceFailure(error as Error, bounded.aborted);
   }
@@ -153,12 +157,12 @@ async function readReport(
 }
 
 /** What came back must be about this study, and by the model that the results will name. */
-function asAsked(scored: Scored, study: ResourceRow, manifest: Manifest, header: StudyHeader | undefined): Attempt {
+function otherThanAsked(scored: Scored, study: ResourceRow, manifest: Manifest): JobFailure | undefined {
   if (study.type === 'ImagingStudy' && scored.studyInstanceUid !== studyInstanceUidOf(study))
     return { ok: false, code: 'malformed-input', message: 'The custodian sent images of another study.' };
   if (scored.model.sha256 !== manifest.graph.sha256 || scored.model.version !== manifest.version)
     return { ok: false, code: 'invalid-model', message: 'The model was exchanged while the hub was running.' };
-  return { ok: true, value: { scored, header } };
+  return undefined;
 }
 
 /** What the source did, without its words. */

@@ -20,6 +20,7 @@ import { Launches1763856029001 } from './migrations/0029b-launches.js';
 import { LooksAtSources1763856030000 } from './migrations/0030-looks-at-sources.js';
 import { RemovedInstances1763856031000 } from './migrations/0031-removed-instances.js';
 import { ScoreRecords1763856033000 } from './migrations/0033-score-records.js';
+import { StoredResults1763856034000 } from './migrations/0034-stored-results.js';
 import { ScoringResults1763856035000 } from './migrations/0035-scoring-results.js';
 import { ScoringAgreements1763856036000 } from './migrations/0036-scoring-agreements.js';
 import { ScoringQueue1763856037000 } from './migrations/0037-scoring-queue.js';
@@ -47,6 +48,7 @@ const migrations = [
   LooksAtSources1763856030000,
   RemovedInstances1763856031000,
   ScoreRecords1763856033000,
+  StoredResults1763856034000,
   ScoringResults1763856035000,
   ScoringAgreements1763856036000,
   ScoringQueue1763856037000,

@@ -148,7 +148,11 @@ function evaluations({ manifest, scored }: ScoreRecord): Child[] {
     return value ? [contains(codeValue(stated.code, value))] : [];
   });
   const reached = scored.positive ? sct('10828004', 'Positive') : sct('260385009', 'Negative');
-  const caution = `Machine-made and preliminary: no physician has checked it. Limits of use: ${manifest.limitsOfUse.join(' ')}`;
+  const caution = [
+    'Machine-made and preliminary: no physician has checked it.',
+    ...(manifest.licence.use === 'research-only' ? ['For research only.'] : []),
+    `Limits of use: ${manifest.limitsOfUse.join(' ')}`,
+  ].join(' ');
   return [
     contains(codeValue(ofModels('operating-point', 'Operating point reached'), reached)),
     ...coded,

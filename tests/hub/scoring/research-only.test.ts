@@ -91,6 +91,7 @@ it.each([
       peakMemoryBytes: 1,
     },
     manifest,
+    made: { manifestSha256: '', codeSha256: '', cpu: '' },
     patientId: 'p',
     focus: 'ImagingStudy/s',
     deviceId: 'd',

@@ -9,18 +9,23 @@ import { systems } from '../../../fhir-profiles/codes.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
 import { inState } from '../../../hub/jobs/task-state.js';
 import { annotationsOf } from '../../../hub/scoring/annotations.js';
+import { differences } from '../../../hub/scoring/replay/differences.js';
 import { asRecorded, type ScoreRecord } from '../../../hub/scoring/score-record.js';
 import { placeScoringTask } from '../../../hub/scoring/task-writer.js';
 import { findResource, toResource } from '../../../hub/store/resources.js';
+import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
 import { writeChestCt } from '../../../models/phantoms/chest-ct.js';
 import type { Scored } from '../../../models/score-messages.js';
 import { dcmtk } from '../../support/dcmtk.js';
 import { type Orthanc, startOrthanc } from '../../support/orthanc.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
+import { TEST_SECRET, type TestDatabase, testDatabase } from '../../support/test-database.js';
+import { hub as command } from '../commands/command-line.js';
 
 const NOBODY = '0190aaaa-0000-7000-8000-000000000000';
 const STUDY = '1.2.826.0.1.3680043.10.1451.33.1';
+let database: TestDatabase;
 let hub: RunningHub;
 let pacs: Orthanc;
 let folder: string;
@@ -32,7 +37,8 @@ const tokens: Record<string, string> = {};
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'results-'));
-  [hub, pacs] = await Promise.all([startHub({ config: { workers: 1 } }), startOrthanc()]);
+  database = await testDatabase();
+  [hub, pacs] = await Promise.all([startHub({ database, config: { workers: 1 } }), startOrthanc()]);
   await hub.join(['a', 'b', 'c'].map((id) => ({ id, assigner: `urn:oid:1.2.3.${id.charCodeAt(0)}` })));
   for (const id of ['a', 'b', 'c']) tokens[id] = await hub.system(id);
   const phantom = await writeChestCt({
@@ -54,6 +60,8 @@ beforeAll(async () => {
     organizationId: 'a',
     kind: 'dicomweb',
     autoScore: ['pulmonary-nodule'],
+    store: true,
+    storeResults: true,
     settings: { baseUrl: pacs.dicomwebUrl, orthancUrl: pacs.orthancUrl },
   });
   reportId = await until(async () => {
@@ -63,6 +71,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(async () => {
   await Promise.all([hub?.stop(), pacs?.stop()]);
+  await database?.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -116,6 +125,9 @@ async function requestedBy(organizationId: string) {
   };
 }
 
+/** Of an object of ours: the first one in its file. */
+const uidOf = (bytes: Buffer) => /2\.25\.\d+/.exec(bytes.toString('latin1'))?.[0];
+
 async function dumped(bytes: Buffer, tool: 'dsrdump' | 'dcmdump', ...options: string[]): Promise<string> {
   const file = join(folder, `${tool}.dcm`);
   await writeFile(file, bytes);
@@ -125,6 +137,75 @@ async function dumped(bytes: Buffer, tool: 'dsrdump' | 'dcmdump', ...options: st
   expect([status, complaints]).toEqual([0, []]);
   return output;
 }
+
+describe('the structured report in the archive of the hospital', () => {
+  const job = async () =>
+    (
+      await hub.db.query<{ state: string; task_id: string; last_error: string }>(
+        sql`select state, task_id, last_error from result_store_job where report_id = ${reportId}`,
+      )
+    )[0]!;
+  const again = (change: string) =>
+    hub.db.pool.query(`update result_store_job set ${change}, attempts = 1 where report_id = $1`, [reportId]);
+  const settled = (state: string) => until(async () => (await job()).state === state);
+  const study = async () => {
+    const [row] = await hub.db.query<{ id: string }>(sql`select id from resource where type = 'ImagingStudy'`);
+    return findResource(hub.db, 'ImagingStudy', row!.id);
+  };
+  const taskOf = async () => toResource((await findResource(hub.db, 'Task', (await job()).task_id))!);
+  const inArchive = async (): Promise<string[]> => {
+    const answer = await fetch(`${pacs.orthancUrl}/tools/find`, {
+      method: 'POST',
+      body: JSON.stringify({ Level: 'Instance', Query: { StudyInstanceUID: STUDY, Modality: 'SR' } }),
+    });
+    return (await answer.json()) as string[];
+  };
+
+  it('lies with its study, byte for byte, is indexed there, and is no reason to score the study again', async () => {
+    await settled('done');
+    const [one, ...more] = await inArchive();
+    expect(more).toEqual([]);
+    const stored = Buffer.from(await (await fetch(`${pacs.orthancUrl}/instances/${one}/file`)).arrayBuffer());
+    expect(stored.equals(await structuredReport())).toBe(true);
+    const { version, ...indexed } = await until(async () => {
+      const row = await study();
+      return row?.modality.includes('SR') && { ...toResource(row), version: row.version };
+    });
+    const { modality, series } = indexed as FhirResource;
+    expect(modality.map((m: { code: string }) => m.code)).toEqual(['CT', 'SR']);
+    expect(series.map((s: { numberOfInstances: number }) => s.numberOfInstances)).toEqual([40, 1]);
+    expect(version).toBeGreaterThan(1);
+    await hub.hub.sources.idle();
+    expect(await hub.db.query(sql`select state from scoring_job`)).toEqual([{ state: 'done' }]);
+    const { status, output } = await taskOf();
+    expect([status, output.map((o: { type: { text: string } }) => o.type.text)]).toEqual([
+      'completed',
+      ['report', 'structured-report'],
+    ]);
+    const entries = await hub.db.query<{ subtype: string }>(
+      sql`select subtype from audit_event where type = 'scoring' and subtype like 'store%' order by id`,
+    );
+    expect(entries.map((e) => e.subtype)).toEqual(['store-begin', 'store']);
+  });
+
+  it('is there once, also when a worker dies after the archive has it', async () => {
+    const version = (await study())!.version;
+    await again("state = 'running', lease_owner = 'dead', lease_until = now() - interval '1 second'");
+    await settled('done');
+    expect(await inArchive()).toHaveLength(1);
+    expect((await study())!.version).toBe(version);
+    expect(await hub.db.query(sql`select reason from quarantine where state = 'held'`)).toEqual([]);
+  });
+
+  it('is given up with the reason in the Task when it can never be stored, and what was published stands', async () => {
+    await again("state = 'queued', sop_instance_uid = '2.25.1'");
+    await settled('failed');
+    const { status, note } = await taskOf();
+    expect([status, note[0].text]).toEqual(['completed', expect.stringMatching(/not in the archive.*another report/)]);
+    expect((await structuredReport()).length).toBeGreaterThan(1000);
+    expect(await inArchive()).toHaveLength(1);
+  });
+});
 
 describe('the structured report of a score', () => {
   it('is read by dcmtk without a complaint, and says what was found where, by which model, and that nobody has verified it', async () => {
@@ -173,7 +254,6 @@ describe('the structured report of a score', () => {
     for (const secret of ['P-33', 'ACC-33', '19600203']) expect(unnamed.includes(secret)).toBe(false);
     const text = await dumped(unnamed, 'dcmdump');
     expect(text).toMatch(/PatientIdentityRemoved/);
-    const uidOf = (bytes: Buffer) => /2\.25\.\d+/.exec(bytes.toString('latin1'))?.[0];
     expect(uidOf(named)).not.toBe(uidOf(unnamed));
     await dumped(unnamed, 'dsrdump');
   });
@@ -232,5 +312,88 @@ describe('the annotations of a score', () => {
     const map = (size: number) => ({ rows: size, columns: size, values: new Array(size * size).fill(0.5) });
     const scored = { maps: [map(16), map(512), { ...map(16), values: [1] }] } as unknown as Scored;
     expect(asRecorded(scored).maps?.map(({ rows }) => rows)).toEqual([16]);
+  });
+});
+
+describe('a score that is made again', () => {
+  const replay = (id: string) =>
+    command(['score', 'replay', id], {
+      DATABASE_URL: database.url,
+      HUB_SECRET: TEST_SECRET,
+      HUB_OUTBOUND_NETWORKS: '127.0.0.0/8',
+    });
+  const provenance = async () => {
+    const [row] = await hub.db.query<{ provenance_id: string }>(
+      sql`select provenance_id from score_record where report_id = ${reportId}`,
+    );
+    return toResource((await findResource(hub.db, 'Provenance', row!.provenance_id))!);
+  };
+
+  it('has everything that it depends on in its Provenance', async () => {
+    const { agent, entity } = await provenance();
+    const displays: string[] = entity.map((e: FhirResource) => e.what.display ?? e.what.reference);
+    for (const wanted of [/^Model pulmonary-nodule \d/, /^Manifest$/, /^Code /, /^Threshold score = 0\.\d+$/, /^Result, /])
+      expect(displays.filter((display) => wanted.test(display))).toHaveLength(1);
+    expect(displays.filter((display) => /^sha256 [0-9a-f]{64}$/.test(display))).toHaveLength(40);
+    expect(agent[1].who.display).toMatch(/^onnxruntime [\d.]+, Node\.js [\d.]+, \d+ threads, .+/);
+  });
+
+  it('is equal to the last bit, which is on record', async () => {
+    expect(await replay(`Provenance/${(await provenance()).id}`)).toEqual({
+      status: 0,
+      stdout: `equal  DiagnosticReport/${reportId}\n`,
+      stderr: '',
+    });
+    const entries = await hub.db.query<{ subtype: string; outcome: number; detail: string | null; agent_name: string }>(
+      sql`select subtype, outcome, detail from audit_event where type = 'scoring' and subtype like 'replay%' order by id`,
+    );
+    expect(entries).toEqual([
+      { subtype: 'replay-begin', outcome: 0, detail: null },
+      { subtype: 'replay', outcome: 0, detail: 'equal' },
+    ]);
+  });
+
+  it('says which image is gone from the archive, and where a result differs', async () => {
+    const find = { Level: 'Instance', Query: { SOPInstanceUID: instances[7] } };
+    const found = await fetch(`${pacs.orthancUrl}/tools/find`, { method: 'POST', body: JSON.stringify(find) });
+    const [gone] = (await found.json()) as [string];
+    await (await fetch(`${pacs.orthancUrl}/instances/${gone}`, { method: 'DELETE' })).arrayBuffer();
+    await until(async () => (await hub.db.query(sql`select from removed_instance`)).length > 0);
+    expect(await replay(reportId)).toEqual({
+      status: 1,
+      stdout: `DIFFERS  ${instances[7]} is gone or was changed.\n`,
+      stderr: '',
+    });
+    const finding = { score: 0.1 + 0.2, slices: [1, 2] };
+    expect(differences({ findings: [finding] }, { findings: [{ score: 0.3, slices: [1] }] }, '')).toEqual([
+      'findings[0].score: 0.3 was 0.30000000000000004',
+      'findings[0].slices[1]: nothing was 2',
+    ]);
+  });
+
+  it('is refused where there is none', async () => {
+    expect(await replay('nothing')).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: 'hub: there is no published score nothing\n',
+    });
+  });
+});
+
+describe('an archive that is down', () => {
+  it('is waited for, and what was published stands', async () => {
+    await pacs.kill();
+    await hub.db.pool.query(
+      "update result_store_job set state = 'queued', attempts = 0, last_error = null, run_after = now(), sop_instance_uid = $1 where report_id = $2",
+      [uidOf(await structuredReport()), reportId],
+    );
+    const [job] = await until(async () => {
+      const rows = await hub.db.query<{ state: string; last_error: string | null }>(
+        sql`select state, last_error from result_store_job where report_id = ${reportId} and state = 'queued' and last_error is not null`,
+      );
+      return rows.length > 0 && rows;
+    });
+    expect(job!.last_error).toMatch(/does not keep it now/);
+    expect((await get(`/fhir/DiagnosticReport/${reportId}`)).status).toBe(200);
   });
 });

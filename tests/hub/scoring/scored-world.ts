@@ -82,7 +82,8 @@ export async function scoredFor(
       stagesMs: { reading: 0, computing: 1, measuring: 0 },
       peakMemoryBytes: 1,
     };
-    if (!(await publish(tx, hub.audit, { job, owner, study, manifest: { ...manifest, version }, scored })))
+    const made = { manifestSha256: 'b'.repeat(64), codeSha256: 'c'.repeat(64), cpu: 'none' };
+    if (!(await publish(tx, hub.audit, { job, owner, study, manifest: { ...manifest, version }, scored, made })))
       throw new Error('not published');
   });
   const done = (await asker.get(`/fhir/Task/${placed.id}`)).body;

@@ -1,0 +1,24 @@
+import { createHash } from 'node:crypto';
+import type { Manifest } from '../../../models/manifest.js';
+import type { Queryable } from '../../store/database.js';
+import { type ResourceRow, toResource } from '../../store/resources.js';
+import { sql } from '../../store/sql.js';
+import { hasStoredResults } from './queue.sql.js';
+
+/** What of a study the model would read, as far as the index knows: objects are never replaced under their UID. */
+export function contentDigest({ accepts: { modality } }: Manifest, study: ResourceRow): string {
+  const series: { uid?: string; modality?: { code?: string }; instance?: { uid?: string }[]; numberOfInstances?: number }[] =
+    toResource(study).series ?? [];
+  const read = series
+    .filter((one) => modality.includes(one.modality?.code ?? ''))
+    .map((one) => [one.uid, one.numberOfInstances, ...(one.instance ?? []).map(({ uid }) => uid).sort()].join(' '));
+  return createHash('sha256').update(read.sort().join('\n')).digest('hex');
+}
+
+/** Whether nothing that the model reads has changed since it was scored and results of the hub's own were filed with it: else each would ask for the next. */
+export async function isOnlyOurs(tx: Queryable, study: ResourceRow, model: string, content: string): Promise<boolean> {
+  if (!(await hasStoredResults(tx, study.id))) return false;
+  const placed = await tx.query(sql`
+    select from scoring_job where study_id = ${study.id} and model = ${model} and automatic and state <> 'cancelled' and content_digest = ${content} limit 1`);
+  return placed.length > 0;
+}
