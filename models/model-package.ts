@@ -21,6 +21,8 @@ export interface ModelPackage {
 /** Where the models of the project lie: one folder each. */
 export const modelsFolder = fileURLToPath(new URL('.', import.meta.url));
 
+const programFolder = fileURLToPath(new URL('..', import.meta.url));
+
 /** Names of the folders that hold a manifest, whether it is right or wrong. */
 export async function modelNames(root = modelsFolder): Promise<string[]> {
   const entries = await readdir(root, { withFileTypes: true });
@@ -54,9 +56,9 @@ export async function locateModel(name: string, root = modelsFolder): Promise<Ou
   return success({ manifest: manifest.value, folder, runnable: pipeline !== undefined, ...(pipeline ? { pipeline } : {}) });
 }
 
-/** Code comes from the project's own folders alone; another folder's manifest can name one of the project's models whose code fits its graph. */
+/** Code comes from the program's own folders alone; another folder's manifest can name one of the project's models whose code fits its graph. */
 async function pipelineOf(manifest: Manifest, folder: string): Promise<string | undefined> {
-  const isOwn = folder.startsWith(modelsFolder);
+  const isOwn = folder.startsWith(programFolder);
   const lender = isOwn ? undefined : await lenderOf(manifest);
   if (!isOwn && !lender) return undefined;
   const path = join(lender ?? folder, 'pipeline.js');

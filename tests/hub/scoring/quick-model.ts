@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { modelsFolder } from '../../../models/model-package.js';
 
 export const QUICK_MODEL = 'quick-model';
 
-/** A folder for models of a test: below the program's own, because models' code comes from nowhere else. */
-export const quickModelsFolder = () => mkdtemp(join(modelsFolder, 'of-a-test-'));
+/** A folder for models of a test: within the program, because models' code comes from nowhere else, and not among its models. */
+export const quickModelsFolder = () => mkdtemp(join(fileURLToPath(new URL('.', import.meta.url)), 'models-'));
 
 /** Writes `quick-model` below `root`. It takes `steps` times `stepMs` and tells its progress; a `memoryMb` as its jobs need. */
 export async function writeQuickModel(
