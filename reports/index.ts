@@ -2,6 +2,7 @@ import { crossHospitalAccess } from './cross-hospital-access.js';
 import { deidentifiedStudies } from './deidentified-studies.js';
 import { exceptionalAccess } from './exceptional-access.js';
 import { exchangeVolume } from './exchange-volume.js';
+import { modelPerformance } from './model-performance.js';
 import type { Report } from './report.js';
 
 export {
@@ -16,4 +17,10 @@ export {
 } from './report.js';
 
 /** Every report, in the order in which they are listed. */
-export const reports: readonly Report[] = [exchangeVolume, crossHospitalAccess, exceptionalAccess, deidentifiedStudies];
+export const reports: readonly Report[] = [
+  exchangeVolume,
+  crossHospitalAccess,
+  exceptionalAccess,
+  deidentifiedStudies,
+  modelPerformance,
+];

@@ -9,7 +9,7 @@ export interface Bilingual {
 export interface Column {
   name: string;
   title: Bilingual;
-  type: 'text' | 'integer';
+  type: 'text' | 'integer' | 'decimal';
 }
 
 export type Row = Record<string, string | number | null>;

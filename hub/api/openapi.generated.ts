@@ -784,7 +784,7 @@ export interface components {
             name: string;
             title: components["schemas"]["Bilingual"];
             /** @enum {string} */
-            type: "text" | "integer";
+            type: "text" | "integer" | "decimal";
         };
         ReportDescription: {
             name: string;

@@ -37,12 +37,27 @@ export async function insertScored(
     reportId,
   }: { job: Job; study: ResourceRow; manifest: Manifest; scored: Scored; reportId: string },
 ): Promise<void> {
+  await forgetFailure(tx, job.task_id);
   await tx.query(sql`
     insert into scoring_result (task_id, report_id, focus_type, study_id, study_version, custodian_id, requester_id, model, model_version, outcome, positive, score, findings, requested)
     select task_id, ${reportId}, ${study.type}, study_id, ${study.version}, custodian_id, requester_id, model, ${scored.model.version}, 'scored',
       ${scored.positive}, ${caseScore(manifest, scored)}::double precision, ${scored.findings.length}, created
     from scoring_job where task_id = ${job.task_id}`);
 }
+
+/** A job that ended without a score. @param version of the model; '' where it is not carried */
+export async function insertUnscored(tx: Queryable, job: Job, version: string, code: string): Promise<void> {
+  await forgetFailure(tx, job.task_id);
+  await tx.query(sql`
+    insert into scoring_result (task_id, focus_type, study_id, study_version, custodian_id, requester_id, model, model_version, outcome, requested)
+    select task_id, focus_type, study_id, study_version, custodian_id, requester_id, model, ${version},
+      ${code === 'not-applicable' ? 'not-applicable' : 'failed'}, created
+    from scoring_job where task_id = ${job.task_id}`);
+}
+
+/** A job that failed may have been asked for again. */
+const forgetFailure = (tx: Queryable, taskId: string) =>
+  tx.query(sql`delete from scoring_result where task_id = ${taskId} and report_id is null`);
 
 /** Publications and reviews of one model's scores of one study follow each other. */
 export async function lockScoresOf(tx: Queryable, { study_id, model }: Pick<ResultFact, 'study_id' | 'model'>): Promise<void> {

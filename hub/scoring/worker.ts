@@ -20,6 +20,7 @@ import type { Models } from './models.js';
 import { entryOf, publish } from './publish.js';
 import type { Progress, ProgressExchange } from './progress.js';
 import { type Job, scoringQueue } from './queue.sql.js';
+import { insertUnscored } from './result-facts.sql.js';
 import type { ScoreTimes } from './score-times.js';
 import { readStudyHeader, type StudyHeader } from './study-header.js';
 
@@ -182,14 +183,15 @@ async function settle(deps: ScoringDeps, claim: ScoringClaim, { code, message }:
   const { job, owner } = claim;
   const isFinal = FINAL.has(code) || job.attempts >= MAX_ATTEMPTS;
   deps.log.warn({ task: job.task_id, model: job.model, code, attempt: job.attempts, isFinal }, 'scoring failed');
-  if (isFinal) return fail(deps, claim, message);
+  if (isFinal) return fail(deps, claim, message, code);
   const seconds = (deps.retrySeconds ?? 10) * 4 ** (job.attempts - 1);
   await scoringQueue.requeue(deps.db, job.task_id, owner, seconds, `${code}: ${message}`);
 }
 
-async function fail(deps: ScoringDeps, claim: ScoringClaim, reason: string): Promise<void> {
+async function fail(deps: ScoringDeps, claim: ScoringClaim, reason: string, code = 'failed'): Promise<void> {
   await deps.db.transaction(async (tx) => {
     if (!(await failTask(tx, scoringQueue, claim, reason))) return;
+    await insertUnscored(tx, claim.job, deps.models.get(claim.job.model)?.version ?? '', code);
     await deps.audit.append(tx, [{ ...entryOf(claim.job), subtype: 'fail', action: 'E', outcome: 8 }]);
   });
 }

@@ -57,6 +57,7 @@ describe('GET /reports', () => {
       'cross-hospital-access',
       'exceptional-access',
       'deidentified-studies',
+      'model-performance',
     ]);
     expect(answer.body.reports[0].title.zh).toBe('影像交换量');
   });
