@@ -95,10 +95,12 @@ function summaryObservation(s: Scoring): Resource {
     code: { ...code('threshold', 'Threshold'), text: name },
     valueQuantity: quantity(value, '1'),
   }));
+  // without the main value there is nothing that could be called negative
+  const isMeasured = !('dataAbsentReason' in first!);
   return {
     ...observation(s),
-    ...first!,
-    interpretation: interpretation(s.scored.positive ? 'POS' : 'NEG'),
+    ...first,
+    ...(s.scored.positive || isMeasured ? { interpretation: interpretation(s.scored.positive ? 'POS' : 'NEG') } : {}),
     component: [...rest, ...thresholds, ...contributions(s)],
   };
 }
