@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Input } from '../../../models/finding.js';
 import { graphsOf, loadModelPackage } from '../../../models/model-package.js';
 import { failure, type Outcome, success } from '../../../models/outcome.js';
@@ -93,12 +95,29 @@ async function fetchInputs(
     const values = laboratoryValues(await findObservations(db, resultsOfReport(toResource(focus))));
     return success({ files: [], observations: values, inputs: new Map(values.map((value) => [value.sha256, undefined])) });
   }
-  const fetched = await fetchStudy(focus, record.manifest, folder, retrieve, AbortSignal.timeout(timeout * 1000));
+  const signal = AbortSignal.timeout(timeout * 1000);
+  const fetched = await persistently(folder, signal, (place) => fetchStudy(focus, record.manifest, place, retrieve, signal));
   if (!fetched.ok) return fetched;
   const digests = new Map<string, string>();
   for (const path of fetched.value.files) digests.set(await digestOf(path), path);
   const kept = [...digests].filter(([sha256]) => wanted.has(sha256)).map(([, path]) => path);
   return success({ files: kept.sort(), observations: [], inputs: digests });
+}
+
+const ATTEMPTS = 3;
+
+/** A connection that breaks says nothing about the images: they are asked for again, into a folder of their own. @throws when that does not help */
+async function persistently<T>(folder: string, signal: AbortSignal, fetch: (place: string) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    const place = join(folder, `attempt-${attempt}`);
+    await mkdir(place, { mode: 0o700 });
+    try {
+      return await fetch(place);
+    } catch (error) {
+      if (attempt === ATTEMPTS || signal.aborted)
+        throw new Error('the images could not be taken from the custodian’s source', { cause: error });
+    }
+  }
 }
 
 async function digestOf(path: string): Promise<string> {
