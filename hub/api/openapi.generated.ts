@@ -671,7 +671,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A published score as a DICOM structured report (Comprehensive 3D SR, TID 1500), for whoever may read its DiagnosticReport. Who the patient is stands in it only for those who may read the Patient; for others it says that this was left out. */
+        /** A published score as a DICOM structured report (Comprehensive 3D SR, TID 1500), for whoever may read its DiagnosticReport. Who the patient is stands in it only for those who may read the Patient; for others it says that this was left out. 409 once a physician has corrected or rejected it. */
         get: operations["readStructuredReport"];
         put?: never;
         post?: never;
@@ -688,7 +688,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What a viewer draws over the images of a scored study, frame by frame: boxes, for whoever may read the DiagnosticReport, and heat maps, for those who may also retrieve the study. */
+        /** What a viewer draws over the images of a scored study, frame by frame: boxes, for whoever may read the DiagnosticReport, and heat maps, for those who may also retrieve the study. 409 once a physician has corrected or rejected it: what stands is in the DiagnosticReport. */
         get: operations["readAnnotations"];
         put?: never;
         post?: never;

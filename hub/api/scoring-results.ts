@@ -10,7 +10,7 @@ import { findRow } from '../access/find-row.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { notFound } from '../outcomes.js';
+import { conflict, notFound } from '../outcomes.js';
 import { annotationsOf } from '../scoring/annotations.js';
 import { findScoreRecord, type ScoreRecord } from '../scoring/score-record.js';
 import { structuredReport } from '../scoring/structured-report/structured-report.js';
@@ -89,7 +89,21 @@ async function released(
   ]);
   if (!seen) throw notFound();
   if (!seen.decision.allowed) throw denied(seen.row, seen.decision);
+  assertStands(seen.row);
   return { record: await findScoreRecord(deps.db, id), more: seen.more };
+}
+
+/** DiagnosticReport.status of one that says what the model said: not decided on yet, or accepted. */
+const AS_THE_MODEL_SAID = new Set(['preliminary', 'final']);
+
+/** @throws Refusal 409: what a physician corrected or rejected is not drawn or handed on as if it stood. */
+function assertStands(report: ResourceRow): void {
+  const { status } = JSON.parse(report.content) as { status: string };
+  if (AS_THE_MODEL_SAID.has(status)) return;
+  throw conflict(
+    `The report is ${status} by a physician: what stands is in the DiagnosticReport itself.`,
+    'DiagnosticReport.status',
+  );
 }
 
 async function mayAlso(
