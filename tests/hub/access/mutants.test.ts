@@ -10,6 +10,13 @@ import { type Asker, askers, consentWorlds, crowdedWorlds, SETTINGS, type World,
 import { inForce } from './oracle.js';
 import { agreementsOf, inWorld, openInstant } from './world-database.js';
 
+/** Printed by a run with TELLING_WORLDS set; where the worlds have changed since, the test takes longer and says the same. */
+const TELLING = {
+  all: [2, 0, 6, 1, 10, 11, 16, 17, 4, 8, 9, 13, 27, 31, 41],
+  sessions: [0, 2, 4, 15, 16, 31, 43, 46, 48],
+  consents: [0, 1, 17, 12, 27, 4, 21, 24, 32, 49, 61, 79, 139, 154, 203, 220],
+};
+
 let database: TestDatabase;
 let instant: Awaited<ReturnType<typeof openInstant>>;
 
@@ -139,18 +146,22 @@ describe('the equality of the policy in its two forms', () => {
     expect([...living.keys()]).toEqual([]);
   });
 
+  /** @param telling places of the worlds that are known to tell a mistake: they come first, so that most of the others need not be built. */
   const survivors = async (
     drawn: fc.Arbitrary<World>,
     numRuns: number,
+    telling: readonly number[],
     mistaken: { name: string; isNoticed: (tx: Queryable, world: World) => Promise<boolean> }[],
   ): Promise<string[]> => {
     const living = [...mistaken];
-    for (const world of fc.sample(drawn, { numRuns, seed: 20260101 })) {
+    const sample = fc.sample(drawn, { numRuns, seed: 20260101 });
+    for (const place of new Set([...telling, ...sample.keys()])) {
       if (living.length === 0) break;
-      await inWorld(instant.tx, world, async () => {
+      await inWorld(instant.tx, sample[place]!, async () => {
         const known = remembering(instant.tx);
         for (const one of [...living]) {
-          if (await one.isNoticed(known, world)) living.splice(living.indexOf(one), 1);
+          if (await one.isNoticed(known, sample[place]!)) living.splice(living.indexOf(one), 1);
+          if (process.env.TELLING_WORLDS && !living.includes(one)) process.stderr.write(`${place} ${one.name}\n`);
         }
       });
     }
@@ -167,7 +178,7 @@ describe('the equality of the policy in its two forms', () => {
         isNoticed: (tx: Queryable, world: World) => isNoticed(mutatedBy(tx, from, to), access, world, askers),
       });
     }
-    expect(await survivors(crowdedWorlds, 60, mistaken)).toEqual([]);
+    expect(await survivors(crowdedWorlds, 60, TELLING.all, mistaken)).toEqual([]);
   }, 400_000);
 
   it('opens nothing the same to a token that names a session with any of these mistakes in its SQL', async () => {
@@ -180,7 +191,7 @@ describe('the equality of the policy in its two forms', () => {
         isNoticed: (tx: Queryable, world: World) => isNoticed(mutatedBy(tx, from, to), access, world, naming),
       });
     }
-    expect(await survivors(worlds, 200, mistaken)).toEqual([]);
+    expect(await survivors(worlds, 200, TELLING.sessions, mistaken)).toEqual([]);
   }, 400_000);
 
   it('reads no consent the same with any of these mistakes in its SQL', async () => {
@@ -189,7 +200,7 @@ describe('the equality of the policy in its two forms', () => {
       isNoticed: async (tx: Queryable, world: World) =>
         (await compareConsents(mutatedBy(tx, from, to), world)).differences.length > 0,
     }));
-    expect(await survivors(consentWorlds, 1000, mistaken)).toEqual([]);
+    expect(await survivors(consentWorlds, 1000, TELLING.consents, mistaken)).toEqual([]);
   }, 400_000);
 });
 

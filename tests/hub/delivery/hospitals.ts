@@ -171,7 +171,7 @@ export async function startHospitals(known: () => readonly string[], config: Rec
 
 /** Looks until there is something. */
 export async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 1200; i++) {
     const seen = await look();
     if (seen) return seen;
     await sleep(50);
