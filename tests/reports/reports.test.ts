@@ -56,7 +56,9 @@ describe('the reports', () => {
       expect(rows.length).toBeGreaterThan(0);
       for (const row of rows) {
         expect(Object.keys(row).sort()).toEqual(report.columns.map((c) => c.name).sort());
-        for (const column of report.columns) if (column.type === 'integer') expect(Number.isInteger(row[column.name])).toBe(true);
+        // null in the row that counts what is not shown
+        const counted = report.columns.filter(({ name, type }) => type === 'integer' && row[name] !== null);
+        for (const { name } of counted) expect([name, Number.isInteger(row[name])]).toEqual([name, true]);
       }
       const text = JSON.stringify(rows);
       for (const secret of ['patient-', 'Practitioner', 'study-', '1.2.3', 'query']) expect(text).not.toContain(secret);
