@@ -14,9 +14,13 @@ import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/e
 import type { Manifest } from '../../models/manifest.js';
 import { listModels, modelsFolder } from '../../models/model-package.js';
 import { writeChestCt } from '../../models/phantoms/chest-ct.js';
+import { drawFundus } from '../../models/phantoms/fundus.js';
 import { writeHeadCt } from '../../models/phantoms/head-ct.js';
+import { drawMammogram } from '../../models/phantoms/mammogram.js';
+import { codeColour, writePicture } from '../../models/phantoms/write-picture.js';
 import { scoreStudy } from '../../models/runtime.js';
 import { joinHospital, startHubProcess } from '../support/hub-process.js';
+import { codeGrey, mammographyForPresentation, ophthalmicPhotography } from '../models/pictures.js';
 import { startOrthanc } from '../support/orthanc.js';
 import type { FhirResource } from '../../hub/store/search-keys.js';
 import { testProtection } from '../support/test-database.js';
@@ -82,10 +86,32 @@ async function writeCases(root: string): Promise<Case[]> {
   const head = about('head', '2');
   await writeChestCt({ ...chest, slices: 200, rows: 512, sliceSpacingMm: 1.5, nodules: 3 });
   await writeHeadCt({ ...head });
+  const eye = about('eye', '3');
+  const breast = about('breast', '4');
+  await writePicture(
+    eye,
+    { number: 1, sopClassUid: ophthalmicPhotography, modality: 'OP', elements: [[0x00200062, 'CS', 'R']] },
+    codeColour(drawFundus({ columns: 4288, lesions: 40 }), 'RGB'),
+  );
+  await writePicture(
+    breast,
+    {
+      number: 1,
+      sopClassUid: mammographyForPresentation,
+      modality: 'MG',
+      elements: [
+        [0x00185101, 'CS', 'MLO'],
+        [0x00200062, 'CS', 'R'],
+      ],
+    },
+    codeGrey(drawMammogram({ rows: 3328 }), []),
+  );
   const studies: Record<string, [what: string, study?: Case['study']]> = {
     'pulmonary-nodule': ['CT of 200 slices', { uid: chest.study.uid, folder: chest.folder }],
     'covid-ct': ['CT of 200 slices', { uid: chest.study.uid, folder: chest.folder }],
     'cerebral-haemorrhage': ['CT of a head', { uid: head.study.uid, folder: head.folder }],
+    'diabetic-retinopathy': ['photograph of 12 million pixels', { uid: eye.study.uid, folder: eye.folder }],
+    'breast-mammography': ['mammogram of 3328 rows', { uid: breast.study.uid, folder: breast.folder }],
     'proteomic-severity': ['20 proteins'],
   };
   const runnable = (await listModels()).filter((model) => model.runnable).map(({ manifest }) => manifest.name);
