@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, it } from '@jest/globals';
 
-/** `describe` with the folder of the labelled data (LABELLED_DATA_DIR, default ../shared/labelled); where there is none the tests show as skipped, with the reason in their name. */
+/** `describe` with the folder of the labelled data (LABELLED_DATA_DIR); where there is none the tests show as skipped, with the reason in their name. */
 export function describeWithLabelledData(name: string, tests: (folder: string) => void): void {
-  const folder = resolve(process.env.LABELLED_DATA_DIR ?? '../shared/labelled');
-  if (existsSync(folder)) {
-    describe(name, () => tests(folder));
+  const folder = process.env.LABELLED_DATA_DIR;
+  if (folder && existsSync(folder)) {
+    describe(name, () => tests(resolve(folder)));
     return;
   }
   process.stderr.write(`SKIPPED: ${name}: no labelled data, set LABELLED_DATA_DIR\n`);
