@@ -66,6 +66,7 @@ import { createAutomaticScoring } from './scoring/automatic.js';
 import { carriedOf, type LeftOut, reportLeftOut } from './scoring/carried-models.js';
 import { scoredOnArrival } from './scoring/report-writer.js';
 import { loadModels, type Models } from './scoring/models.js';
+import { scorePermission } from './scoring/permission.js';
 import { openProgress } from './scoring/progress.js';
 import { pruneJobs } from './scoring/queue.sql.js';
 import { createScoreTimes } from './scoring/score-times.js';
@@ -139,6 +140,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const jobs = createJobWatch(db, progress, (err) => log.error({ err }, 'scoring jobs not looked at'));
   const times = createScoreTimes();
   const workers = startScoringWorkers({
+    permission: scorePermission({ db, access, standings: standings(db) }),
     db,
     audit,
     config,

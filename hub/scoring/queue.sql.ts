@@ -1,3 +1,4 @@
+import type { Caller } from '../access/caller.js';
 import { type HeldJob, type JobQueue, jobQueue } from '../jobs/queue.sql.js';
 import type { Queryable } from '../store/database.js';
 import { sql } from '../store/sql.js';
@@ -11,6 +12,8 @@ export interface Job extends HeldJob {
   patient_id: string;
   custodian_id: string;
   requester_id: string;
+  /** Who asked; null where a rule of the custodian did. */
+  caller: Caller | null;
   model: string;
 }
 
@@ -19,7 +22,7 @@ export const CANCELLED = 'scoring_cancelled';
 
 const queue = jobQueue<Job>({
   table: 'scoring_job',
-  columns: ['focus_type', 'study_id', 'patient_id', 'custodian_id', 'requester_id', 'model'],
+  columns: ['focus_type', 'study_id', 'patient_id', 'custodian_id', 'requester_id', 'caller', 'model'],
 });
 
 export const scoringQueue: JobQueue<Job> = {
@@ -38,6 +41,7 @@ export interface NewJob {
   patientId: string;
   custodianId: string;
   requesterId: string;
+  caller?: Caller;
   model: string;
   /** Lower comes first. */
   priority: number;
@@ -48,8 +52,8 @@ export interface NewJob {
 
 export async function insertJob(tx: Queryable, job: NewJob): Promise<void> {
   await tx.query(sql`
-    insert into scoring_job (task_id, focus_type, study_id, study_version, patient_id, custodian_id, requester_id, model, priority, automatic, run_after)
-    values (${job.taskId}, ${job.focusType}, ${job.studyId}, ${job.studyVersion}, ${job.patientId}, ${job.custodianId}, ${job.requesterId}, ${job.model},
+    insert into scoring_job (task_id, focus_type, study_id, study_version, patient_id, custodian_id, requester_id, caller, model, priority, automatic, run_after)
+    values (${job.taskId}, ${job.focusType}, ${job.studyId}, ${job.studyVersion}, ${job.patientId}, ${job.custodianId}, ${job.requesterId}, ${job.caller ? JSON.stringify(job.caller) : null}, ${job.model},
       ${job.priority}, ${job.automatic ?? false}, now() + make_interval(secs => ${job.delay ?? 0}))`);
 }
 

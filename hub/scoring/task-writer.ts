@@ -1,5 +1,6 @@
 import { systems } from '../../fhir-profiles/codes.js';
 import type { Manifest } from '../../models/manifest.js';
+import type { Caller } from '../access/caller.js';
 import { findRow } from '../access/find-row.js';
 import { agentOf, type ResourceWriter, type WriteRequest } from '../access/write-request.js';
 import { isSamePerson, nowhere, refused } from '../access/write-rules.js';
@@ -45,7 +46,7 @@ async function place(tx: Queryable, carried: CarriedModels, audit: Audit, reques
   const model = chooseModel(carried, resource, study);
   const priority = resource.priority ?? (await orderedPriority(tx, study));
   const requested = { ...resource, ...(priority ? { priority } : {}), businessStatus: inState('requested') };
-  const row = await placeScoringTask(tx, requested, study, model.name);
+  const row = await placeScoringTask(tx, requested, study, model.name, { caller });
   await audit.append(tx, [
     {
       ...agentOf(caller, context),
@@ -127,7 +128,7 @@ export async function placeScoringTask(
   task: FhirResource,
   study: ResourceRow,
   model: string,
-  automatic?: { delay: number },
+  by?: { caller: Caller } | { delay: number },
 ): Promise<ResourceRow> {
   const now = new Date().toISOString();
   const requesterId = idOf(task.requester, 'Organization')!;
@@ -144,7 +145,7 @@ export async function placeScoringTask(
     requesterId,
     model,
     priority: priorityOf(task),
-    ...(automatic ? { automatic: true, delay: automatic.delay } : {}),
+    ...(by && 'delay' in by ? { automatic: true, delay: by.delay } : by),
   });
   return row;
 }

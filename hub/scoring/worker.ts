@@ -15,6 +15,7 @@ import { findResource, type ResourceRow, toResource } from '../store/resources.j
 import { fetchStudy, type RetrieveSeries, removeAbandonedFolders, withPrivateFolder } from './fetch-study.js';
 import { findObservations, laboratoryValues, resultsOfReport } from './laboratory-values.js';
 import { type MadeBy, madeBy } from './made-by.js';
+import type { ScorePermission } from './permission.js';
 import { createMemoryBudget, type MemoryBudget } from './memory-budget.js';
 import type { Models } from './models.js';
 import { entryOf, publish } from './publish.js';
@@ -34,6 +35,8 @@ export interface ScoringDeps extends WorkerSettings {
   /** Where the model folders lie. Default: those of the project. */
   modelsRoot?: string;
   retrieve: RetrieveSeries;
+  /** Asked of whoever requested a score when it begins, and before it is published; without it no request is worked on. */
+  permission?: ScorePermission;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
   times?: Pick<ScoreTimes, 'note'>;
   /** Seconds before the first second try; the next waits four times as long. Default 10. */
@@ -94,13 +97,24 @@ async function perform(deps: ScoringDeps, budget: MemoryBudget, claim: ScoringCl
   if (!manifest)
     return settle(deps, claim, { ok: false, code: 'invalid-model', message: 'This process does not carry the model.' });
   if (!budget.fits(manifest)) return fail(deps, claim, tooLarge(manifest, deps.config.scoringMemory));
+  const before = await refusal(deps, job, study);
+  if (before) return fail(deps, claim, before);
   const outcome = await withPrivateFolder((folder) => score(deps, claim, study, manifest, folder));
   if (signal.aborted) return scoringQueue.requeue(deps.db, job.task_id, owner, 0, 'The worker stopped.', true);
   const seconds = (Date.now() - started) / 1000;
   deps.times?.note({ model: job.model, outcome: outcome.ok ? 'scored' : outcome.code, seconds });
   if (!outcome.ok) return settle(deps, claim, outcome);
+  const after = await refusal(deps, job, study);
+  if (after) return fail(deps, claim, after);
   const published = await deps.db.transaction((tx) => publish(tx, deps.audit, { job, owner, study, manifest, ...outcome.value }));
   deps.log.info({ task: job.task_id, model: job.model, published, ms: Date.now() - started }, 'scored');
+}
+
+/** Why whoever asked may not have it any more, in a sentence; a rule of the custodian asks for its own. */
+async function refusal({ permission }: ScoringDeps, { caller }: Job, focus: ResourceRow): Promise<string | undefined> {
+  if (!caller) return undefined;
+  const why = permission ? await permission(caller, focus) : 'no-basis';
+  return why && `This may not be scored any more for whoever asked (${why}).`;
 }
 
 const tooLarge = ({ name, resources: { memoryMb } }: Manifest, most: number): string =>

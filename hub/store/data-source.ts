@@ -25,6 +25,7 @@ import { ScoringResults1763856035000 } from './migrations/0035-scoring-results.j
 import { ScoringAgreements1763856036000 } from './migrations/0036-scoring-agreements.js';
 import { ScoringQueue1763856037000 } from './migrations/0037-scoring-queue.js';
 import { ScoringFocus1763856039000 } from './migrations/0039-scoring-focus.js';
+import { ScoringCaller1763856040000 } from './migrations/0040-scoring-caller.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
 const migrations = [
@@ -53,6 +54,7 @@ const migrations = [
   ScoringAgreements1763856036000,
   ScoringQueue1763856037000,
   ScoringFocus1763856039000,
+  ScoringCaller1763856040000,
 ];
 
 /** Their names, as the database remembers those that it had. */

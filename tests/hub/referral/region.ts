@@ -1,5 +1,6 @@
 /** A small region on a real database: the FHIR face's own functions, the real policy, the real audit, and the writers under test. */
 import { systems } from '../../../fhir-profiles/codes.js';
+import { type Standing, type Standings, standings } from '../../../hub/access/authentication/standing.js';
 import type { Caller, Purpose, Role } from '../../../hub/access/caller.js';
 import { createAccess } from '../../../hub/access/create-access.js';
 import { openAudit } from '../../../hub/audit/record.js';
@@ -16,6 +17,7 @@ import { release } from '../../../hub/referral/release.js';
 import { serviceRequestWriter } from '../../../hub/referral/service-request-writer.js';
 import { createTaskWriter } from '../../../hub/referral/task-writer.js';
 import { loadModels } from '../../../hub/scoring/models.js';
+import { scorePermission } from '../../../hub/scoring/permission.js';
 import { scoringTaskWriter } from '../../../hub/scoring/task-writer.js';
 import { createResources, newId } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
@@ -60,6 +62,13 @@ export async function openRegion() {
       custodianId: '',
     })),
   );
+  const standing: Standings = {
+    ...standings(db),
+    ofSubject: async (subject) => {
+      const [role, organizationId] = subject.replace('Practitioner/', '').split('-of-');
+      return { organizationId, roles: [role] } as unknown as Standing;
+    },
+  };
   return {
     ...test,
     audit,
@@ -96,6 +105,8 @@ export async function openRegion() {
       return id;
     },
     as: (caller: Caller) => client(deps, caller),
+    /** What workers ask of whoever requested a score; all callers of the tests are who they say. */
+    permission: scorePermission({ db, access: deps.access, standings: standing }),
     /** A caller of a hub that writes some types otherwise. */
     with: (writers: FhirDeps['writers'], caller: Caller) => client({ ...deps, writers: { ...deps.writers, ...writers } }, caller),
   };

@@ -134,6 +134,7 @@ const watches = (id: string) =>
 
 const work = async () =>
   startScoringWorkers({
+    permission: region.permission,
     db: region.db,
     audit: region.audit,
     models: await loadModels(modelsRoot),

@@ -19,6 +19,7 @@ beforeAll(async () => {
   region = await openRegion();
   a = region.as(caller('hospital-a'));
   workers = startScoringWorkers({
+    permission: region.permission,
     db: region.db,
     audit: region.audit,
     models: region.models,

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { extensions, systems } from '../../../fhir-profiles/codes.js';
+import { scorePermission } from '../../../hub/scoring/permission.js';
+import { standings } from '../../../hub/access/authentication/standing.js';
 import { startScoringWorkers } from '../../../hub/scoring/worker.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
@@ -94,11 +96,12 @@ afterAll(async () => {
 const ask = (client: Client, requester = 'd', patient: FhirResource = world.patientOfD): Promise<Answer> =>
   client.post(scoringTask(study, patient, requester));
 
-/** The job done by a real worker, with the real model, from the custodian's files. */
-async function scored(taskId: string): Promise<{ task: Stored; report: Stored }> {
-  const { db, audit, models } = world.hub.hub;
+/** The job taken to its end by a real worker, with the real model, from the custodian's files. */
+async function worked(taskId: string): Promise<Stored> {
+  const { db, audit, models, fhir } = world.hub.hub;
   const log = { info: () => undefined, warn: () => undefined, error: () => undefined } as never;
   const workers = startScoringWorkers({
+    permission: scorePermission({ db, access: fhir.access, standings: standings(db) }),
     db,
     audit,
     models,
@@ -114,6 +117,11 @@ async function scored(taskId: string): Promise<{ task: Stored; report: Stored }>
     done = (await d.get(`/fhir/Task/${taskId}`)).body;
   }
   await workers.stop();
+  return done;
+}
+
+async function scored(taskId: string): Promise<{ task: Stored; report: Stored }> {
+  const done = await worked(taskId);
   expect(done.status).toBe('completed');
   return { task: done, report: (await d.get(`/fhir/${done.output[0].valueReference.reference}`)).body };
 }
@@ -264,10 +272,15 @@ describe('a hospital that may have a study scored and may not see it', () => {
     for (const secret of SECRETS) expect(text).not.toContain(secret);
   });
 
-  it('keeps the results, and asks for no more, when the agreement has ended', async () => {
+  it('keeps the results, and gets no more, when the agreement has ended: what waits is not scored either', async () => {
     const signatory = clientOf(world.hub, await world.hub.person('signatory.a'));
+    const waiting = made(await ask(d));
     expect((await signatory.delete('/access/agreements/score-d/signature')).status).toBe(200);
     expect((await ask(d)).status).toBe(403);
+    expect(await worked(waiting.id)).toMatchObject({
+      status: 'failed',
+      statusReason: { text: expect.stringMatching(/may not be scored any more for whoever asked/) },
+    });
     expect((await d.get(`/fhir/DiagnosticReport/${report.id}`)).status).toBe(200);
   });
 });
