@@ -5,11 +5,11 @@ import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { isStanding, type Standings } from '../access/authentication/standing.js';
 import type { Caller } from '../access/caller.js';
-import type { Decision, RowWithEvidence } from '../access/decision.js';
 import { denied } from '../access/denial.js';
 import { findRow } from '../access/find-row.js';
 import { createStreamSlots, type StreamSlots } from '../access/stream-slots.js';
-import { agentOf, decidedBy } from '../access/write-request.js';
+import { outcomeOf, type SeenRecord } from '../access/seen-record.js';
+import { agentOf } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { notFound, unavailable } from '../outcomes.js';
@@ -137,9 +137,7 @@ function progressOf({ state, model, attempts, before, error, stage, share }: Job
   };
 }
 
-type Seen = { row: RowWithEvidence; decision: Decision } | undefined;
-
-const readableTask = (deps: ScoringEventsDeps, caller: Caller, id: string): Promise<Seen> =>
+const readableTask = (deps: ScoringEventsDeps, caller: Caller, id: string): Promise<SeenRecord> =>
   deps.db.snapshot(async (tx) => {
     const access = await deps.access.forCaller(tx, caller);
     const row = await findRow(tx, access, 'Task', id);
@@ -151,23 +149,11 @@ async function mayStillRead(deps: ScoringEventsDeps, caller: Caller, id: string)
   return (await readableTask(deps, caller, id))?.decision.allowed ?? false;
 }
 
-function entryOf(deps: ScoringEventsDeps, request: Request, caller: Caller, id: string, seen: Seen): AuditEntry {
-  const entry = {
-    ...agentOf(caller, requestContext(request, deps.config)),
-    type: 'scoring',
-    subtype: 'watch',
-    action: 'R',
-    entity: [`Task/${id}`],
-  } satisfies Partial<AuditEntry>;
-  if (!seen) return { ...entry, outcome: 4, detail: 'not-found' };
-  const { row, decision } = seen;
-  return {
-    ...entry,
-    outcome: decision.allowed ? 0 : 4,
-    patientId: row.patient_id,
-    custodianId: row.custodian_id,
-    concealed: !decision.mayKnow,
-    ...decidedBy(decision),
-    detail: decision.allowed ? undefined : decision.reason,
-  };
-}
+const entryOf = (deps: ScoringEventsDeps, request: Request, caller: Caller, id: string, seen: SeenRecord): AuditEntry => ({
+  ...agentOf(caller, requestContext(request, deps.config)),
+  type: 'scoring',
+  subtype: 'watch',
+  action: 'R',
+  entity: [`Task/${id}`],
+  ...outcomeOf(seen),
+});

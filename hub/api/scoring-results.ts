@@ -4,10 +4,11 @@ import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
 import type { Caller } from '../access/caller.js';
-import type { Decision, RequestAccess } from '../access/decision.js';
+import type { RequestAccess } from '../access/decision.js';
 import { denied } from '../access/denial.js';
 import { findRow } from '../access/find-row.js';
-import { agentOf, decidedBy } from '../access/write-request.js';
+import { outcomeOf, type SeenRecord } from '../access/seen-record.js';
+import { agentOf } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { conflict, notFound } from '../outcomes.js';
@@ -119,30 +120,12 @@ async function mayAlso(
   return row !== undefined && access.decide(action, row).allowed;
 }
 
-function entryOf(
-  deps: ScoringResultsDeps,
-  request: Request,
-  caller: Caller,
-  id: string,
-  seen: { row: ResourceRow; decision: Decision } | undefined,
-): AuditEntry {
-  const base = {
-    ...agentOf(caller, requestContext(request, deps.config)),
-    type: 'rest' as const,
-    subtype: 'read',
-    action: 'R' as const,
-    query: request.path,
-    entity: [`DiagnosticReport/${id}`],
-  } satisfies Partial<AuditEntry>;
-  if (!seen) return { ...base, outcome: 4, detail: 'not-found' };
-  const { row, decision } = seen;
-  return {
-    ...base,
-    outcome: decision.allowed ? 0 : 4,
-    patientId: row.patient_id,
-    custodianId: row.custodian_id,
-    concealed: !decision.mayKnow,
-    ...decidedBy(decision),
-    detail: decision.reason,
-  };
-}
+const entryOf = (deps: ScoringResultsDeps, request: Request, caller: Caller, id: string, seen: SeenRecord): AuditEntry => ({
+  ...agentOf(caller, requestContext(request, deps.config)),
+  type: 'rest',
+  subtype: 'read',
+  action: 'R',
+  query: request.path,
+  entity: [`DiagnosticReport/${id}`],
+  ...outcomeOf(seen),
+});

@@ -1,6 +1,7 @@
-import type { Decision, RequestAccess, RowWithEvidence } from '../access/decision.js';
+import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { asCaller, asRemembered } from '../access/as-caller.js';
-import { agentOf, decidedBy } from '../access/write-request.js';
+import { outcomeOf, type SeenRecord as Seen } from '../access/seen-record.js';
+import { agentOf } from '../access/write-request.js';
 import { shown, visible } from '../access/shown.js';
 import type { AuditEntry } from '../audit/vocabulary.js';
 import { gone, invalid, notFound, type Refusal } from '../outcomes.js';
@@ -11,8 +12,6 @@ import { type HistoryEntry, historyBundle } from './bundle.js';
 import { denied } from '../access/denial.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { typeLiteral } from './types.js';
-
-type Seen = { row: RowWithEvidence; decision: Decision } | undefined;
 
 /** FHIR read (R4 3.1.0.1). Refused reads are audited like granted ones, before the answer leaves. */
 export async function read(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
@@ -128,23 +127,13 @@ async function audited(deps: FhirDeps, request: FhirRequest, subtype: string, se
 }
 
 function readEntry(request: FhirRequest, subtype: string, seen: Seen): AuditEntry {
-  const base = {
-    ...agentOf(request.caller, request.context),
-    type: 'rest' as const,
-    subtype,
-    action: 'R' as const,
-    entity: [request.path.slice(0, 2).join('/')],
-  } satisfies Partial<AuditEntry>;
-  if (!seen) return { ...base, outcome: 4, detail: 'not-found' };
-  const { row, decision } = seen;
   return {
-    ...base,
-    outcome: decision.allowed ? 0 : 4,
-    patientId: row.patient_id,
-    custodianId: row.custodian_id,
-    concealed: !decision.mayKnow,
-    ...decidedBy(decision),
-    detail: decision.allowed ? undefined : decision.reason,
+    ...agentOf(request.caller, request.context),
+    type: 'rest',
+    subtype,
+    action: 'R',
+    entity: [request.path.slice(0, 2).join('/')],
+    ...outcomeOf(seen),
   };
 }
 

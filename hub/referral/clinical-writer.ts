@@ -9,14 +9,12 @@ import { nowhere, refused } from '../access/write-rules.js';
 import { forbidden } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { idOf, type Reference } from '../store/fhir-elements.js';
+import { isMachineMade } from '../store/machine-made.js';
 import { createResources, findResource, type ResourceRow, toResource, updateResource, type Write } from '../store/resources.js';
 import { labelsOfStudies, scopeOfStudies } from '../store/study-labels.sql.js';
 import { extractKeys } from '../store/extract-keys.js';
 import { type FhirResource, labelsOf, localReference } from '../store/search-keys.js';
 import { findOpenConsultation } from './grants.js';
-
-/** meta.tag of records that a model made (HL7 v3 ObservationValue `AIAST`, artificial intelligence asserted). */
-const isMachineMade = (resource: FhirResource): boolean => resource.meta?.tag?.some((t) => t.code === 'AIAST') ?? false;
 
 /**
  * Writer for DiagnosticReport and Observation. The organization that writes is the custodian. It writes about its own patients, and

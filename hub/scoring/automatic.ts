@@ -6,7 +6,7 @@ import { means, PRIORITIES, type Priority, rulesIn, type ScoringRule } from '../
 import { inState } from '../jobs/task-state.js';
 import type { Queryable } from '../store/database.js';
 import { newId, type ResourceRow, toResource } from '../store/resources.js';
-import type { FhirResource } from '../store/search-keys.js';
+import { isMachineMade } from '../store/machine-made.js';
 import { sql } from '../store/sql.js';
 import { findObservations, laboratoryValues, resultsOfReport, valuesThere } from './laboratory-values.js';
 import { accepts, type Models } from './models.js';
@@ -53,8 +53,6 @@ async function enoughFor(tx: Queryable, models: readonly Manifest[], report: Res
     return wanted && valuesThere(values, model) >= wanted.codes.length - wanted.mostMissing;
   });
 }
-
-const isMachineMade = ({ meta }: FhirResource): boolean => meta?.tag?.some((tag) => tag.code === 'AIAST') ?? false;
 
 const mostUrgent = (stated: readonly Priority[]): Priority => PRIORITIES.find((p) => stated.includes(p)) ?? 'routine';
 

@@ -9,7 +9,7 @@ import { tokenKey } from '../store/tokens.js';
 import { sql } from '../store/sql.js';
 import { inRegion } from '../store/fhir-date.js';
 import { labelsOfStudies } from '../store/study-labels.sql.js';
-import { findObservations, laboratoryValues, resultsOfReport, sampledAt } from './laboratory-values.js';
+import { findObservations, resultsOfReport } from './laboratory-values.js';
 import { markSuperseded } from './mark-superseded.js';
 import { type Job, scoringQueue } from './queue.sql.js';
 import type { MadeBy } from './made-by.js';
@@ -28,6 +28,8 @@ interface Publication {
   manifest: Manifest;
   scored: Scored;
   made: MadeBy;
+  /** FHIR dateTime of the study or of the sample, where it is known. */
+  started: string | undefined;
   /** Of the scored images. */
   header?: StudyHeader;
 }
@@ -39,7 +41,7 @@ interface Publication {
 export async function publish(
   tx: Queryable,
   audit: Audit,
-  { job, owner, study, manifest, scored, made, header }: Publication,
+  { job, owner, study, manifest, scored, made, started, header }: Publication,
 ): Promise<boolean> {
   if (!(await scoringQueue.finish(tx, job.task_id, owner, 'done'))) return false;
   const task = await lockTask(tx, job.task_id);
@@ -52,7 +54,7 @@ export async function publish(
     patientId: study.patient_id,
     focus: `${study.type}/${study.id}`,
     deviceId: await deviceOf(tx, manifest, now),
-    started: study.type === 'ImagingStudy' ? toResource(study).started : await sampleTime(tx, study, manifest),
+    started,
     now,
   });
   const { observations, report } = results;
@@ -106,12 +108,6 @@ async function labelsOf(tx: Queryable, focus: ResourceRow): Promise<string[]> {
   const now = await findResource(tx, focus.type, focus.id);
   const values = await findObservations(tx, resultsOfReport(toResource(focus)));
   return [...new Set([...(now?.labels ?? focus.labels), ...values.flatMap((row) => row.labels)])];
-}
-
-/** When the sample of a laboratory's report was taken. */
-async function sampleTime(tx: Queryable, report: ResourceRow, manifest: Manifest): Promise<string | undefined> {
-  const values = await findObservations(tx, resultsOfReport(toResource(report)));
-  return sampledAt(laboratoryValues(values), manifest);
 }
 
 /** A score takes the place of the older ones that no physician stands behind; the older ones stay readable. */

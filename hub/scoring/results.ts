@@ -6,6 +6,7 @@ import type { Scored } from '../../models/score-messages.js';
 import type { MadeBy } from './made-by.js';
 import { resultDigest } from './result-digest.js';
 import { newId } from '../store/resources.js';
+import { MACHINE_MADE as MACHINE_MADE_CODE } from '../store/machine-made.js';
 import type { FhirResource } from '../store/search-keys.js';
 
 type Resource = FhirResource & { id: string };
@@ -43,7 +44,7 @@ const MACHINE_MADE = {
   tag: [
     {
       system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue',
-      code: 'AIAST',
+      code: MACHINE_MADE_CODE,
       display: 'Artificial Intelligence asserted',
     },
   ],

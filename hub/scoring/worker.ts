@@ -13,7 +13,7 @@ import { type Claim, startWorkers, type Workers, type WorkerSettings } from '../
 import type { Database, Queryable } from '../store/database.js';
 import { findResource, type ResourceRow, toResource } from '../store/resources.js';
 import { fetchStudy, type RetrieveSeries, removeAbandonedFolders, withPrivateFolder } from './fetch-study.js';
-import { findObservations, laboratoryValues, resultsOfReport } from './laboratory-values.js';
+import { findObservations, laboratoryValues, resultsOfReport, sampledAt } from './laboratory-values.js';
 import { type MadeBy, madeBy } from './made-by.js';
 import type { ScorePermission } from './permission.js';
 import { createMemoryBudget, type MemoryBudget } from './memory-budget.js';
@@ -127,7 +127,9 @@ interface JobFailure {
   /** One sentence for a person; never patient data. */
   message: string;
 }
-type Attempt = { ok: true; value: { scored: Scored; made: MadeBy; header?: StudyHeader } } | JobFailure;
+type Attempt =
+  | { ok: true; value: { scored: Scored; made: MadeBy; started: string | undefined; header?: StudyHeader } }
+  | JobFailure;
 
 async function score(
   deps: ScoringDeps,
@@ -141,7 +143,7 @@ async function score(
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(until - Date.now())]);
   onProgress({ stage: 'retrieving', share: 0 });
   try {
-    const given =
+    const given: Outcome<{ files: string[]; observations?: ObservedValue[] }> =
       study.type === 'ImagingStudy'
         ? await fetchStudy(study, manifest, folder, deps.retrieve, bounded)
         : await readReport(deps.db, study);
@@ -153,8 +155,11 @@ async function score(
     const scored = await scoreStudy({ model: manifest.name, ...given.value, ...limits, onProgress });
     if (!scored.ok) return scored;
     const why = otherThanAsked(scored.value, study, manifest);
+    if (why) return why;
     const [first] = given.value.files;
-    return why ?? { ok: true, value: { scored: scored.value, made, header: first ? await readStudyHeader(first) : undefined } };
+    const { observations } = given.value;
+    const started = observations ? sampledAt(observations, manifest) : toResource(study).started;
+    return { ok: true, value: { scored: scored.value, made, started, header: first ? await readStudyHeader(first) : undefined } };
   } catch (error) {
     return sourceFailure(error as Error, bounded.aborted);
   }

@@ -1,11 +1,9 @@
+import { MACHINE_MADE } from '../../store/machine-made.js';
 import { mapInTurn } from '../../store/in-turn.js';
 import type { Queryable } from '../../store/database.js';
 import { columns, type ResourceRow, toResource, updateResource } from '../../store/resources.js';
 import { rewrite } from '../../store/rewrite.js';
 import { sql } from '../../store/sql.js';
-
-/** HL7 v3 ObservationValue `AIAST`: asserted by artificial intelligence, and no physician has decided. */
-const MACHINE_MADE = 'AIAST';
 
 /** Preliminary results of models about a study that is another patient's were entered in error where they are. */
 export async function withdrawResults(tx: Queryable, study: ResourceRow): Promise<void> {

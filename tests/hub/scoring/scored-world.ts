@@ -4,7 +4,7 @@ import type { Finding } from '../../../models/finding.js';
 import type { Scored } from '../../../models/score-messages.js';
 import { publish } from '../../../hub/scoring/publish.js';
 import { scoringQueue } from '../../../hub/scoring/queue.sql.js';
-import { findResource } from '../../../hub/store/resources.js';
+import { findResource, toResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { type Client, kindOfTask, made, organization, series, type World } from '../security/world.js';
 
@@ -83,7 +83,17 @@ export async function scoredFor(
       peakMemoryBytes: 1,
     };
     const made = { manifestSha256: 'b'.repeat(64), codeSha256: 'c'.repeat(64), cpu: 'none' };
-    if (!(await publish(tx, hub.audit, { job, owner, study, manifest: { ...manifest, version }, scored, made })))
+    if (
+      !(await publish(tx, hub.audit, {
+        job,
+        owner,
+        study,
+        manifest: { ...manifest, version },
+        scored,
+        made,
+        started: toResource(study).started,
+      }))
+    )
       throw new Error('not published');
   });
   const done = (await asker.get(`/fhir/Task/${placed.id}`)).body;
