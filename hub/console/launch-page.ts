@@ -32,7 +32,6 @@ export function launchPage(config: PageConfig, courses: readonly string[], chine
     "style-src 'unsafe-inline'",
     "script-src 'self'",
     `connect-src 'self' ${issuer}`.trim(),
-    'img-src blob:',
     "frame-ancestors 'none'",
     "base-uri 'none'",
     "form-action 'none'",
@@ -59,7 +58,7 @@ body{font:16px/1.6 system-ui,"Noto Sans CJK SC","PingFang SC","Microsoft YaHei",
 main{max-width:46rem;margin:0 auto;padding:2.5rem 1.25rem}h1{font-size:1.4rem;margin:0 0 .25rem}
 #patient{font-size:1.1rem;margin:0 0 1.5rem}ul{list-style:none;padding:0;display:grid;gap:.5rem}
 li{background:#fff;border:1px solid #dbe4e8;border-radius:.5rem;padding:.75rem 1rem}li.withheld{background:#f7f3e8}small{color:#546e7a;display:block}
-#courses img{max-width:100%;height:auto;border:1px solid #dbe4e8;border-radius:.5rem}
+#courses svg{max-width:100%;height:auto;border:1px solid #dbe4e8;border-radius:.5rem}
 [role=alert]{color:#a3161c}
 </style>
 <script type="module" src="/launch.js"${attribute('hub', publicUrl)}${attribute('issuer', oidcIssuer)}${attribute('client', consoleClient)}${attribute('courses', courses.join(' '))}></script>

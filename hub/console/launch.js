@@ -81,17 +81,12 @@ async function show({ access_token: token, patient }) {
 
 /** A score over time, where the patient has one that this person may see. */
 async function showCourse(token, patient, model) {
-  const get = (format) =>
-    fetch(`${hub}/scoring/course?${new URLSearchParams({ patient, model, format })}`, {
-      headers: { authorization: `Bearer ${token}`, 'accept-language': document.documentElement.lang },
-    });
-  const { points = [], title } = await json(await get('json'));
-  if (points.length === 0) return;
-  const picture = document.createElement('img');
-  picture.className = 'course';
-  picture.alt = `${title}: ${points.map((point) => `${point.effective.slice(0, 10)} ${point.value.toFixed(2)}`).join(', ')}`;
-  picture.src = URL.createObjectURL(await (await get('svg')).blob());
-  document.querySelector('#courses').append(picture);
+  const answer = await fetch(`${hub}/scoring/course?${new URLSearchParams({ patient, model, format: 'svg' })}`, {
+    headers: { authorization: `Bearer ${token}`, 'accept-language': document.documentElement.lang },
+  });
+  if (!answer.ok) return json(answer);
+  const picture = new DOMParser().parseFromString(await answer.text(), 'image/svg+xml').documentElement;
+  if (picture.querySelector('circle')) document.querySelector('#courses').append(document.importNode(picture, true));
 }
 
 function linesOf(resource) {
