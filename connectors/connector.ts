@@ -247,12 +247,12 @@ export interface Connector {
   look?(study: LookRequest, signal: AbortSignal): Promise<StudyNow>;
   /** How many items the source is known to have that come after `cursor`; undefined when it can't tell. @throws SourceError when it cannot be asked. */
   backlog?(cursor: string | undefined, signal: AbortSignal): Promise<number | undefined>;
-  /** Reads one quarantined item again; `message` is what was kept of it. */
-  retry(item: { locator: string; message?: Uint8Array }, signal: AbortSignal): Promise<Change>;
+  /** Reads one quarantined item again; `message` is what was kept of it, `sopClassUid` spares a PACS being asked for every class. */
+  retry(item: { locator: string; message?: Uint8Array; sopClassUid?: string }, signal: AbortSignal): Promise<Change>;
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;
   /**
    * Has the archive keep objects: STOW-RS, C-STORE, a file. Yields an outcome for each, in the order given; one that is refused stops no other.
-   * Storing again what the archive has is no error. @throws SourceError when the archive cannot be asked.
+   * Storing again what the archive has is no error; where the archive can be asked, another object of a SOP Instance UID that it has is refused (0111H). @throws SourceError when the archive cannot be asked.
    */
   store?(objects: AsyncIterable<Part10Object>, signal: AbortSignal): AsyncIterable<StoreOutcome>;
   /** Where an object that was stored is found again: the locator that `changes` will state for it, and that `retry` reads it by. */

@@ -20,6 +20,7 @@ import { echo, verificationContext } from './services/echo.js';
 import { findContext } from './services/find.js';
 import { getContext } from './services/get.js';
 import { moveContext } from './services/move.js';
+import { locatorOf } from './services/received-object.js';
 import { storeObjects } from './services/store.js';
 import { type DimseSource, inSession } from './source.js';
 
@@ -97,10 +98,11 @@ export function createDimseConnector(settings: DimseSettings & { outbound: Outbo
     },
     look: (study, signal) => withFinder(source, signal, (finder) => lookAtStudy(readingWith(finder, signal), study)),
     hasNews: (_cursor, signal) => withFinder(source, signal, (finder) => hasNews(listingWith(finder, signal))),
-    retry: ({ locator }, signal) =>
-      withFinder(source, signal, async (finder) => asOne(await readAgain(readingWith(finder, signal), locator))),
+    retry: ({ locator, sopClassUid }, signal) =>
+      withFinder(source, signal, async (finder) => asOne(await readAgain(readingWith(finder, signal), locator, sopClassUid))),
     retrieve: (request, signal) => retrieveByGet(source, request, signal),
     store: (objects, signal) => storeObjects(source, objects, signal),
+    storedLocator: locatorOf,
     ...(settings.listen
       ? { listen: (take, signal) => listenForObjects(listenerOf(settings, settings.listen!, source), take, moves, signal) }
       : {}),

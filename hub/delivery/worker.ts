@@ -156,6 +156,7 @@ async function retryLater(
   const attempts = delivered > before ? 1 : job.attempts;
   const seconds = Math.min(LONGEST_SECONDS, (deps.retrySeconds ?? 5) * 2 ** Math.min(attempts - 1, 10));
   await deliveryQueue.requeue(deps.db, job.task_id, owner, seconds, `${code}: ${message}`, delivered > before);
+  if (delivered > before) await reporter(deps, claim)('last');
 }
 
 /** Sentences for reason classes that are no denial of the policy. */

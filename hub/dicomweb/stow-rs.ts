@@ -89,10 +89,11 @@ async function store(deps: StowDeps, slots: StreamSlots, request: Request, h: Re
     .header('cache-control', 'no-store');
 }
 
-/** PS3.18 table 10.5.3-1: 200 for all, 202 for some, 409 for none. */
-function statusOf(pushed: readonly Pushed[]): number {
+/** PS3.18 table 10.5.3-1: 200 for all, 202 for some, or with warnings, 409 for none. */
+export function statusOf(pushed: readonly Pushed[]): number {
   const failed = pushed.filter(({ failure }) => failure !== undefined).length;
-  return failed === 0 ? 200 : failed < pushed.length ? 202 : 409;
+  if (failed === pushed.length) return 409;
+  return failed > 0 || pushed.some(({ warning }) => warning !== undefined) ? 202 : 200;
 }
 
 const MULTIPART = /^multipart\/related\s*;/i;

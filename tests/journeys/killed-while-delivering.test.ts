@@ -6,7 +6,7 @@ import { systems } from '../../fhir-profiles/codes.js';
 import { addSource } from '../../hub/ingest/hospital.js';
 import { createResources } from '../../hub/store/resources.js';
 import type { FhirResource } from '../../hub/store/search-keys.js';
-import { A, B, counts, ctStudy, objectUid, until } from '../hub/delivery/hospitals.js';
+import { A, B, counts, ctStudy, objectUid, studyUid, until } from '../hub/delivery/hospitals.js';
 import { type ArchiveProxy, startArchiveProxy } from '../support/archive-proxy.js';
 import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
 import { type Orthanc, startOrthanc } from '../support/orthanc.js';
@@ -76,16 +76,16 @@ async function restart(): Promise<void> {
   await database.db.pool.query("update delivery_job set lease_until = now() where state = 'running'");
 }
 
-it('a delivery whose hub is killed twice, before and after an acknowledgement, comes to its end: nothing is lost, nothing is sent again that was on record', async () => {
-  const patient = await call('POST', 'Patient', samplePatient(B.assigner, 'B-1'));
+/** A study of A's as it is indexed, and its patient as B knows him. */
+async function known(number: number): Promise<[study: FhirResource, patient: FhirResource]> {
+  const patient = await call('POST', 'Patient', samplePatient(B.assigner, `B-${number}`));
   const study = await until(async () => {
-    const [row] = (
-      await database.db.pool.query(
-        "select id, patient_id from resource where type = 'ImagingStudy' and (content->>'numberOfInstances')::int = $1",
-        [OBJECTS],
-      )
-    ).rows;
-    return row as { id: string; patient_id: string } | undefined;
+    const { rows } = await database.db.pool.query(
+      `select r.id, r.patient_id from resource r join study_claim c on c.study_id = r.id
+        where c.study_instance_uid = $1 and (r.content->>'numberOfInstances')::int = $2`,
+      [studyUid(number), OBJECTS],
+    );
+    return rows[0] as { id: string; patient_id: string } | undefined;
   });
   await database.db.pool.query('insert into cross_reference (patient_id, cluster_id) values ($1, $1), ($2, $1)', [
     study.patient_id,
@@ -94,6 +94,31 @@ it('a delivery whose hub is killed twice, before and after an acknowledgement, c
   await database.db.pool.query("insert into patient_registration (organization_id, patient_id) values ('hospital-b', $1)", [
     study.patient_id,
   ]);
+  return [{ resourceType: 'ImagingStudy', ...study }, patient];
+}
+
+async function place(study: FhirResource, patient: FhirResource): Promise<FhirResource> {
+  const task = await call('POST', 'Task', {
+    resourceType: 'Task',
+    status: 'requested',
+    intent: 'order',
+    code: { coding: [{ system: systems.taskKind, code: 'delivery-request' }] },
+    focus: { reference: `ImagingStudy/${study.id}` },
+    for: { reference: `Patient/${patient.id}` },
+    requester: { reference: `Organization/${B.id}` },
+  });
+  expect([task.status, task.issue]).toEqual(['requested', undefined]);
+  return task;
+}
+
+const ended = (task: FhirResource): Promise<FhirResource> =>
+  until(async () => {
+    const now = await call('GET', `Task/${task.id}`);
+    return ['completed', 'failed'].includes(now.status) && now;
+  });
+
+it('a delivery whose hub is killed twice, before and after an acknowledgement, comes to its end: nothing is lost, nothing is sent again that was on record', async () => {
+  const [study, patient] = await known(1);
 
   const killed: number[] = [];
   const recorded: number[] = [];
@@ -112,25 +137,13 @@ it('a delivery whose hub is killed twice, before and after an acknowledgement, c
     await hub!.kill();
     die?.();
   };
-  const task = await call('POST', 'Task', {
-    resourceType: 'Task',
-    status: 'requested',
-    intent: 'order',
-    code: { coding: [{ system: systems.taskKind, code: 'delivery-request' }] },
-    focus: { reference: `ImagingStudy/${study.id}` },
-    for: { reference: `Patient/${patient.id}` },
-    requester: { reference: `Organization/${B.id}` },
-  });
-  expect([task.status, task.issue]).toEqual(['requested', undefined]);
+  const task = await place(study, patient);
   for (let kill = 0; kill < 2; kill += 1) {
     await dying;
     dying = death();
     await restart();
   }
-  const done = await until(async () => {
-    const now = await call('GET', `Task/${task.id}`);
-    return ['completed', 'failed'].includes(now.status) && now;
-  });
+  const done = await ended(task);
   expect([done.status, counts(done)]).toEqual([
     'completed',
     { 'instances-total': OBJECTS, 'instances-delivered': OBJECTS, 'instances-failed': 0 },
@@ -147,4 +160,40 @@ it('a delivery whose hub is killed twice, before and after an acknowledgement, c
     await database.db.pool.query("select count(*)::int as n from audit_event where subtype = 'deliver' and outcome = 0")
   ).rows;
   expect(audit.n).toBe(3);
+}, 60_000);
+
+it('by C-STORE as well: the hub is killed in the middle of a series, and sends the rest', async () => {
+  const files = ctStudy(2, 'A-2', OBJECTS);
+  for (const [i, bytes] of files.entries()) await writeFile(join(folder, `2-${i}.dcm`), bytes);
+  expect(await giving.store(files.map((_, i) => join(folder, `2-${i}.dcm`)))).toBe(OBJECTS);
+  await addSource(database.db, {
+    id: 'b.pacs',
+    organizationId: B.id,
+    kind: 'dimse',
+    settings: { host: '127.0.0.1', port: receiving.dicomPort, calledAeTitle: 'ORTHANC' },
+    store: true,
+  });
+  const task = await place(...(await known(2)));
+  const delivered = async (): Promise<number> =>
+    (
+      await database.db.pool.query(
+        "select count(*)::int as n from delivery_instance where task_id = $1 and state = 'delivered'",
+        [task.id],
+      )
+    ).rows[0].n;
+  await until(async () => (await delivered()) >= 5);
+  await hub!.kill();
+  const before = await delivered();
+  expect(before).toBeLessThan(OBJECTS);
+  await restart();
+  expect(counts(await ended(task))).toEqual({
+    'instances-total': OBJECTS,
+    'instances-delivered': OBJECTS,
+    'instances-failed': 0,
+  });
+  expect(await (await fetch(`${receiving.orthancUrl}/statistics`)).json()).toMatchObject({ CountInstances: 2 * OBJECTS });
+  const { rows } = await database.db.pool.query('select max(attempts)::int as most from delivery_instance where task_id = $1', [
+    task.id,
+  ]);
+  expect(rows).toEqual([{ most: 1 }]);
 }, 60_000);

@@ -3,6 +3,7 @@ export const statuses = {
   success: 0x0000,
   cancelled: 0xfe00,
   processingFailure: 0x0110,
+  duplicateSopInstance: 0x0111,
   sopClassNotSupported: 0x0122,
   unrecognizedOperation: 0x0211,
   outOfResources: 0xa700,
@@ -29,6 +30,7 @@ export function statusText(status: number): string {
 const meanings: readonly (readonly [low: number, high: number, meaning: string])[] = [
   [0x0000, 0x0000, 'success'],
   [0x0110, 0x0110, 'processing failure'],
+  [0x0111, 0x0111, 'duplicate SOP instance'],
   [0x0117, 0x0117, 'invalid SOP instance'],
   [0x0122, 0x0122, 'SOP class not supported'],
   [0x0124, 0x0124, 'not authorized'],

@@ -8,6 +8,7 @@ import { maxContexts } from '../association/request-association.js';
 import { commands } from '../messages/command.js';
 import { isWarning, statuses, statusText } from '../messages/status.js';
 import { type DimseSource, openSession, type Session } from '../source.js';
+import { compareWithHeld, createHeldObjects, type HeldObjects, headerOf, type ObjectHeader } from './held-objects.js';
 
 /** Requests that are sent before the first is answered, where the PACS agrees (PS3.7 D.3.3.3). */
 const window = 8;
@@ -20,7 +21,9 @@ interface Sent {
 
 /**
  * C-STORE of objects as they are (PS3.4 annex B), in as few associations as their SOP classes and transfer syntaxes allow, each object with its own outcome in the
- * order given. What an association that breaks left unanswered is sent once more, by itself; an object that breaks that one too is given up (0110H).
+ * order given. What an association that breaks left unanswered is sent once more, by itself; an object that breaks that one too is given up (0110H). An object
+ * that the PACS has already is not sent again, and another one of its SOP Instance UID is refused (0111H): some archives would replace what they have, others
+ * would say that they keep what they don't.
  * @throws SourceError when the PACS can't be reached or gives no association.
  */
 export async function* storeObjects(
@@ -56,11 +59,16 @@ class Storing {
   /** Sent, or being sent, and not answered. */
   private waiting: Sent[] = [];
   private lastMessageId = 0;
+  private readonly held: HeldObjects;
+  /** SOP Instance UIDs that were sent, answered or not. */
+  private readonly sent = new Set<string>();
 
   constructor(
     private readonly source: DimseSource,
     private readonly signal: AbortSignal,
-  ) {}
+  ) {
+    this.held = createHeldObjects(source, signal);
+  }
 
   /** Sends an object, and waits until another one may be sent. */
   async put(sent: Sent): Promise<void> {
@@ -85,16 +93,46 @@ class Storing {
   private async transmit(sent: Sent): Promise<void> {
     const { sopClassUid, sopInstanceUid } = sent.object;
     const dataSet = await dataSetOf(sent.object);
-    const context = dataSet && (await this.contextFor(sent.object));
-    if (!dataSet || !context) {
-      sent.outcome = dataSet ? notTaken(sent.object) : unreadable(sent.object);
+    const header = dataSet && (await headerOf(sent.object.bytes));
+    if (!dataSet || !header) {
+      sent.outcome = unreadable(sent.object);
       return;
     }
+    sent.outcome = await this.heldAs(sent.object, { ...header, sopClassUid, sopInstanceUid });
+    if (sent.outcome) return;
+    const context = await this.contextFor(sent.object);
+    if (!context) {
+      sent.outcome = notTaken(sent.object);
+      return;
+    }
+    this.sent.add(sopInstanceUid);
     this.lastMessageId = (this.lastMessageId % 0xffff) + 1;
     sent.messageId = this.lastMessageId;
     this.waiting.push(sent);
     const command = { commandField: commands.storeRequest, messageId: sent.messageId, sopClassUid, sopInstanceUid, priority: 0 };
     await this.session?.association.send(context.id, { ...command, hasDataSet: true }, dataSet);
+  }
+
+  /** What comes of an object whose SOP Instance UID the PACS has; undefined when it has none. */
+  private async heldAs(object: Part10Object, header: ObjectHeader): Promise<StoreOutcome | undefined> {
+    const isHeld =
+      this.sent.has(header.sopInstanceUid) || (this.held.known(header) ?? (await this.apart(() => this.held.ask(header))));
+    if (!isHeld) return undefined;
+    try {
+      const held = await this.apart(() => compareWithHeld(this.source, header, this.signal));
+      return held === 'nothing' ? undefined : held === 'same' ? outcomeOf(object, statuses.success) : duplicate(object);
+    } catch (error) {
+      this.signal.throwIfAborted();
+      if (!(error instanceof SourceError) || error.code !== 'bad-response') throw error;
+      return givenUp(object, error);
+    }
+  }
+
+  /** Asks the PACS something in an association of its own: nobody waits for a place at the source while he has one. */
+  private async apart<T>(ask: () => Promise<T>): Promise<T> {
+    while (this.waiting.length > 0) await this.answer();
+    await this.close();
+    return ask();
   }
 
   private async answer(): Promise<void> {
@@ -178,6 +216,13 @@ const notTaken = ({ sopInstanceUid, transferSyntaxUid }: Part10Object): StoreOut
   stored: false,
   status: statuses.sopClassNotSupported,
   detail: `The PACS does not take this SOP class in transfer syntax ${transferSyntaxUid}.`,
+});
+
+const duplicate = ({ sopInstanceUid }: Part10Object): StoreOutcome => ({
+  sopInstanceUid,
+  stored: false,
+  status: statuses.duplicateSopInstance,
+  detail: 'The PACS holds another object with this SOP Instance UID.',
 });
 
 const unreadable = ({ sopInstanceUid }: Part10Object): StoreOutcome => ({

@@ -19,7 +19,7 @@ export function storeInstancesResponse(pushed: readonly Pushed[], retrieval: (pa
     ),
     ...sequence(
       '00081199',
-      stored.map((one) => ({ ...reference(one), '00081190': address(retrieval(pathOf(one))) })),
+      stored.map((one) => ({ ...reference(one), ...warning(one), '00081190': address(retrieval(pathOf(one))) })),
     ),
     ...sequence('0008119A', others.map(reason)),
   };
@@ -31,6 +31,8 @@ const pathOf = ({ studyInstanceUid, seriesInstanceUid, sopInstanceUid }: Pushed)
 const address = (url: string) => ({ vr: 'UR', Value: [url] });
 
 const reason = ({ failure }: Pushed): DicomJson => ({ '00081197': { vr: 'US', Value: [failure] } });
+
+const warning = ({ warning }: Pushed): DicomJson => (warning === undefined ? {} : { '00081196': { vr: 'US', Value: [warning] } });
 
 const reference = ({ sopClassUid, sopInstanceUid }: Pushed): DicomJson => ({
   ...(sopClassUid ? { '00081150': { vr: 'UI', Value: [sopClassUid] } } : {}),

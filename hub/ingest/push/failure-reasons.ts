@@ -23,3 +23,6 @@ const REASONS: Readonly<Partial<Record<QuarantineReason, number>>> = {
 };
 
 export const failureOf = (reason: QuarantineReason): number => REASONS[reason] ?? PROCESSING_FAILURE;
+
+/** Warning Reasons (0008,1196) of PS3.18 table I.2-1: coercion, elements discarded, data set does not match SOP class. */
+export const isWarningReason = (status: number): boolean => [0xb000, 0xb006, 0xb007].includes(status);

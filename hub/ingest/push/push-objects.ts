@@ -11,7 +11,7 @@ import type { Origin } from '../quarantine.js';
 import { type TakeDeps, takeChange } from '../take-change.js';
 import { batches } from './batches.js';
 import { type Checked, checkObject } from './check-object.js';
-import { failureOf, PROCESSING_FAILURE } from './failure-reasons.js';
+import { failureOf, isWarningReason, PROCESSING_FAILURE } from './failure-reasons.js';
 
 /** What became of a pushed object. */
 export interface Pushed {
@@ -21,6 +21,8 @@ export interface Pushed {
   seriesInstanceUid?: string;
   /** Absent when the archive keeps it and the index has it; else Failure Reason (0008,1197). */
   failure?: number;
+  /** Warning Reason (0008,1196): the archive keeps it, and not quite as it was sent. */
+  warning?: number;
 }
 
 /** The archive that keeps what a hospital pushes. */
@@ -63,7 +65,7 @@ async function pushBatch(
 ): Promise<Pushed[]> {
   for (const one of batch) if (!one.ok && one.item) await takeChange(deps, origin, { kind: 'unreadable', item: one.item });
   const good = batch.filter((one) => one.ok);
-  const failures = await storeAll(archive.connector, good, signal);
+  const { failures, warnings } = await storeAll(archive.connector, good, signal);
   const stored = good.filter((one) => !failures.has(one));
   const refused = await index(deps, origin, archive.connector, stored, signal);
   return batch.map((one): Pushed => {
@@ -72,22 +74,29 @@ async function pushBatch(
       ...one.uids,
       sopClassUid: one.object.sopClassUid,
       failure: failures.get(one) ?? refused.get(one.uids.sopInstanceUid),
+      warning: warnings.get(one),
     };
   });
 }
 
 type Good = Extract<Checked, { ok: true }>;
 
-/** @returns those that the archive did not keep, with the reason it gave. */
-async function storeAll(connector: Archive['connector'], good: readonly Good[], signal: AbortSignal): Promise<Map<Good, number>> {
+/** @returns those that the archive did not keep, and those that it keeps otherwise, with the reason it gave. */
+async function storeAll(
+  connector: Archive['connector'],
+  good: readonly Good[],
+  signal: AbortSignal,
+): Promise<{ failures: Map<Good, number>; warnings: Map<Good, number> }> {
   const failures = new Map<Good, number>();
+  const warnings = new Map<Good, number>();
   let at = 0;
   for await (const { stored, status } of connector.store(each(good.map((one) => one.object)), signal)) {
     const one = good[at++];
     if (one && !stored) failures.set(one, status || PROCESSING_FAILURE);
+    else if (one && isWarningReason(status)) warnings.set(one, status);
   }
   for (const one of good.slice(at)) failures.set(one, PROCESSING_FAILURE);
-  return failures;
+  return { failures, warnings };
 }
 
 async function* each(objects: readonly Part10Object[]): AsyncGenerator<Part10Object> {
@@ -117,9 +126,13 @@ async function index(
 }
 
 /** The object as its archive has it now; one that it does not give yet will come with its change log. */
-async function readBack(connector: Archive['connector'], { uids }: Good, signal: AbortSignal): Promise<Change | undefined> {
+async function readBack(
+  connector: Archive['connector'],
+  { uids, object }: Good,
+  signal: AbortSignal,
+): Promise<Change | undefined> {
   try {
-    return await connector.retry({ locator: connector.storedLocator(uids) }, signal);
+    return await connector.retry({ locator: connector.storedLocator(uids), sopClassUid: object.sopClassUid }, signal);
   } catch (error) {
     if (error instanceof SourceError) return undefined;
     throw error;

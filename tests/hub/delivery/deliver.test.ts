@@ -3,7 +3,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { systems } from '../../../fhir-profiles/codes.js';
 import { validateResource } from '../../../fhir-profiles/index.js';
+import { addSource } from '../../../hub/ingest/hospital.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
+import { type FaultyLine, startFaultyLine } from '../../support/faulty-line.js';
 import { A, B, C, counts, ctStudy, type Hospitals, objectUid, outputOf, startHospitals, studyUid, until } from './hospitals.js';
 
 const run = promisify(execFile);
@@ -67,6 +69,14 @@ const withdraw = async (given: FhirResource) =>
     (await at.call(await at.hub.system(A.id), 'put', `/fhir/Consent/${given.id}`, { ...given, status: 'inactive' })).status,
   ).toBe(200);
 
+/** The Task at its end, without the pauses between two tries. */
+const ended = (task: FhirResource): Promise<FhirResource> =>
+  until(async () => {
+    await at.hub.db.pool.query('update delivery_job set run_after = now() where task_id = $1', [task.id]);
+    const { body } = await at.call(physician, 'get', `/fhir/Task/${task.id}`);
+    return ['completed', 'failed'].includes(body.status) && body;
+  });
+
 const entriesOf = async (task: FhirResource) =>
   (
     await at.hub.db.pool.query(
@@ -74,6 +84,25 @@ const entriesOf = async (task: FhirResource) =>
       [`Task/${task.id}`],
     )
   ).rows;
+
+/** An object of a study as the receiving archive says it. */
+async function originals(study: number) {
+  const reply = await fetch(`${at.receiving.dicomwebUrl}/studies/${studyUid(study)}/metadata`);
+  const [json] = (await reply.json()) as FhirResource[];
+  const value = (of: FhirResource | undefined, tag: string) => of?.[tag]?.Value?.[0];
+  const change = value(json, '04000561');
+  const before = value(change, '04000550');
+  return {
+    patientId: value(json, '00100020'),
+    issuer: value(json, '00100021'),
+    name: value(json, '00100010'),
+    description: value(json, '00081030'),
+    otherIds: (json?.['00101002']?.Value ?? []).map((one: FhirResource) => value(one, '00100020')),
+    originalAccession: value(before, '00080050'),
+    originalName: value(before, '00100010'),
+    source: value(change, '04000564'),
+  };
+}
 
 describe('a foreign study', () => {
   it('is delivered to the physician’s own PACS, and found there under his own hospital’s number', async () => {
@@ -126,25 +155,6 @@ describe('a foreign study', () => {
       source: A.id,
     });
   });
-
-  /** An object of a study as the receiving archive says it. */
-  async function originals(study: number) {
-    const reply = await fetch(`${at.receiving.dicomwebUrl}/studies/${studyUid(study)}/metadata`);
-    const [json] = (await reply.json()) as FhirResource[];
-    const value = (of: FhirResource | undefined, tag: string) => of?.[tag]?.Value?.[0];
-    const change = value(json, '04000561');
-    const before = value(change, '04000550');
-    return {
-      patientId: value(json, '00100020'),
-      issuer: value(json, '00100021'),
-      name: value(json, '00100010'),
-      description: value(json, '00081030'),
-      otherIds: (json?.['00101002']?.Value ?? []).map((one: FhirResource) => value(one, '00100020')),
-      originalAccession: value(before, '00080050'),
-      originalName: value(before, '00100010'),
-      source: value(change, '04000564'),
-    };
-  }
 
   it('leaves the object as it was at the custodian, pixels as they were at the recipient', async () => {
     const path = `/studies/${studyUid(1)}/series/${studyUid(1)}.1/instances/${objectUid(1, 1)}`;
@@ -274,8 +284,7 @@ describe('a delivery', () => {
     });
     expect((await entriesOf(task)).some((e) => e.subtype === 'deliver')).toBe(false);
     await at.receiving.restart();
-    await at.hub.db.pool.query('update delivery_job set run_after = now() where task_id = $1', [task.id]);
-    expect((await at.taskAs(physician, task.id!, 'completed', 'failed')).status).toBe('completed');
+    expect((await ended(task)).status).toBe('completed');
     expect(await at.received(studyUid(5))).toHaveLength(5);
   });
 
@@ -376,5 +385,94 @@ describe('a delivery', () => {
     expect(body.entry.length).toBeGreaterThan(4);
     const [{ resource: task }] = body.entry;
     expect((await at.call(stranger, 'get', `/fhir/Task/${task.id}`)).status).toBe(404);
+  });
+});
+
+describe('an archive that speaks DIMSE alone', () => {
+  let line: FaultyLine;
+  beforeAll(async () => {
+    line = await startFaultyLine(at.receiving.dicomPort);
+    const settings = {
+      host: '127.0.0.1',
+      port: line.port,
+      calledAeTitle: 'ORTHANC',
+      timeouts: { idleMs: 2_000, responseMs: 2_000 },
+    };
+    await addSource(at.hub.db, { id: 'b.pacs', organizationId: B.id, kind: 'dimse', settings, store: true });
+    await at.hub.hub.sources.idle();
+  });
+  afterAll(() => line?.stop());
+  const delivered = async (task: FhirResource) =>
+    counts((await at.call(physician, 'get', `/fhir/Task/${task.id}`)).body)['instances-delivered'] ?? 0;
+  const onRecord = async (task: FhirResource): Promise<number> =>
+    (
+      await at.hub.db.pool.query("select count(*)::int as n from delivery_instance where task_id = $1 and state = 'delivered'", [
+        task.id,
+      ])
+    ).rows[0].n;
+
+  it('has the study by C-STORE, reconciled and audited as by STOW-RS; the copy is listed there and is not its own', async () => {
+    const { study, b } = await examined(20, 12);
+    const task = await place(study, b);
+    const done = await at.taskAs(physician, task.id!, 'completed', 'failed');
+    expect([done.status, counts(done)]).toEqual([
+      'completed',
+      { 'instances-total': 12, 'instances-delivered': 12, 'instances-failed': 0 },
+    ]);
+    expect(await at.received(studyUid(20))).toHaveLength(12);
+    expect(await originals(20)).toMatchObject({
+      patientId: 'B-20',
+      otherIds: ['A-20'],
+      originalAccession: 'A-ACC-20',
+      originalName: { Alphabetic: 'Wang^XiaoDong', Ideographic: '王^小东' },
+      description: '胸部平扫',
+      source: A.id,
+    });
+    expect((await entriesOf(task)).map((e) => [e.subtype, e.outcome, e.basis])).toEqual([
+      ['delivery-request', 0, null],
+      ['deliver', 0, 'consortium'],
+      ['delivered', 0, null],
+    ]);
+    await at.hub.hub.sources.idle();
+    const { rows } = await at.hub.db.pool.query('select custodian_id from study_claim where study_instance_uid = $1', [
+      studyUid(20),
+    ]);
+    expect(rows).toEqual([{ custodian_id: A.id }]);
+  });
+
+  it('whose line is cut, that is killed, and comes back, has the rest; nothing is asked for anew', async () => {
+    const { study, b } = await examined(21, MANY);
+    const task = await place(study, b);
+    await until(async () => (await onRecord(task)) >= 10);
+    line.set('cuts');
+    const before = await onRecord(task);
+    expect(before).toBeLessThan(MANY);
+    await at.receiving.kill();
+    await until(async () => {
+      const [job] = (await at.hub.db.pool.query('select last_error from delivery_job where task_id = $1', [task.id])).rows;
+      return job?.last_error?.startsWith('unreachable');
+    });
+    await until(async () => (await delivered(task)) >= before);
+    await at.receiving.restart();
+    line.set('passes');
+    const done = await ended(task);
+    expect([done.status, counts(done)]).toEqual([
+      'completed',
+      { 'instances-total': MANY, 'instances-delivered': MANY, 'instances-failed': 0 },
+    ]);
+    expect(await at.received(studyUid(21))).toHaveLength(MANY);
+  });
+
+  it('that holds an object of its own under one of the UIDs keeps it, and the delivery says which', async () => {
+    const { study, b } = await examined(22, 4);
+    const [own] = ctStudy(22, 'B-22', 1, { '00081030': ['LO', 'its own'] });
+    await fetch(`${at.receiving.orthancUrl}/instances`, { method: 'POST', body: own as never });
+    const task = await place(study, b);
+    const failed = await at.taskAs(physician, task.id!, 'completed', 'failed');
+    expect([failed.status, failed.statusReason.text]).toEqual(['failed', '1 of 4 objects could not be delivered.']);
+    expect(outputOf(failed, 'failed-instance')?.valueString).toBe(
+      `${objectUid(22, 0)}: The PACS holds another object with this SOP Instance UID.`,
+    );
+    expect(await at.received(studyUid(22))).toHaveLength(4);
   });
 });

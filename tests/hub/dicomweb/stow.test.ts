@@ -7,9 +7,12 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { statusOf } from '../../../hub/dicomweb/stow-rs.js';
+import { storeInstancesResponse } from '../../../hub/dicomweb/stow/store-instances-response.js';
 import { pushedObjects } from '../../../hub/dicomweb/stow/pushed-objects.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
 import { writeChestCt } from '../../../models/phantoms/chest-ct.js';
+import { type Dcmqrscp, startDcmqrscp } from '../../support/dcmqrscp.js';
 import { type Orthanc, startOrthanc } from '../../support/orthanc.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
 import { message } from './multipart.js';
@@ -17,13 +20,19 @@ import { message } from './multipart.js';
 let hub: RunningHub;
 let folder: string;
 let pacs: Orthanc;
+/** One that speaks DIMSE alone, lists little, and replaces what it is sent again. */
+let qrscp: Dcmqrscp;
 const tokens: Record<string, string> = {};
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'stow-'));
-  [hub, pacs] = await Promise.all([startHub({ config: { maxObjectBytes: 300_000 } }), startOrthanc()]);
-  await hub.join(['a', 'b', 'c'].map((id) => ({ id, assigner: `urn:oid:1.2.3.${id.charCodeAt(0)}` })));
-  for (const id of ['a', 'b', 'c']) tokens[id] = await hub.system(id);
+  [hub, pacs, qrscp] = await Promise.all([
+    startHub({ config: { maxObjectBytes: 300_000 } }),
+    startOrthanc(),
+    startDcmqrscp({ files: [] }),
+  ]);
+  await hub.join(['a', 'b', 'c', 'd'].map((id) => ({ id, assigner: `urn:oid:1.2.3.${id.charCodeAt(0)}` })));
+  for (const id of ['a', 'b', 'c', 'd']) tokens[id] = await hub.system(id);
   await hub.enrol({ username: 'physician', role: 'physician', organizationId: 'a' });
   tokens['physician'] = await hub.person('physician');
   await mkdir(join(folder, 'a'));
@@ -36,10 +45,12 @@ beforeAll(async () => {
   });
   const settings = { baseUrl: pacs.dicomwebUrl, orthancUrl: pacs.orthancUrl };
   await addSource(hub.db, { id: 'b.pacs', organizationId: 'b', kind: 'dicomweb', store: true, settings });
+  const dimse = { host: '127.0.0.1', port: qrscp.port, calledAeTitle: 'QRSCP' };
+  await addSource(hub.db, { id: 'd.pacs', organizationId: 'd', kind: 'dimse', store: true, settings: dimse });
   await hub.hub.sources.idle();
 }, 60_000);
 afterAll(async () => {
-  await Promise.all([hub?.stop(), pacs?.stop()]);
+  await Promise.all([hub?.stop(), pacs?.stop(), qrscp?.stop()]);
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -270,6 +281,51 @@ describe('what a hospital pushes by STOW-RS', () => {
   });
 });
 
+describe('a hospital whose PACS speaks DIMSE alone', () => {
+  it('has what its system pushes kept there by C-STORE, indexed as the PACS has it, and nothing is taken twice', async () => {
+    const { uid, files, sopInstanceUids } = await phantom(20);
+    const answer = await push(files, { token: 'd' });
+    expect([answer.status, storedOf(answer), failuresOf(answer)]).toEqual([200, sopInstanceUids, []]);
+    expect(await instancesOf(uid, 'd')).toBe(4);
+    const version = await versionOf(uid);
+    await hub.hub.sources.idle();
+    expect([await versionOf(uid), await instancesOf(uid, 'd'), await quarantined('d')]).toEqual([version, 4, []]);
+    const again = await push(files, { token: 'd', path: `/${uid}` });
+    expect([again.status, storedOf(again).length, await versionOf(uid)]).toEqual([200, 4, version]);
+    const pictures = await get(`/dicomweb/studies/${uid}/metadata?custodian=d`, 'd');
+    expect(JSON.parse(pictures.text)).toHaveLength(4);
+  });
+
+  it('never has an object replaced, and hears of each that it does not take', async () => {
+    const { files, sopInstanceUids } = await phantom(21);
+    expect((await push(files.slice(0, 2), { token: 'd' })).status).toBe(200);
+    const other = replaced(files[0]!, 'A-21', 'B-21');
+    const answer = await push([other, files[2]!], { token: 'd' });
+    expect([answer.status, failuresOf(answer), storedOf(answer)]).toEqual([
+      202,
+      [[sopInstanceUids[0], 0x0111]],
+      [sopInstanceUids[2]],
+    ]);
+    const none = await push([other], { token: 'd' });
+    expect([none.status, failuresOf(none)]).toEqual([409, [[sopInstanceUids[0], 0x0111]]]);
+    const [entry] = await rows(
+      "select outcome, detail from audit_event where subtype = 'store' order by recorded desc, id desc limit 1",
+    );
+    expect(entry).toEqual({ outcome: 4, detail: '0 objects stored, 1 refused' });
+    const kept = await get(`/dicomweb/studies?AccessionNumber=A-21&custodian=d`, 'd');
+    expect(JSON.parse(kept.text)).toHaveLength(1);
+    await hub.hub.sources.idle();
+    expect(await quarantined('d')).toEqual([]);
+  });
+
+  it('that is away keeps nothing, and its sender is told so', async () => {
+    const { uid, files } = await phantom(22);
+    await qrscp.stop();
+    expect((await push(files, { token: 'd' })).status).toBe(502);
+    expect(await instancesOf(uid, 'd')).toBe(0);
+  });
+});
+
 /** Bytes of a file with one UID for another of the same length. */
 const replaced = (file: Buffer, from: string, to: string): Buffer =>
   Buffer.from(file.toString('latin1').replaceAll(from, to), 'latin1');
@@ -312,6 +368,15 @@ describe('a push is refused', () => {
     const { files } = await phantom(12);
     expect((await push([files[0]!, Buffer.alloc(300_001)])).status).toBe(413);
   });
+});
+
+it('says of what an archive keeps otherwise than it was sent that it is so', () => {
+  const one = { sopClassUid: '1.2', studyInstanceUid: '1.3', seriesInstanceUid: '1.4', sopInstanceUid: '1.5' };
+  const pushed = [one, { ...one, sopInstanceUid: '1.6', warning: 0xb000 }];
+  expect([statusOf(pushed), statusOf([one]), statusOf([{ ...one, failure: 0x0110, warning: 0xb000 }])]).toEqual([202, 200, 409]);
+  const { '00081199': stored, '00081198': failed } = storeInstancesResponse(pushed, (path) => path);
+  expect(failed).toBeUndefined();
+  expect(stored?.Value).toMatchObject([{ '00081155': { Value: ['1.5'] } }, { '00081196': { vr: 'US', Value: [0xb000] } }]);
 });
 
 it('reads any message the same, however its bytes arrive', async () => {
