@@ -4,6 +4,9 @@ import { raw, type Sql, sql } from '../store/sql.js';
 
 /** What every job is to its worker. */
 export interface HeldJob {
+  /** What the queue knows it by. */
+  job_id: string;
+  /** The Task that it works for. */
   task_id: string;
   /** How often it was begun, this time included. */
   attempts: number;
@@ -20,60 +23,61 @@ export interface Choice {
 }
 
 /**
- * A queue of jobs, each the work behind a Task, in a table of its own with the columns `task_id`, `state`, `priority`, `created`, `run_after`,
+ * A queue of jobs, each work for a Task, in a table of its own with the columns `task_id`, `state`, `priority`, `created`, `run_after`,
  * `lease_owner`, `lease_until`, `attempts`, `last_error` and `finished`. Any number of workers in any number of processes may take from it.
  */
 export interface JobQueue<Job extends HeldJob> {
   /** Takes the most urgent job that is due, or one whose worker let its lease run out. Each claim has an owner id of its own. */
   claim(tx: Queryable, owner: string, leaseSeconds: number, choice?: Choice): Promise<Job | undefined>;
   /** False when the lease is another's by now, or the job was cancelled: the work is to be dropped. */
-  renew(on: Queryable, taskId: string, owner: string, leaseSeconds: number): Promise<boolean>;
+  renew(on: Queryable, jobId: string, owner: string, leaseSeconds: number): Promise<boolean>;
   /** Ends a job that this owner holds; false when it doesn't: then nothing may be published. */
-  finish(tx: Queryable, taskId: string, owner: string, state: 'done' | 'failed' | 'cancelled', error?: string): Promise<boolean>;
+  finish(tx: Queryable, jobId: string, owner: string, state: 'done' | 'failed' | 'cancelled', error?: string): Promise<boolean>;
   /** Puts a job back, to be begun again after a while. `uncounted`: the attempt was no fault of the job. */
-  requeue(on: Queryable, taskId: string, owner: string, seconds: number, error: string, uncounted?: boolean): Promise<void>;
+  requeue(on: Queryable, jobId: string, owner: string, seconds: number, error: string, uncounted?: boolean): Promise<void>;
   /** Stops a job that is not over; its worker notices when it renews the lease. */
-  cancel(tx: Queryable, taskId: string): Promise<void>;
+  cancel(tx: Queryable, jobId: string): Promise<void>;
 }
 
-/** @param of the table, and its columns that a job has beside those of every job. */
-export function jobQueue<Job extends HeldJob>(of: { table: string; columns: readonly string[] }): JobQueue<Job> {
+/** @param of the table, its key (the Task where each has one job), and its columns that a job has beside those of every job. */
+export function jobQueue<Job extends HeldJob>(of: { table: string; key?: string; columns: readonly string[] }): JobQueue<Job> {
   const table = raw(of.table);
-  const columns = raw(['task_id', 'attempts', ...of.columns].join(', '));
+  const key = raw(of.key ?? 'task_id');
+  const columns = raw([`${of.key ?? 'task_id'} as job_id`, 'task_id', 'attempts', ...of.columns].join(', '));
   return {
     claim: async (tx, owner, leaseSeconds, { longestWaiting, among = raw('true'), unless = raw('false') } = {}) => {
       const order = raw(longestWaiting ? 'created' : 'priority, created');
       // the first condition is that of the partial indexes, which give the order: the rows that are passed over are those that are running or put back
       const [job] = await tx.query<Job & Record<string, unknown>>(sql`
         update ${table} set state = 'running', lease_owner = ${owner}, lease_until = now() + make_interval(secs => ${leaseSeconds}), attempts = attempts + 1
-        where task_id = (
-          select task_id from ${table}
+        where ${key} = (
+          select ${key} from ${table}
           where state in ('queued', 'running') and (case state when 'queued' then run_after <= now() else lease_until < now() end) and (${among})
           order by ${order} limit 1 for update skip locked) and not (${unless})
         returning ${columns}`);
       return job;
     },
-    renew: async (on, taskId, owner, leaseSeconds) => {
+    renew: async (on, jobId, owner, leaseSeconds) => {
       const held = await on.query(sql`
         update ${table} set lease_until = now() + make_interval(secs => ${leaseSeconds})
-        where task_id = ${taskId} and lease_owner = ${owner} and state = 'running' returning task_id`);
+        where ${key} = ${jobId} and lease_owner = ${owner} and state = 'running' returning ${key}`);
       return held.length > 0;
     },
-    finish: async (tx, taskId, owner, state, error) => {
+    finish: async (tx, jobId, owner, state, error) => {
       const held = await tx.query(sql`
         update ${table} set state = ${state}, finished = now(), lease_until = null, lease_owner = null, last_error = ${error ?? null}
-        where task_id = ${taskId} and lease_owner = ${owner} and state = 'running' returning task_id`);
+        where ${key} = ${jobId} and lease_owner = ${owner} and state = 'running' returning ${key}`);
       return held.length > 0;
     },
-    requeue: async (on, taskId, owner, seconds, error, uncounted = false) => {
+    requeue: async (on, jobId, owner, seconds, error, uncounted = false) => {
       await on.query(sql`
         update ${table} set state = 'queued', lease_until = null, lease_owner = null, last_error = ${error},
           run_after = now() + make_interval(secs => ${seconds}), attempts = attempts - ${uncounted ? 1 : 0}::integer
-        where task_id = ${taskId} and lease_owner = ${owner} and state = 'running'`);
+        where ${key} = ${jobId} and lease_owner = ${owner} and state = 'running'`);
     },
-    cancel: async (tx, taskId) => {
+    cancel: async (tx, jobId) => {
       await tx.query(
-        sql`update ${table} set state = 'cancelled', finished = now() where task_id = ${taskId} and state in ('queued', 'running')`,
+        sql`update ${table} set state = 'cancelled', finished = now() where ${key} = ${jobId} and state in ('queued', 'running')`,
       );
     },
   };

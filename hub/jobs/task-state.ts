@@ -35,7 +35,7 @@ export async function failTask<Job extends HeldJob>(
   reason: string,
   more: (task: ResourceRow) => Record<string, unknown> = () => ({}),
 ): Promise<boolean> {
-  if (!(await queue.finish(tx, job.task_id, owner, 'failed', reason))) return false;
+  if (!(await queue.finish(tx, job.job_id, owner, 'failed', reason))) return false;
   const task = await lockTask(tx, job.task_id);
   if (task)
     await moveTask(tx, task, { ...more(task), status: 'failed', businessStatus: undefined, statusReason: { text: reason } });

@@ -102,7 +102,7 @@ async function workOnce<Job extends HeldJob>(work: Running<Job>): Promise<boolea
   const { job, giveBack } = taken;
   const lost = new AbortController();
   const renew = async (): Promise<void> => {
-    const held = await work.queue.renew(work.db, job.task_id, owner, work.leaseSeconds).catch(() => true);
+    const held = await work.queue.renew(work.db, job.job_id, owner, work.leaseSeconds).catch(() => true);
     if (!held) lost.abort();
   };
   const heartbeat = setInterval(renew, (work.leaseSeconds * 1000) / 3);
