@@ -671,7 +671,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A published score as a DICOM structured report (Comprehensive 3D SR, TID 1500), for whoever may read its DiagnosticReport. Who the patient is stands in it only for those who may read the Patient; for others it says that this was left out. 409 once a physician has corrected or rejected it. */
+        /** A published score as a DICOM document, for whoever may read its DiagnosticReport: a structured report (Comprehensive 3D SR, TID 1500), preliminary and not verified until a physician has accepted or corrected it, then verified by him, with the report before it as its predecessor; once he has rejected it a rejection note (Key Object Selection, TID 2010) that withdraws the reports. Who the patient is stands in it only for those who may read the Patient; for others it says that this was left out. 409 for what was corrected or rejected before such words were kept. */
         get: operations["readStructuredReport"];
         put?: never;
         post?: never;
@@ -688,7 +688,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What a viewer draws over the images of a scored study, frame by frame: boxes, for whoever may read the DiagnosticReport, and heat maps, for those who may also retrieve the study. 409 once a physician has corrected or rejected it: what stands is in the DiagnosticReport. */
+        /** What a viewer draws over the images of a scored study, frame by frame: boxes, for whoever may read the DiagnosticReport, and heat maps, for those who may also retrieve the study. As it stands: a physician's corrections in his name and without the model's heat maps, and nothing of what he rejected. 409 for what was corrected or rejected before such words were kept. */
         get: operations["readAnnotations"];
         put?: never;
         post?: never;
@@ -1208,6 +1208,13 @@ export interface components {
         Annotations: {
             /** @description Reference of the DiagnosticReport. */
             report: string;
+            /**
+             * @description DiagnosticReport.status of what is drawn.
+             * @enum {string}
+             */
+            status: "preliminary" | "final" | "corrected" | "entered-in-error";
+            /** @description Reference of the report that has taken its place. */
+            supersededBy?: string;
             /** @description Reference of what was scored. */
             focus: string;
             studyInstanceUid?: string;
@@ -1216,9 +1223,14 @@ export interface components {
                 version: string;
             };
             findings: {
-                /** @description From 1, as in the conclusion of the report. */
+                /** @description From 1, in the order in which the report has them. */
                 number: number;
-                score: number;
+                /** @description Absent where a physician says so. */
+                score?: number;
+                /** @description Who says so, by name; absent where the model does. */
+                physician?: string;
+                /** @description In the words of the physician. */
+                text?: string;
                 display: string;
                 diameterMm?: number;
                 volumeMm3?: number;
@@ -1230,7 +1242,7 @@ export interface components {
                 frame: number;
                 boxes: (components["schemas"]["PixelBox"] & {
                     finding: number;
-                    score: number;
+                    score?: number;
                 })[];
                 /** @description Even cells over a box. */
                 maps: (components["schemas"]["PixelBox"] & {

@@ -1,4 +1,5 @@
 import type { Request, ResponseObject, ResponseToolkit, Server } from '@hapi/hapi';
+import { extensions } from '../../fhir-profiles/codes.js';
 import type { Access } from '../access/access.js';
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
@@ -14,9 +15,11 @@ import type { Config } from '../config.js';
 import { conflict, notFound } from '../outcomes.js';
 import { annotationsOf } from '../scoring/annotations.js';
 import { findScoreRecord, type ScoreRecord } from '../scoring/score-record.js';
-import { structuredReport } from '../scoring/structured-report/structured-report.js';
+import { documentOf } from '../scoring/structured-report/documents.js';
+import type { Verdict } from '../scoring/verdict/verdict.js';
+import { findVerdicts } from '../scoring/verdict/verdicts.sql.js';
 import type { Database, Queryable } from '../store/database.js';
-import type { ResourceRow } from '../store/resources.js';
+import { type ResourceRow, toResource } from '../store/resources.js';
 import type { components } from './openapi.generated.js';
 
 type Annotations = components['schemas']['Annotations'];
@@ -37,17 +40,20 @@ export function registerScoringResults(server: Server, deps: ScoringResultsDeps)
   ]);
 }
 
-/** Who the patient is stands in it for those alone who may read the Patient: to have a study scored is not to know whose it is. */
+/**
+ * The DICOM document that stands: of what the model said, of what a physician has left of it, or that he rejected it. Who the patient is stands in it for those alone
+ * who may read the Patient: to have a study scored is not to know whose it is.
+ */
 async function asStructuredReport(deps: ScoringResultsDeps, request: Request, h: ResponseToolkit): Promise<ResponseObject> {
   const asksPatient = (access: RequestAccess, tx: Queryable, row: ResourceRow, caller: Caller) =>
     mayAlso(access, tx, caller, 'read', 'Patient', row.patient_id);
-  const { record, more } = await released(deps, request, asksPatient, (named) => `structured report${named ? '' : ', unnamed'}`);
-  const report = record && structuredReport(record, more);
-  if (!report) throw notFound();
+  const { score, more } = await released(deps, request, asksPatient, (named) => `structured report${named ? '' : ', unnamed'}`);
+  const document = documentOf(score.record, score.verdict, more);
+  if (!document) throw notFound();
   return h
-    .response(report.bytes)
+    .response(document.bytes)
     .type('application/dicom')
-    .header('content-disposition', `attachment; filename="${report.sopInstanceUid}.dcm"`)
+    .header('content-disposition', `attachment; filename="${document.sopInstanceUid}.dcm"`)
     .header('cache-control', 'no-store');
 }
 
@@ -55,9 +61,8 @@ async function asStructuredReport(deps: ScoringResultsDeps, request: Request, h:
 async function asAnnotations(deps: ScoringResultsDeps, request: Request, h: ResponseToolkit): Promise<ResponseObject> {
   const asksPixels = (access: RequestAccess, tx: Queryable, row: ResourceRow, caller: Caller) =>
     mayAlso(access, tx, caller, 'retrieve', 'ImagingStudy', studyOf(row));
-  const { record, more } = await released(deps, request, asksPixels, (maps) => `annotations${maps ? '' : ', without heat maps'}`);
-  if (!record) throw notFound();
-  const annotations: Annotations = annotationsOf(record, more);
+  const { score, more } = await released(deps, request, asksPixels, (maps) => `annotations${maps ? '' : ', without heat maps'}`);
+  const annotations: Annotations = annotationsOf(score.record, score, score.verdict, more);
   return h.response(annotations).header('cache-control', 'no-store');
 }
 
@@ -66,16 +71,25 @@ const studyOf = (report: ResourceRow): string =>
 
 type Further = (access: RequestAccess, tx: Queryable, report: ResourceRow, caller: Caller) => Promise<boolean>;
 
+/** A published score as it stands at one instant. */
+interface StandingScore {
+  record: ScoreRecord;
+  /** The latest word of a physician. */
+  verdict: Verdict | undefined;
+  status: Annotations['status'];
+  supersededBy?: string;
+}
+
 /**
- * The record behind a report that the caller may read, and whether he may have the rest of it too. What leaves is on record before.
- * @throws Refusal 404 or 403, on record as well.
+ * The score behind a report that the caller may read, and whether he may have the rest of it too. What leaves is on record before.
+ * @throws Refusal 404 or 403, on record as well; 404 for a report that no model made.
  */
 async function released(
   deps: ScoringResultsDeps,
   request: Request,
   further: Further,
   inWords: (more: boolean) => string,
-): Promise<{ record: ScoreRecord | undefined; more: boolean }> {
+): Promise<{ score: StandingScore; more: boolean }> {
   const caller = callerOfRequest(request);
   const id = String(request.params['id']);
   const seen = await deps.db.snapshot(async (tx) => {
@@ -83,24 +97,37 @@ async function released(
     const row = await findRow(tx, access, 'DiagnosticReport', id);
     if (!row) return undefined;
     const decision = access.decide('read', row);
-    return { row, decision, more: decision.allowed && (await further(access, tx, row, caller)) };
+    if (!decision.allowed) return { row, decision, more: false };
+    return { row, decision, more: await further(access, tx, row, caller), score: await standingScore(deps, tx, row) };
   });
   await deps.audit.commit([
     { ...entryOf(deps, request, caller, id, seen), ...(seen?.decision.allowed ? { detail: inWords(seen.more) } : {}) },
   ]);
   if (!seen) throw notFound();
   if (!seen.decision.allowed) throw denied(seen.row, seen.decision);
-  assertStands(seen.row);
-  return { record: await findScoreRecord(deps.db, id), more: seen.more };
+  if (!seen.score) throw notFound();
+  assertKnown(seen.score);
+  return { score: seen.score, more: seen.more };
 }
 
-/** DiagnosticReport.status of one that says what the model said: not decided on yet, or accepted. */
-const AS_THE_MODEL_SAID = new Set(['preliminary', 'final']);
+async function standingScore({ db }: ScoringResultsDeps, tx: Queryable, row: ResourceRow): Promise<StandingScore | undefined> {
+  const record = await findScoreRecord(db, tx, row.id);
+  if (!record) return undefined;
+  const { status, extension = [] } = toResource(row);
+  const by: { valueReference: { reference: string } } | undefined = extension.find(
+    ({ url }: { url: string }) => url === extensions.supersededBy,
+  );
+  return {
+    record,
+    verdict: (await findVerdicts(db, tx, row.id)).at(-1),
+    status,
+    ...(by ? { supersededBy: by.valueReference.reference } : {}),
+  };
+}
 
-/** @throws Refusal 409: what a physician corrected or rejected is not drawn or handed on as if it stood. */
-function assertStands(report: ResourceRow): void {
-  const { status } = JSON.parse(report.content) as { status: string };
-  if (AS_THE_MODEL_SAID.has(status)) return;
+/** @throws Refusal 409: a correction or rejection of long ago, of which nothing but the resources was kept. */
+function assertKnown({ status, verdict }: StandingScore): void {
+  if (verdict || status === 'preliminary' || status === 'final') return;
   throw conflict(
     `The report is ${status} by a physician: what stands is in the DiagnosticReport itself.`,
     'DiagnosticReport.status',

@@ -6,6 +6,7 @@ import { giveUpOtherKeys } from '../store/keys-in-use.js';
 import { forgetPass, reprotect } from '../store/reprotect.js';
 import { seal, unseal } from '../store/sealed.js';
 import { sealScoreRecordsAgain } from '../scoring/score-record.js';
+import { sealVerdictsAgain } from '../scoring/verdict/verdicts.sql.js';
 import { sql } from '../store/sql.js';
 import { withDatabase } from './operate.js';
 
@@ -27,6 +28,7 @@ export async function rekeyAll(db: Database, config: Config, say: (line: string)
     say(`${seen} rows looked at, ${written} encrypted again`);
   });
   await sealScoreRecordsAgain(db);
+  await sealVerdictsAgain(db);
   await db.transaction(async (tx) => {
     await sealSecretsAgain(tx, secrets);
     await sealKeysAgain(tx, secrets);

@@ -20,7 +20,7 @@ import { withDatabase } from './operate.js';
 export async function replayPublished(given: string): Promise<void> {
   await withDatabase(async (db, config) => {
     const reportId = await publishedReport(db, given.replace(/^(DiagnosticReport|Provenance)\//, ''));
-    const record = reportId === undefined ? undefined : await findScoreRecord(db, reportId);
+    const record = reportId === undefined ? undefined : await findScoreRecord(db, db, reportId);
     if (!record) throw new Error(`there is no published score ${given}`);
     await onRecord(db, record, 'replay-begin');
     const replay = await replayed(db, config, record);

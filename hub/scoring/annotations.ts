@@ -1,10 +1,13 @@
 import type { BoxOnInstance, HeatMap, PixelBox } from '../../models/finding.js';
 import type { ScoreRecord } from './score-record.js';
+import { asModelSaid } from './verdict/standing.js';
+import type { Verdict } from './verdict/verdict.js';
 
 interface Box extends PixelBox {
-  /** Number of the finding, from 1, as in the report's conclusion. */
+  /** Number of the finding, from 1, in the order in which the report has them. */
   finding: number;
-  score: number;
+  /** Absent where a physician says so: the model did not score that. */
+  score?: number;
 }
 
 interface DrawnMap extends PixelBox {
@@ -25,20 +28,44 @@ interface Annotated {
 /** What a viewer draws over the images of a scored study, frame by frame. */
 export interface ScoreAnnotations {
   report: string;
+  /** DiagnosticReport.status of what is drawn; nothing is drawn of what was rejected. */
+  status: 'preliminary' | 'final' | 'corrected' | 'entered-in-error';
+  /** The report that has taken its place. */
+  supersededBy?: string;
   /** What was scored. */
   focus: string;
   studyInstanceUid?: string;
   model: { name: string; version: string };
-  findings: { number: number; score: number; display: string; diameterMm?: number; volumeMm3?: number }[];
+  findings: {
+    number: number;
+    score?: number;
+    display: string;
+    diameterMm?: number;
+    volumeMm3?: number;
+    physician?: string;
+    text?: string;
+  }[];
   instances: Annotated[];
   /** There are heat maps, and they are not shown. */
   mapsWithheld: boolean;
 }
 
-export function annotationsOf(record: ScoreRecord, withMaps: boolean): ScoreAnnotations {
+/**
+ * What is drawn of a report as it stands: nothing of what was rejected, and no heat map beside a correction, since it shows what the model looked at.
+ * @param verdict the latest word of a physician.
+ */
+export function annotationsOf(
+  record: ScoreRecord,
+  { status, supersededBy }: Pick<ScoreAnnotations, 'status' | 'supersededBy'>,
+  verdict: Verdict | undefined,
+  withMaps: boolean,
+): ScoreAnnotations {
   const { scored, manifest, reportId, focus } = record;
-  const { studyInstanceUid, model, findings, maps = [] } = scored;
-  const frames = framesOf(record);
+  const { studyInstanceUid, model } = scored;
+  const { findings } = status === 'entered-in-error' ? { findings: [] } : (verdict?.standing ?? asModelSaid(scored));
+  const isTheModels = verdict?.standing.physician === undefined && (status === 'preliminary' || status === 'final');
+  const maps = isTheModels ? (scored.maps ?? []) : [];
+  const frames = framesOf({ images: { ...record.images, ...verdict?.images } });
   for (const [i, finding] of findings.entries()) {
     const regions = finding.slices.length > 0 ? finding.slices : [finding];
     for (const region of regions) frames.of(region).boxes.push({ finding: i + 1, score: finding.score, ...region.box });
@@ -46,15 +73,19 @@ export function annotationsOf(record: ScoreRecord, withMaps: boolean): ScoreAnno
   if (withMaps) for (const map of maps) frames.of(map).maps.push(drawn(map));
   return {
     report: `DiagnosticReport/${reportId}`,
+    status,
+    ...(supersededBy ? { supersededBy } : {}),
     focus,
     ...(studyInstanceUid ? { studyInstanceUid } : {}),
     model: { name: model.name, version: model.version },
-    findings: findings.map(({ score, diameterMm, volumeMm3, site }, i) => ({
+    findings: findings.map(({ score, diameterMm, volumeMm3, site, physician, text }, i) => ({
       number: i + 1,
+      display: [manifest.findingCodes[0]?.display, site?.display].filter((part) => part !== undefined).join(', '),
       score,
-      display: [manifest.findingCodes[0]?.display, site?.display].filter((text) => text !== undefined).join(', '),
-      ...(diameterMm === undefined ? {} : { diameterMm }),
-      ...(volumeMm3 === undefined ? {} : { volumeMm3 }),
+      diameterMm,
+      volumeMm3,
+      physician,
+      text,
     })),
     instances: frames.all(),
     mapsWithheld: maps.length > 0 && !withMaps,
@@ -64,7 +95,7 @@ export function annotationsOf(record: ScoreRecord, withMaps: boolean): ScoreAnno
 const drawn = ({ box, rows, columns, values }: HeatMap): DrawnMap => ({ ...box, rows, columns, values });
 
 /** Frames in the order in which something is first drawn on them. */
-function framesOf({ images }: ScoreRecord) {
+function framesOf({ images }: Pick<ScoreRecord, 'images'>) {
   const known = new Map<string, Annotated>();
   return {
     of({ sopInstanceUid, frame }: BoxOnInstance): Annotated {

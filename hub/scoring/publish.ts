@@ -87,6 +87,8 @@ export async function publish(
     await insertStoreJob(tx, {
       ...job,
       report_id: report.id,
+      report_version: 1,
+      study_id: study.id,
       patient_id: study.patient_id,
       sop_instance_uid: filed.sopInstanceUid,
     });

@@ -1,10 +1,9 @@
-import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Manifest } from '../../models/manifest.js';
 import type { Scored } from '../../models/score-messages.js';
-import type { Protection } from '../store/protection.js';
 import type { Database, Queryable } from '../store/database.js';
 import { keyed, sql } from '../store/sql.js';
 import type { MadeBy } from './made-by.js';
+import { openedRecord, sealedRecord, sealRecordsAgain } from './sealed-record.js';
 import type { StudyHeader } from './study-header.js';
 
 /** A scored image, as the index knows it. */
@@ -52,26 +51,29 @@ export const asRecorded = (scored: Scored): Scored => {
 /** A record holds the patient's name as the images have it: it is kept sealed. */
 const placeOf = (reportId: string): string => `ScoreRecord/${reportId}`;
 
-const sealed = ({ keys }: Protection, reportId: string, json: string): string =>
-  keys.seal('content', placeOf(reportId), 'record', gzipSync(json).toString('base64'));
-
-const opened = ({ keys }: Protection, reportId: string, text: string): string =>
-  gunzipSync(Buffer.from(keys.open('content', placeOf(reportId), 'record', text), 'base64')).toString('utf8');
-
 export async function insertScoreRecord(
   tx: Queryable,
   { record, provenanceId, taskId }: { record: ScoreRecord; provenanceId: string; taskId: string },
 ): Promise<void> {
-  const json = JSON.stringify(record);
   await tx.query(sql`
     insert into score_record (report_id, provenance_id, task_id, focus, sealed)
-    values (${record.reportId}, ${provenanceId}, ${taskId}, ${record.focus}, ${keyed((p) => sealed(p, record.reportId, json))})`);
+    values (${record.reportId}, ${provenanceId}, ${taskId}, ${record.focus}, ${keyed((p) => sealedRecord(p, placeOf(record.reportId), record))})`);
 }
 
 /** The record behind a DiagnosticReport. @throws {IntegrityFailure} when it was changed. */
-export async function findScoreRecord(db: Database, reportId: string): Promise<ScoreRecord | undefined> {
-  const [row] = await db.query<{ sealed: string }>(sql`select sealed from score_record where report_id = ${reportId}`);
-  return row && JSON.parse(opened(db.protection, reportId, row.sealed));
+export async function findScoreRecord(
+  { protection }: Pick<Database, 'protection'>,
+  on: Queryable,
+  reportId: string,
+): Promise<ScoreRecord | undefined> {
+  const [row] = await on.query<{ sealed: string }>(sql`select sealed from score_record where report_id = ${reportId}`);
+  return row && openedRecord(protection, placeOf(reportId), row.sealed);
+}
+
+/** Id of the Task that was scored. */
+export async function scoredTask(on: Queryable, reportId: string): Promise<string> {
+  const [row] = await on.query<{ task_id: string }>(sql`select task_id from score_record where report_id = ${reportId}`);
+  return row?.task_id ?? '';
 }
 
 /** Id of the DiagnosticReport of a published score. @param id of that report, or of its Provenance. */
@@ -82,20 +84,6 @@ export async function publishedReport(on: Queryable, id: string): Promise<string
   return row?.report_id;
 }
 
-const WINDOW = 100;
-
-/** Brings the records under the current key, a few at a time. */
-export async function sealScoreRecordsAgain(db: Database): Promise<void> {
-  for (let more = true; more; ) {
-    more = await db.transaction(async (tx) => {
-      const rows = await tx.query<{ report_id: string; sealed: string }>(sql`
-        select report_id, sealed from score_record where not starts_with(sealed, ${`${db.protection.keys.current}.`})
-        order by report_id limit ${WINDOW} for update`);
-      for (const { report_id, sealed: before } of rows) {
-        const again = sealed(db.protection, report_id, opened(db.protection, report_id, before));
-        await tx.query(sql`update score_record set sealed = ${again} where report_id = ${report_id}`);
-      }
-      return rows.length > 0;
-    });
-  }
-}
+/** Brings the records under the current key. */
+export const sealScoreRecordsAgain = (db: Database): Promise<void> =>
+  sealRecordsAgain(db, { table: 'score_record', key: ['report_id'], placeOf: (row) => placeOf(String(row['report_id'])) });

@@ -22,6 +22,8 @@ export interface TestHospital {
 
 export interface TestPerson {
   username: string;
+  /** Default: the username. */
+  name?: string;
   role: Role;
   organizationId?: string;
   patientId?: string;
@@ -96,11 +98,11 @@ export async function startHub(
     person: (username, purpose) => signIn({ baseUrl: publicUrl, username, password, purpose }),
     enrol: async (...given) => {
       for (const p of given) {
-        people.push({ username: p.username, name: p.username });
+        people.push({ username: p.username, name: p.name ?? p.username });
         await bindAccount(database.db, {
           issuer: demoIssuer(config),
           subject: p.username,
-          name: p.username,
+          name: p.name ?? p.username,
           roles: [p.role],
           ...(p.organizationId ? { organizationId: p.organizationId } : {}),
           ...(p.role === 'physician' ? { practitionerId: p.username } : {}),

@@ -44,14 +44,20 @@ const interpretation = (positive: boolean) => [
   { coding: [{ system: systems.observationInterpretation, code: positive ? 'POS' : 'NEG' }] },
 ];
 
-/** A finding as the physician sees it. Of the machine's measures those stay that the change leaves true. */
-export function changedFinding(from: Observation, change: Extract<FindingChange, { change: 'change' }>, by: By): Observation {
+/** A finding as the physician sees it. Of the machine's measures those stay that the change leaves true. @param whole the Observation about the whole */
+export function changedFinding(
+  from: Observation,
+  whole: Observation,
+  change: Extract<FindingChange, { change: 'change' }>,
+  by: By,
+): Observation {
   const stale = [
     ...(change.box ? ['sop-instance-uid', 'frame', 'box', 'slices', 'centre-x', 'centre-y', 'centre-z', 'volume'] : []),
     ...(change.diameterMm === undefined ? [] : ['diameter', 'volume']),
   ];
   const kept = ((from.component ?? []) as Component[]).filter((c) => !stale.includes(codeOf(c) ?? ''));
-  return withMeasures({ ...derived(from, by), interpretation: interpretation(true) }, kept, change);
+  const site = change.box && whole.bodySite ? { bodySite: whole.bodySite } : {};
+  return withMeasures({ ...derived(from, by), ...site, interpretation: interpretation(true) }, kept, change);
 }
 
 /** A finding that the machine did not report. @param like any Observation of the report, for what it is about */

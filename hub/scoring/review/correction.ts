@@ -36,7 +36,7 @@ export async function applyCorrection(
     if (change.change === 'add') return [addedFinding(summary, codesOf(model, findings), change, by)];
     const from = findings.find((f) => `Observation/${f.id}` === change.observation);
     if (!from) throw refused('This is no finding of the report.', 'findings');
-    const next = change.change === 'change' ? changedFinding(from, change, by) : undefined;
+    const next = change.change === 'change' ? changedFinding(from, summary, change, by) : undefined;
     replaced.set(from.id, next?.id ?? '');
     return next ? [next] : [];
   });

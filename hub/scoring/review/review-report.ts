@@ -6,7 +6,7 @@ import { agentOf, decidedBy } from '../../access/write-request.js';
 import type { Audit } from '../../audit/vocabulary.js';
 import { conflict, forbidden, notFound, preconditionFailed } from '../../outcomes.js';
 import { mapInTurn } from '../../store/in-turn.js';
-import type { Queryable } from '../../store/database.js';
+import type { Database, Queryable } from '../../store/database.js';
 import { idOf } from '../../store/fhir-elements.js';
 import {
   columns,
@@ -26,8 +26,10 @@ import type { By, Observation } from './corrected.js';
 import { applyCorrection, type Correction } from './correction.js';
 import type { Review } from './review.js';
 import { reviewedReport, reviewedTag, reviewProvenance, type Word } from './reviewed-report.js';
+import { pronounce } from '../verdict/pronounce.js';
 
 export interface ReviewDeps {
+  db: Pick<Database, 'protection'>;
   audit: Audit;
   models: Models;
 }
@@ -73,6 +75,7 @@ export async function reviewReport(deps: ReviewDeps, tx: Queryable, access: Requ
   const row = await updateResource(tx, rewrite(report, reviewedReport(toResource(report), word)), before);
   await createResources(tx, [ofReport(report, reviewProvenance({ ...word, report: row, written }))]);
   await insertReview(tx, factOf(row, asked, word));
+  await pronounce(deps, tx, { ...word, report: row, earlier: report, summary: rows[0]! });
   const older = review.decision === 'reject' ? [] : await supersede(tx, fact, false);
   const marked = await markSuperseded(tx, older, row.id);
   await deps.audit.append(tx, [

@@ -36,8 +36,19 @@ export function reviewedReport(report: Report, word: Word): Report {
     resultsInterpreter: [...others, by.practitioner],
     result: correction.result.map((id) => ({ reference: `Observation/${id}` })),
     conclusion: conclusionOf(report, word),
+    ...(report.presentedForm
+      ? { presentedForm: report.presentedForm.map((form: object) => ({ ...form, ...documentIn(word) })) }
+      : {}),
   };
 }
+
+const documentIn = ({ review, by }: Word) => ({
+  title:
+    review.decision === 'reject'
+      ? 'Rejection note (DICOM TID 2010)'
+      : 'Structured report (DICOM TID 1500), verified by a physician',
+  creation: by.now,
+});
 
 const STATUS: Readonly<Record<Review['decision'], (before: string) => string>> = {
   accept: (before) => (before === 'corrected' ? 'corrected' : 'final'),

@@ -6,7 +6,9 @@ import { type Claim, startWorkers, type Workers, type WorkerSettings } from '../
 import type { Database, Queryable } from '../../store/database.js';
 import { findResource, type ResourceRow, toResource } from '../../store/resources.js';
 import { findScoreRecord } from '../score-record.js';
-import { type StructuredReport, structuredReport } from '../structured-report/structured-report.js';
+import type { DicomDocument } from '../structured-report/dicom-document.js';
+import { documentOf } from '../structured-report/documents.js';
+import { findVerdicts } from '../verdict/verdicts.sql.js';
 import { type StoreJob, storeQueue } from './queue.sql.js';
 
 /** Why a report is not in the archive; `again`: it may be there another time. */
@@ -44,28 +46,30 @@ type StoreClaim = Claim<StoreJob>;
 
 async function perform(deps: StoreBackDeps, claim: StoreClaim): Promise<void> {
   const { job, owner, signal } = claim;
-  const report = await reportOf(deps, job);
-  const failure = 'why' in report ? report : await deps.store(objectOf(job, report), signal);
-  if (signal.aborted) return storeQueue.requeue(deps.db, job.task_id, owner, 0, 'The worker stopped.', true);
+  const document = await documentFor(deps, job);
+  const failure = 'why' in document ? document : await deps.store(objectOf(job, document), signal);
+  if (signal.aborted) return storeQueue.requeue(deps.db, job.job_id, owner, 0, 'The worker stopped.', true);
   if (failure) return settle(deps, claim, failure);
   await finish(deps, claim);
 }
 
 const final = (why: string): NotStored => ({ why, again: false });
 
-/** The report as it was when the score was published; nothing else may go under its UID. */
-async function reportOf({ db }: StoreBackDeps, job: StoreJob): Promise<StructuredReport | NotStored> {
+/** The document as it was when the score was published, or a physician had his say; nothing else may go under its UID. */
+async function documentFor({ db }: StoreBackDeps, job: StoreJob): Promise<DicomDocument | NotStored> {
   const study = await findResource(db, 'ImagingStudy', job.study_id);
   if (!study || study.deleted) return final('The study is no longer indexed.');
   if (study.patient_id !== job.patient_id) return final('The study is filed under another patient by now.');
-  const record = await findScoreRecord(db, job.report_id);
-  const report = record && structuredReport(record, true);
-  if (report?.sopInstanceUid !== job.sop_instance_uid)
+  const record = await findScoreRecord(db, db, job.report_id);
+  const verdicts = await findVerdicts(db, db, job.report_id);
+  const verdict = verdicts.find(({ reportVersion }) => reportVersion === job.report_version);
+  const document = record && documentOf(record, verdict, true);
+  if (document?.sopInstanceUid !== job.sop_instance_uid)
     return final('This version of the program would make another report of the score.');
-  return report;
+  return document;
 }
 
-const objectOf = (job: StoreJob, { studyInstanceUid, bytes }: StructuredReport) => ({
+const objectOf = (job: StoreJob, { studyInstanceUid, bytes }: DicomDocument) => ({
   custodianId: job.custodian_id,
   studyInstanceUid,
   bytes,
@@ -81,13 +85,13 @@ async function settle(deps: StoreBackDeps, claim: StoreClaim, { why, again }: No
   deps.log.warn({ task: job.task_id, attempt: job.attempts, isFinal }, 'structured report not stored');
   if (isFinal) return fail(deps, claim, why);
   const seconds = Math.min(LONGEST_SECONDS, (deps.retrySeconds ?? 5) * 2 ** Math.min(job.attempts - 1, 10));
-  await storeQueue.requeue(deps.db, job.task_id, owner, seconds, why);
+  await storeQueue.requeue(deps.db, job.job_id, owner, seconds, why);
 }
 
 /** What was published stands; the Task says where else it is. */
 async function finish({ db, audit, log }: StoreBackDeps, { job, owner }: StoreClaim): Promise<void> {
   const done = await db.transaction(async (tx) => {
-    if (!(await storeQueue.finish(tx, job.task_id, owner, 'done'))) return false;
+    if (!(await storeQueue.finish(tx, job.job_id, owner, 'done'))) return false;
     const output = { type: { text: 'structured-report' }, valueUri: `urn:oid:${job.sop_instance_uid}` };
     await changeTask(tx, job, (task) => ({ output: [...(toResource(task).output ?? []), output] }));
     await audit.append(tx, [{ ...entryOf(job), subtype: 'store', action: 'C' }]);
@@ -98,7 +102,7 @@ async function finish({ db, audit, log }: StoreBackDeps, { job, owner }: StoreCl
 
 async function fail({ db, audit }: StoreBackDeps, { job, owner }: StoreClaim, why: string): Promise<void> {
   await db.transaction(async (tx) => {
-    if (!(await storeQueue.finish(tx, job.task_id, owner, 'failed', why))) return;
+    if (!(await storeQueue.finish(tx, job.job_id, owner, 'failed', why))) return;
     const note = { time: new Date().toISOString(), text: `The structured report is not in the archive. ${why}` };
     await changeTask(tx, job, (task) => ({ note: [...(toResource(task).note ?? []), note] }));
     await audit.append(tx, [{ ...entryOf(job), subtype: 'store', action: 'C', outcome: 8, detail: why }]);

@@ -6,7 +6,7 @@ export type Relationship = 'CONTAINS' | 'HAS CONCEPT MOD' | 'HAS OBS CONTEXT' | 
 
 /** A content item of a structured report (PS3.3 table C.17-5), before it is written. */
 export interface ContentItem {
-  valueType: 'CONTAINER' | 'CODE' | 'NUM' | 'TEXT' | 'UIDREF' | 'IMAGE' | 'SCOORD';
+  valueType: 'CONTAINER' | 'CODE' | 'NUM' | 'TEXT' | 'UIDREF' | 'PNAME' | 'COMPOSITE' | 'IMAGE' | 'SCOORD';
   /** Absent where the kind of item says enough. */
   name?: Concept;
   children: readonly Child[];
@@ -55,6 +55,15 @@ export const textValue = (name: Concept, value: string): ContentItem => ({
   value: (writer) => [writer.text('0040A160', 'UT', value)],
 });
 
+/** @param value a Person Name (PS3.5 table 6.2-1 PN). */
+export const personName = (name: Concept, value: string): ContentItem => ({
+  valueType: 'PNAME',
+  name,
+  children: [],
+  concepts: [],
+  value: (writer) => [writer.text('0040A123', 'PN', value)],
+});
+
 export const uidValue = (name: Concept, value: string): ContentItem => ({
   valueType: 'UIDREF',
   name,
@@ -100,6 +109,12 @@ export const image = (sopClassUid: string, sopInstanceUid: string, frame?: numbe
       ],
     ]),
   ],
+});
+
+/** A reference to another object. */
+export const composite = (sopClassUid: string, sopInstanceUid: string): ContentItem => ({
+  ...image(sopClassUid, sopInstanceUid),
+  valueType: 'COMPOSITE',
 });
 
 /** A closed polyline (PS3.3 C.18.6): (0, 0) is the upper left corner of the image. */

@@ -11,6 +11,7 @@ import { inState } from '../../../hub/jobs/task-state.js';
 import { annotationsOf } from '../../../hub/scoring/annotations.js';
 import { differences } from '../../../hub/scoring/replay/differences.js';
 import { asRecorded, type ScoreRecord } from '../../../hub/scoring/score-record.js';
+import { headerFor } from '../../../hub/scoring/structured-report/patient-and-study.js';
 import { placeScoringTask } from '../../../hub/scoring/task-writer.js';
 import { findResource, toResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
@@ -33,6 +34,8 @@ let planted: number;
 let files: string[];
 let instances: string[];
 let reportId: string;
+/** Of a later score of the same study, which another hospital asked for. */
+let newerId: string;
 const tokens: Record<string, string> = {};
 
 beforeAll(async () => {
@@ -41,6 +44,8 @@ beforeAll(async () => {
   [hub, pacs] = await Promise.all([startHub({ database, config: { workers: 1 } }), startOrthanc()]);
   await hub.join(['a', 'b', 'c'].map((id) => ({ id, assigner: `urn:oid:1.2.3.${id.charCodeAt(0)}` })));
   for (const id of ['a', 'b', 'c']) tokens[id] = await hub.system(id);
+  await hub.enrol({ username: 'physician-a', name: '李雷', role: 'physician', organizationId: 'a' });
+  tokens['physician'] = await hub.person('physician-a');
   const phantom = await writeChestCt({
     folder: join(folder, 'ct'),
     patient: { id: 'P-33', name: 'Wang^XiaoDong=王^小东', birthDate: '1960-02-03', sex: 'M' },
@@ -132,8 +137,10 @@ async function dumped(bytes: Buffer, tool: 'dsrdump' | 'dcmdump', ...options: st
   const file = join(folder, `${tool}.dcm`);
   await writeFile(file, bytes);
   const { status, output } = await dcmtk(tool, [...options, file]);
-  // dcmtk knows no other character set well enough to look for wrong characters in it
-  const complaints = (output.match(/^[WEF]: .*$/gm) ?? []).filter((line) => !line.includes('VR checker does not support'));
+  // dcmtk knows no other character set well enough to look for wrong characters in it, and no template of a Key Object Selection
+  const complaints = (output.match(/^[WEF]: .*$/gm) ?? []).filter(
+    (line) => !/VR checker does not support|template constraints not yet supported/.test(line),
+  );
   expect([status, complaints]).toEqual([0, []]);
   return output;
 }
@@ -249,6 +256,7 @@ describe('the structured report of a score', () => {
   it('does not say who the patient is to those who may read the report alone, and is another object then', async () => {
     const task = await requestedBy('b');
     const theirs = await until(async () => task.report());
+    newerId = theirs;
     const [named, unnamed] = [await structuredReport('a', theirs), await structuredReport('b', theirs)];
     expect([named, unnamed].map((bytes) => bytes.includes('Wang^XiaoDong'))).toEqual([true, false]);
     for (const secret of ['P-33', 'ACC-33', '19600203']) expect(unnamed.includes(secret)).toBe(false);
@@ -301,17 +309,140 @@ describe('the annotations of a score', () => {
       manifest: { findingCodes: [] },
       scored,
     } as unknown as ScoreRecord;
-    expect(annotationsOf(record, true)).toMatchObject({
+    const drawn = (maps: boolean, status: 'preliminary' | 'corrected' = 'preliminary') =>
+      annotationsOf(record, { status }, undefined, maps);
+    expect(drawn(true)).toMatchObject({
       instances: [{ sopInstanceUid: '1.2', maps: [{ x: 0, rows: 1, columns: 2, values: [0, 1] }] }],
       mapsWithheld: false,
     });
-    expect(annotationsOf(record, false)).toMatchObject({ instances: [], mapsWithheld: true });
+    expect(drawn(false)).toMatchObject({ instances: [], mapsWithheld: true });
+    // a correction is not what the model looked at
+    expect(drawn(true, 'corrected')).toMatchObject({ instances: [], mapsWithheld: false });
   });
 
   it('keep no map that is as fine as the pixels', () => {
     const map = (size: number) => ({ rows: size, columns: size, values: new Array(size * size).fill(0.5) });
     const scored = { maps: [map(16), map(512), { ...map(16), values: [1] }] } as unknown as Scored;
     expect(asRecorded(scored).maps?.map(({ rows }) => rows)).toEqual([16]);
+  });
+});
+
+describe('the document of a score after a physician’s word', () => {
+  const stands = async () => JSON.parse((await get(`/fhir/DiagnosticReport/${newerId}`)).text) as FhirResource;
+  const word = async (body: object): Promise<FhirResource> => {
+    const { meta } = await stands();
+    const answer = await hub
+      .http()
+      .post(`/scoring/reports/${newerId}/review`)
+      .set({ authorization: `Bearer ${tokens['physician']}`, 'if-match': `W/"${meta!.versionId}"` })
+      .send(body);
+    expect([answer.status, answer.body.issue]).toEqual([200, undefined]);
+    return answer.body;
+  };
+  const drawn = async () => (await get(`/scoring/reports/${newerId}/annotations`)).body;
+  /** The documents that the archive has of this score, by class. */
+  const filed = async (count: number): Promise<Buffer[]> => {
+    const jobs = await until(async () => {
+      const rows = await hub.db.query<{ sop_instance_uid: string }>(
+        sql`select sop_instance_uid from result_store_job where report_id = ${newerId} and state = 'done' order by report_version`,
+      );
+      return rows.length === count && rows;
+    });
+    const found = jobs.map(async ({ sop_instance_uid }) => {
+      const find = { Level: 'Instance', Query: { SOPInstanceUID: sop_instance_uid } };
+      const answer = await fetch(`${pacs.orthancUrl}/tools/find`, { method: 'POST', body: JSON.stringify(find) });
+      const [instance] = (await answer.json()) as [string];
+      return Buffer.from(await (await fetch(`${pacs.orthancUrl}/instances/${instance}/file`)).arrayBuffer());
+    });
+    return Promise.all(found);
+  };
+  const dump = (bytes: Buffer) => dumped(bytes, 'dsrdump', '+U8', '+Pc', '+Pu', '+Pl', '+Pt');
+
+  it('accepted: a further report lies beside the first one, verified by him, with the first as its predecessor', async () => {
+    const accepted = await word({ decision: 'accept', text: '与既往片比较无变化。' });
+    expect(accepted.presentedForm).toMatchObject([{ title: expect.stringContaining('verified') }]);
+    const [first, second] = (await filed(2)) as [Buffer, Buffer];
+    expect((await structuredReport('a', newerId)).equals(second)).toBe(true);
+    expect(await dump(first)).toContain('Verification Flag   : UNVERIFIED');
+    const text = await dump(second);
+    for (const line of ['Preliminary Flag    : FINAL', 'Predecessor Docs    : 1', 'Verification Flag   : VERIFIED'])
+      expect(text).toContain(line);
+    expect(text).toMatch(/Verifying Observers : .*李雷, a/);
+    expect(text).toContain('accepted by 李雷 (a)');
+    expect(text).toContain('与既往片比较无变化。');
+    expect(second.includes(uidOf(first)!)).toBe(true);
+    const { status, findings } = await drawn();
+    expect([status, findings.length]).toEqual(['final', accepted.result.length - 1]);
+  });
+
+  it('corrected: what is his stands in his name, what is the model’s under its algorithm; so it is drawn', async () => {
+    const { result } = await stands();
+    await word({
+      decision: 'correct',
+      reason: 'wrong-place',
+      positive: true,
+      findings: [
+        {
+          change: 'change',
+          observation: result[1].reference,
+          diameterMm: 9,
+          box: { sopInstanceUid: instances[3], x: 11, y: 21, width: 9, height: 9 },
+        },
+        { change: 'add', box: { sopInstanceUid: instances[4], x: 90, y: 90, width: 4, height: 4 }, text: '胸膜下' },
+      ],
+    });
+    const [, second, third] = (await filed(3)) as [Buffer, Buffer, Buffer];
+    expect([third.includes(uidOf(second)!), third.length]).toEqual([true, (await structuredReport('a', newerId)).length]);
+    const groups = (await dump(third)).split('"Measurement Group")').slice(1);
+    const his = groups.filter((group) => group.includes('PNAME:(121008,DCM,"Person Observer Name")="李雷"'));
+    // the whole, the changed finding, the added one
+    expect([groups.length, his.length]).toEqual([result.length + 1, 3]);
+    for (const group of his) expect(group).not.toMatch(/Algorithm Name|"Score"|Laterality|Volume/);
+    expect(his[1]).toMatch(/POLYLINE,11\/21,20\/21,20\/30,11\/30,11\/21[\s\S]*Diameter"\)="9"/);
+    expect(his[2]).toContain('胸膜下');
+    const body = await drawn();
+    expect(body).toMatchObject({ status: 'corrected', mapsWithheld: false });
+    const { number, score, ...added } = body.findings.at(-1);
+    expect([number, score, added]).toEqual([
+      result.length,
+      undefined,
+      expect.objectContaining({ physician: '李雷', text: '胸膜下' }),
+    ]);
+    expect(body.instances.find((i: FhirResource) => i['sopInstanceUid'] === instances[4]).boxes).toContainEqual({
+      finding: number,
+      x: 90,
+      y: 90,
+      width: 4,
+      height: 4,
+    });
+  });
+
+  it('is in UTF-8, patient and all, where the images’ character set does not hold what he writes', () => {
+    const latin = { characterSet: ['ISO_IR 100'], values: { '00100010': Buffer.from('M\xfcller', 'latin1').toString('base64') } };
+    expect(headerFor(latin, ['Dr. Groß'])).toBe(latin);
+    const { characterSet, values } = headerFor(latin, ['李雷']);
+    expect([characterSet, Buffer.from(values['00100010']!, 'base64').toString()]).toEqual([['ISO_IR 192'], 'Müller']);
+  });
+
+  it('rejected: a note withdraws every report of it, which stay where they are; nothing is drawn; accepted again, it is as before', async () => {
+    await word({ decision: 'reject', reason: 'image-quality', text: '运动伪影' });
+    const documents = await filed(4);
+    const note = documents[3]!;
+    const text = await dump(note);
+    expect(text).toContain('(113001,DCM,"Rejected for Quality Reasons")');
+    expect(text).toMatch(/\(113011,DCM,"Document Title Modifier"\)=\(image-quality,99\w+,"Image quality"\)/);
+    expect(text.match(/COMPOSITE:=/g)).toHaveLength(3);
+    for (const withdrawn of documents.slice(0, 3)) expect(note.includes(uidOf(withdrawn)!)).toBe(true);
+    expect(text).toContain('运动伪影');
+    expect((await structuredReport('a', newerId)).equals(note)).toBe(true);
+    const unnamed = await structuredReport('b', newerId);
+    expect([unnamed.includes('P-33'), unnamed.includes(uidOf(documents[0]!)!)]).toEqual([false, false]);
+    expect(await drawn()).toMatchObject({ status: 'entered-in-error', findings: [], instances: [] });
+    await word({ decision: 'accept' });
+    const again = (await filed(5))[4]!;
+    expect(await dump(again)).toMatch(/Verification Flag {3}: VERIFIED/);
+    expect([uidOf(documents[2]!)!, iconv.encode('胸膜下', 'gb18030')].map((part) => again.includes(part))).toEqual([true, true]);
+    expect((await drawn()).findings.at(-1)).toMatchObject({ physician: '李雷', text: '胸膜下' });
   });
 });
 
@@ -384,7 +515,7 @@ describe('an archive that is down', () => {
   it('is waited for, and what was published stands', async () => {
     await pacs.kill();
     await hub.db.pool.query(
-      "update result_store_job set state = 'queued', attempts = 0, last_error = null, run_after = now(), sop_instance_uid = $1 where report_id = $2",
+      "update result_store_job set state = 'queued', attempts = 0, last_error = null, run_after = now(), sop_instance_uid = $1 where report_id = $2 and report_version = 1",
       [uidOf(await structuredReport()), reportId],
     );
     const [job] = await until(async () => {
