@@ -6,6 +6,7 @@ export default {
   testMatch: ['**/*.test.js'],
   transform: {},
   testEnvironment: 'node',
+  testRunner: '<rootDir>/tests/support/runner/native-runner.js',
   globalSetup: '<rootDir>/tests/support/global-setup.js',
   globalTeardown: '<rootDir>/tests/support/global-teardown.js',
   testTimeout: 120_000,
