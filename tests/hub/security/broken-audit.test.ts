@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pino from 'pino';
 import { administer } from '../../support/global-setup.js';
@@ -78,7 +79,8 @@ const administrator = (text: string) => administer(process.env.TEST_DATABASE_SER
 const readOnly = async (on: boolean) => {
   const name = (await statement('select current_database() as name')).rows[0].name;
   await administrator(`alter database ${name} set default_transaction_read_only = ${on}`);
-  await administrator(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+  await administrator(`select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = '${name}'`);
+  await sleep(100); // the pools hear of it by the end of each connection
 };
 /** Ways to break it, each with the way back. */
 const breakages: [string, () => Promise<unknown>, () => Promise<unknown>][] = [

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../../hub/store/embedded.js';
@@ -23,6 +24,14 @@ describe('the embedded PostgreSQL', () => {
       return (await client.query(statement)).rows;
     } finally {
       await client.end();
+    }
+  };
+  /** A killed process runs on for a moment. */
+  const isRunning = (pid: number): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
+    } catch {
+      return false;
     }
   };
   const pidFile = async () => join((await embeddedPlace(dataDir)).folder, 'data', 'postmaster.pid');
@@ -70,7 +79,9 @@ describe('the embedded PostgreSQL', () => {
 
   it('starts again when the server was killed too', async () => {
     await startAndKill();
-    process.kill(Number(readFileSync(await pidFile(), 'utf8').split('\n')[0]), 'SIGKILL');
+    const pid = Number(readFileSync(await pidFile(), 'utf8').split('\n')[0]);
+    process.kill(pid, 'SIGKILL');
+    while (isRunning(pid)) await sleep(10);
     const next = await start();
     expect(await ask(next.url, 'select 1 as one')).toEqual([{ one: 1 }]);
     await next.stop();
