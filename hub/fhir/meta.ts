@@ -9,7 +9,7 @@ import { rewrite } from '../store/rewrite.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { type Coding, isAmong, joinedLabels } from '../store/sensitivity-labels.js';
 import { sql } from '../store/sql.js';
-import { passLabelsOn } from '../store/study-labels.sql.js';
+import { settleLabels } from '../store/study-labels.sql.js';
 import { refusalsAudited } from './audit-refusal.js';
 import type { FhirDeps, FhirRequest, FhirResponse } from './exchange.js';
 import { read } from './read.js';
@@ -29,7 +29,7 @@ export async function meta(deps: FhirDeps, request: FhirRequest): Promise<FhirRe
 
 /**
  * FHIR `$meta-add` and `$meta-delete` (R4 Resource-meta-add, Resource-meta-delete) for sensitivity labels, by the custodian's own people. The change
- * is a new version, holds from its commit on, and reaches what was written about a study.
+ * is a new version, holds from its commit on, and reaches what was written about a study and scores that were made from it (trigger `pass_labels_on`).
  */
 export async function changeMeta(deps: FhirDeps, request: FhirRequest): Promise<FhirResponse> {
   const [type = '', id = '', name = ''] = request.path;
@@ -78,7 +78,7 @@ async function relabelled(
   if (security.length === before.length && security.every((label) => isAmong(label, before))) return current;
   const labelled = { ...resource, meta: { ...resource.meta, security: security.length > 0 ? security : undefined } };
   const row = await updateResource(tx, rewrite(current, labelled), current.version);
-  if (row.type === 'ImagingStudy') await passLabelsOn(tx, row);
+  await settleLabels(tx, row);
   return row;
 }
 

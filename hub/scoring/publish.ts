@@ -8,8 +8,8 @@ import { createResources, findResource, newId, type ResourceRow, toResource, typ
 import { tokenKey } from '../store/tokens.js';
 import { sql } from '../store/sql.js';
 import { inRegion } from '../store/fhir-date.js';
-import { labelsOfStudies } from '../store/study-labels.sql.js';
-import { findObservations, resultsOfReport } from './laboratory-values.js';
+import { labelsOfRecords, type RecordKey, takeLabelsOver } from '../store/study-labels.sql.js';
+import { resultsOfReport } from './laboratory-values.js';
 import { markSuperseded } from './mark-superseded.js';
 import { type Job, scoringQueue } from './queue.sql.js';
 import type { MadeBy } from './made-by.js';
@@ -63,10 +63,16 @@ export async function publish(
   const older = await supersede(tx, { report_id: report.id, study_id: study.id, model: manifest.name }, true);
   const provenance = { ...results.provenance, entity: [...results.provenance.entity, ...older.map(revisionOf)] };
   // labels may have been set while it was scored
-  const labelled = { ...study, labels: await labelsOf(tx, study) };
+  const inputs = await inputsOf(tx, study, scored);
+  const labelled = { ...study, labels: await labelsOfRecords(tx, inputs) };
   await createResources(
     tx,
     [...observations, report, provenance].map((resource) => ofStudy(labelled, job, resource)),
+  );
+  await takeLabelsOver(
+    tx,
+    [...observations, report, provenance].map(({ resourceType, id }) => ({ type: resourceType, id: id! })),
+    inputs,
   );
   const record = {
     reportId: report.id,
@@ -104,12 +110,13 @@ export async function publish(
   return true;
 }
 
-/** The labels of what was scored, and of each of its parts. */
-async function labelsOf(tx: Queryable, focus: ResourceRow): Promise<string[]> {
-  if (focus.type === 'ImagingStudy') return labelsOfStudies(tx, [focus.id]);
-  const now = await findResource(tx, focus.type, focus.id);
-  const values = await findObservations(tx, resultsOfReport(toResource(focus)));
-  return [...new Set([...(now?.labels ?? focus.labels), ...values.flatMap((row) => row.labels)])];
+/** What was scored, and each of its parts. */
+async function inputsOf(tx: Queryable, { type, id }: ResourceRow, { inputs }: Scored): Promise<RecordKey[]> {
+  if (type === 'ImagingStudy') return [{ type, id }];
+  const now = await findResource(tx, type, id);
+  const values = inputs.flatMap((input) => ('observationId' in input ? [input.observationId] : []));
+  const results = new Set([...(now ? resultsOfReport(toResource(now)) : []), ...values]);
+  return [{ type, id }, ...[...results].map((result) => ({ type: 'Observation', id: result }))];
 }
 
 /** A score takes the place of the older ones that no physician stands behind; the older ones stay readable. */

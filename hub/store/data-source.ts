@@ -27,6 +27,7 @@ import { ScoringQueue1763856037000 } from './migrations/0037-scoring-queue.js';
 import { ScoringFocus1763856039000 } from './migrations/0039-scoring-focus.js';
 import { ScoringCaller1763856040000 } from './migrations/0040-scoring-caller.js';
 import { Verdicts1763856044000 } from './migrations/0044-verdicts.js';
+import { LabelsTakenOver1763856045000 } from './migrations/0045-labels-taken-over.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
 const migrations = [
@@ -57,6 +58,7 @@ const migrations = [
   ScoringFocus1763856039000,
   ScoringCaller1763856040000,
   Verdicts1763856044000,
+  LabelsTakenOver1763856045000,
 ];
 
 /** Their names, as the database remembers those that it had. */

@@ -18,6 +18,7 @@ import {
   type Write,
 } from '../../store/resources.js';
 import { rewrite } from '../../store/rewrite.js';
+import { takeLabelsOverLike } from '../../store/study-labels.sql.js';
 import { sql } from '../../store/sql.js';
 import { markSuperseded } from '../mark-superseded.js';
 import type { Models } from '../models.js';
@@ -73,7 +74,8 @@ export async function reviewReport(deps: ReviewDeps, tx: Queryable, access: Requ
     withdrawn: isRejected ? await conclusionAt(tx, report, previous.reviewed_version) : undefined,
   };
   const row = await updateResource(tx, rewrite(report, reviewedReport(toResource(report), word)), before);
-  await createResources(tx, [ofReport(report, reviewProvenance({ ...word, report: row, written }))]);
+  const provenance = await createResources(tx, [ofReport(report, reviewProvenance({ ...word, report: row, written }))]);
+  await takeLabelsOverLike(tx, [...created, ...provenance], row);
   await insertReview(tx, factOf(row, asked, word));
   await pronounce(deps, tx, { ...word, report: row, earlier: report, summary: rows[0]! });
   const older = review.decision === 'reject' ? [] : await supersede(tx, fact, false);

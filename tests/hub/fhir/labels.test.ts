@@ -1,6 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { sql } from '../../../hub/store/sql.js';
+import { standings } from '../../../hub/access/authentication/standing.js';
+import { scorePermission } from '../../../hub/scoring/permission.js';
+import { startScoringWorkers } from '../../../hub/scoring/worker.js';
+import { SCORES_UNTIL_NOW } from '../../../hub/store/migrations/0045-labels-taken-over.js';
+import { raw, sql } from '../../../hub/store/sql.js';
 import { sampleStudy } from '../../support/fhir-samples.js';
+import { reviewOf, scoringTask } from '../scoring/scored-world.js';
 import { type Client, made, openWorld, studyUidOf } from '../security/world.js';
 
 const CONFIDENTIALITY = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality';
@@ -161,5 +167,135 @@ describe('a sensitivity label', () => {
     const answer = await physician.post(body as object, `/fhir/ImagingStudy/${world.patientOfA.id}/$meta-add`);
     expect(answer.status).toBe(status);
     expect(answer.body.resourceType).toBe('OperationOutcome');
+  });
+});
+
+describe('a label on what a score was made from', () => {
+  const MODEL = 'proteomic-severity';
+  let values: string[];
+  let laboratory: string;
+  let score: string;
+  /** The report of the score and its Observation; and the words of a physician, which are records of their own. */
+  let told: string[];
+
+  const value = (code: object) => ({
+    resourceType: 'Observation',
+    status: 'final',
+    code: { coding: [code] },
+    subject: { reference: `Patient/${world.patientOfA.id}` },
+    effectiveDateTime: '2026-03-04T08:00:00+08:00',
+    valueQuantity: { value: 6.5, unit: 'NPX', system: 'http://unitsofmeasure.org', code: '{NPX}' },
+  });
+
+  beforeAll(async () => {
+    const { models, db, audit, fhir } = world.hub.hub;
+    values = [];
+    for (const code of models.get(MODEL)!.accepts.observations!.codes)
+      values.push(`Observation/${made(await world.systems.a.post(value(code))).id}`);
+    const report = made(
+      await world.systems.a.post({
+        resourceType: 'DiagnosticReport',
+        status: 'final',
+        code: { coding: [{ system: 'http://loinc.org', code: '11502-2' }] },
+        subject: { reference: `Patient/${world.patientOfA.id}` },
+        result: values.map((reference) => ({ reference })),
+      }),
+    );
+    laboratory = `DiagnosticReport/${report.id}`;
+    const task = made(
+      await elsewhere.post({
+        ...scoringTask(report, world.patientOfB, 'b'),
+        focus: { reference: laboratory },
+        input: [{ type: { text: 'model' }, valueString: MODEL }],
+      }),
+    );
+    const workers = startScoringWorkers({
+      db,
+      audit,
+      models,
+      permission: scorePermission({ db, access: fhir.access, standings: standings(db) }),
+      log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+      config: { scoringTimeout: 60, scoringMemory: 4096 },
+      retrieve: () => Promise.reject(new Error('no images')),
+      count: 1,
+      idleSeconds: 0.05,
+    });
+    let done = (await elsewhere.get(`/fhir/Task/${task.id}`)).body;
+    while (!['completed', 'failed'].includes(done.status)) {
+      await sleep(50);
+      done = (await elsewhere.get(`/fhir/Task/${task.id}`)).body;
+    }
+    await workers.stop();
+    score = done.output[0].valueReference.reference;
+    const whole = (await elsewhere.get(`/fhir/${score}`)).body;
+    const reviewed = await reviewOf(physician, whole, { decision: 'correct', reason: 'wrong-value', positive: false });
+    told = [score, ...[whole, reviewed.body].map((r) => r.result[0].reference as string)];
+  }, 60_000);
+
+  /** What the hospital that asked gets of it, on each way to it. */
+  const shown = async () => {
+    const [id, observation] = [score.split('/')[1], told.at(-1)!.split('/')[1]];
+    const found = async (query: string): Promise<string[]> =>
+      ((await elsewhere.get(`/fhir/${query}`)).body.entry ?? []).flatMap(
+        (e: { search: { mode: string }; resource: { resourceType: string } }) =>
+          e.search.mode === 'outcome' ? [] : [e.resource.resourceType],
+      );
+    return [
+      ...(await Promise.all(told.map((path) => reads(elsewhere, path)))),
+      await reads(elsewhere, `${score}/_history/1`),
+      (await elsewhere.get(`/scoring/reports/${id}/annotations`)).status,
+      await found(`DiagnosticReport?_id=${id}`),
+      await found(`Observation?_id=${observation}`),
+    ];
+  };
+
+  const OPEN = [200, 200, 200, 200, 200, ['DiagnosticReport'], ['Observation']];
+  const CLOSED = [403, 403, 403, 403, 403, [], []];
+
+  it.each([
+    ['one of its values', () => values[7]!],
+    ['the laboratory’s report', () => laboratory],
+  ])('closes it, with all that was written of it, from the next request on, and taken away opens it: %s', async (_, input) => {
+    expect(await shown()).toEqual(OPEN);
+    expect((await change(physician, input(), 'add', R)).status).toBe(200);
+    expect(await shown()).toEqual(CLOSED);
+    for (const path of told) expect([await reads(physician, path), await reads(patient, path)]).toEqual([200, 200]);
+    // its own label is another thing, and goes alone
+    await change(physician, score, 'add', R);
+    expect((await change(administrator, score, 'delete', R)).status).toBe(200);
+    expect(await shown()).toEqual(CLOSED);
+    expect((await change(administrator, input(), 'delete', R)).status).toBe(200);
+    expect(await shown()).toEqual(OPEN);
+  });
+
+  it('closes it too when the source sends a value again with a label', async () => {
+    const current = (await physician.get(`/fhir/${values[3]}`)).body;
+    expect((await world.systems.a.put({ ...current, meta: { security: [PSY] } })).status).toBe(200);
+    expect(await shown()).toEqual(CLOSED);
+    expect((await change(administrator, values[3]!, 'delete', PSY)).status).toBe(200);
+    expect(await shown()).toEqual(OPEN);
+  });
+
+  it('is known of scores from before labels were taken over', async () => {
+    const { db } = world.hub;
+    const laboratorys = () =>
+      db.query(sql`
+        select l.* from label_source l where of_type <> 'ImagingStudy' and (type <> 'Provenance' or id in (select provenance_id from score_record))
+        order by type, id, of_type, of_id`);
+    const before = await laboratorys();
+    await db.query(sql`delete from label_source where of_type <> 'ImagingStudy'`);
+    await db.query(raw(SCORES_UNTIL_NOW));
+    expect(before.length).toBeGreaterThan(60);
+    expect(await laboratorys()).toEqual(before);
+  });
+
+  it('closes it when the study that the laboratory’s report is about is labelled', async () => {
+    const { study } = await studyAndReport();
+    const current = (await physician.get(`/fhir/${laboratory}`)).body;
+    expect((await world.systems.a.put({ ...current, imagingStudy: [{ reference: `ImagingStudy/${study.id}` }] })).status).toBe(
+      200,
+    );
+    await change(physician, `ImagingStudy/${study.id}`, 'add', R);
+    expect(await shown()).toEqual(CLOSED);
   });
 });
