@@ -13,7 +13,7 @@ import { removeEmbeddedPostgres, startEmbeddedPostgres } from '../../hub/store/e
 import { dataSet, part10 } from '../connectors/support/data-sets.js';
 import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
 import { NOTIFY_HUB, type Orthanc, startOrthanc } from '../support/orthanc.js';
-import { freePort } from '../support/running-hub.js';
+import { freePort } from '../support/free-port.js';
 import { testProtection } from '../support/test-database.js';
 import { httpClient } from './load.js';
 

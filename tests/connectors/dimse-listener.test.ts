@@ -10,7 +10,8 @@ import { createConnector } from '../../connectors/index.js';
 import { createOutbound } from '../../connectors/outbound.js';
 import { startDcmqrscp } from '../support/dcmqrscp.js';
 import { dcmtk } from '../support/dcmtk.js';
-import { filesBelow, freePort, startOrthanc } from '../support/orthanc.js';
+import { freePort } from '../support/free-port.js';
+import { filesBelow, startOrthanc } from '../support/orthanc.js';
 import { describeWithRealData } from '../support/real-data.js';
 import { countsByStudy, instancesOf, never, read } from './support/changes.js';
 import { dataSet, part10 } from './support/data-sets.js';
@@ -215,10 +216,10 @@ describe('a listener for pushes', () => {
 
   it('takes no more associations than it may, nor larger objects', async () => {
     await listen({ maxAssociations: 1, maxObjectBytes: 2_000 });
-    let release: () => void = () => undefined;
+    let release: (() => void) | undefined;
     outcome = () => new Promise((resolve) => (release = () => resolve([])));
     const first = push([await smallCt('one.dcm')]);
-    await sleep(300);
+    while (!release) await sleep(10);
     expect((await echo()).output).toContain('Local Limit Exceeded');
     release();
     expect((await first).status).toBe(0);
@@ -254,7 +255,7 @@ describe('a listener for pushes', () => {
   });
 
   /** What the listener says to these bytes within so long, and whether it hangs up. */
-  function said(bytes: Buffer, waitMs = 1_500): Promise<{ bytes: number; closed: boolean }> {
+  function said(bytes: Buffer, waitMs = 60_000): Promise<{ bytes: number; closed: boolean }> {
     return new Promise((resolve) => {
       const socket = connectSocket(port, '127.0.0.1');
       const seen = { bytes: 0, closed: false };

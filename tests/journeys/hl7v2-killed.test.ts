@@ -4,7 +4,7 @@ import { addSource } from '../../hub/ingest/hospital.js';
 import { sql } from '../../hub/store/sql.js';
 import { startHubProcess, type TestHub } from '../support/hub-process.js';
 import { codeOf, hl7, type MllpClient, mllpClient, pid } from '../support/mllp.js';
-import { freePort } from '../support/running-hub.js';
+import { freePort } from '../support/free-port.js';
 import { type TestDatabase, testDatabase } from '../support/test-database.js';
 
 /** Connections, each with a patient of its own and so many messages about him. */

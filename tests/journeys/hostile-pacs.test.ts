@@ -23,7 +23,8 @@ import {
 } from '../connectors/support/hostile-pacs.js';
 import { hub as command } from '../hub/commands/command-line.js';
 import { type Orthanc, startOrthanc } from '../support/orthanc.js';
-import { freePort, type RunningHub, startHub } from '../support/running-hub.js';
+import { freePort } from '../support/free-port.js';
+import { type RunningHub, startHub } from '../support/running-hub.js';
 import { type TestDatabase, testDatabase } from '../support/test-database.js';
 
 type Answers = Record<string, Answer>;
@@ -285,7 +286,7 @@ describe('a region in which some PACS are ill', () => {
 });
 
 async function until(happened: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 100; i += 1) {
+  for (let i = 0; i < 200; i += 1) {
     if (await happened()) return;
     await sleep(500);
   }

@@ -52,7 +52,7 @@ beforeAll(async () => {
     settings: { baseUrl: proxy.url },
     store: true,
   });
-}, 60_000);
+});
 afterAll(async () => {
   await hub?.kill();
   await proxy?.stop();
@@ -160,7 +160,7 @@ it('a delivery whose hub is killed twice, before and after an acknowledgement, c
     await database.db.pool.query("select count(*)::int as n from audit_event where subtype = 'deliver' and outcome = 0")
   ).rows;
   expect(audit.n).toBe(3);
-}, 60_000);
+});
 
 it('by C-STORE as well: the hub is killed in the middle of a series, and sends the rest', async () => {
   const files = ctStudy(2, 'A-2', OBJECTS);
@@ -196,4 +196,4 @@ it('by C-STORE as well: the hub is killed in the middle of a series, and sends t
     task.id,
   ]);
   expect(rows).toEqual([{ most: 1 }]);
-}, 60_000);
+});

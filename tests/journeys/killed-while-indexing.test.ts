@@ -27,11 +27,11 @@ describeWithRealData('the hub is killed while it indexes', (data) => {
       });
       for (let kills = 0; kills < 3; kills += 1) {
         const before = (await count()).instances;
-        for (let i = 0; i < 200 && (await count()).instances === before; i += 1) await sleep(10);
+        for (let i = 0; i < 1_000 && (await count()).instances === before; i += 1) await sleep(10);
         await hub.kill();
         hub = await start();
       }
-      for (let i = 0; i < 300 && (await count()).instances < 148; i += 1) await sleep(100);
+      for (let i = 0; i < 900 && (await count()).instances < 148; i += 1) await sleep(100);
       await sleep(1000);
       expect(await count()).toEqual({ studies: 3, series: 6, instances: 148 });
       const { rows } = await database.db.pool.query("select reason from quarantine where state = 'held'");

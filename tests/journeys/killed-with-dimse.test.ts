@@ -6,9 +6,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { addSource } from '../../hub/ingest/hospital.js';
 import { writeChestCt } from '../../models/phantoms/chest-ct.js';
 import { dcmtk } from '../support/dcmtk.js';
+import { type FaultyLine, startFaultyLine } from '../support/faulty-line.js';
 import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
 import { type Orthanc, startOrthanc } from '../support/orthanc.js';
-import { freePort } from '../support/running-hub.js';
+import { freePort } from '../support/free-port.js';
 import { type TestDatabase, testDatabase } from '../support/test-database.js';
 
 const STUDIES = 10;
@@ -24,6 +25,9 @@ describe('a hub and a PACS that speak DIMSE', () => {
   let hub: TestHub;
   let token: string;
   let port: number;
+  /** To the archive, and to the hub: what is to go half the way is let through in parts. */
+  let toPacs: FaultyLine;
+  let toHub: FaultyLine;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'killed-dimse-'));
@@ -35,26 +39,31 @@ describe('a hub and a PACS that speak DIMSE', () => {
         ...{ slices: SLICES, rows: 64, nodules: 0, seed: n },
       });
     orthanc = await startOrthanc({ folder });
+    toPacs = await startFaultyLine(orthanc.dicomPort);
   }, 120_000);
   afterAll(async () => {
+    await toPacs?.stop();
     await orthanc?.stop();
     await rm(folder, { recursive: true, force: true });
   });
   beforeEach(async () => {
     database = await testDatabase();
     port = await freePort();
+    toHub = await startFaultyLine(port);
+    toPacs.set('passes');
     hub = await start();
     ({ token } = await joinHospital(hub, { id: 'a', assigner: 'urn:oid:1.2.826.0.1.3680043.10.1451.67' }));
   });
   afterEach(async () => {
     await hub.kill();
+    await toHub.stop();
     await database.close();
   });
 
   const start = (): Promise<TestHub> => startHubProcess({ databaseUrl: database.url });
   const add = (id: string, kind: string, settings: object, organizationId = 'a') =>
     addSource(database.db, { id, organizationId, kind, settings: settings as Record<string, unknown> });
-  const pacs = (at = orthanc.dicomPort) =>
+  const pacs = (at = toPacs.port) =>
     add('a.pacs', 'dimse', {
       ...{ host: '127.0.0.1', port: at, calledAeTitle: 'ORTHANC', maxConcurrent: 3 },
       listen: { port, peers: ['127.0.0.1'], callingAeTitles: ['PACS'] },
@@ -70,7 +79,7 @@ describe('a hub and a PACS that speak DIMSE', () => {
       )
     ).rows[0];
   const until = async (happened: () => Promise<boolean>): Promise<void> => {
-    for (let i = 0; i < 3_000; i += 1) {
+    for (let i = 0; i < 5_000; i += 1) {
       if (await happened()) return;
       await sleep(20);
     }
@@ -80,16 +89,24 @@ describe('a hub and a PACS that speak DIMSE', () => {
     const now = await counts(organization);
     return now.instances === WHOLE.instances && now.held === 0;
   };
-  const push = () => dcmtk('storescu', ['-v', '-aet', 'PACS', '-aec', 'HUB', '127.0.0.1', port, '+sd', '+r', folder]);
+  const push = (at = port) => dcmtk('storescu', ['-v', '-aet', 'PACS', '-aec', 'HUB', '127.0.0.1', at, '+sd', '+r', folder]);
+  const metered = (line: FaultyLine, happened: () => Promise<boolean>): Promise<void> => {
+    line.set('meters');
+    return until(async () => {
+      line.allow(2_000);
+      return happened();
+    });
+  };
   const acknowledged = (output: string): number => output.split('Received Store Response (Success)').length - 1;
 
   it('the hub killed while it takes a push has what it acknowledged; sent again, nothing is doubled', async () => {
     // A PACS that is away: what comes is pushed.
     await pacs(1);
     await until(async () => (await dcmtk('echoscu', ['-aet', 'PACS', '-aec', 'HUB', '127.0.0.1', port])).status === 0);
-    const sending = push();
-    await until(async () => (await counts()).listed >= 20);
+    const sending = push(toHub.port);
+    await metered(toHub, async () => (await counts()).listed >= 20);
     await hub.kill();
+    toHub.set('passes');
     const { output, status } = await sending;
     expect(status).not.toBe(0);
     expect((await counts()).listed).toBeGreaterThanOrEqual(acknowledged(output));
@@ -105,9 +122,10 @@ describe('a hub and a PACS that speak DIMSE', () => {
       "insert into organization (id, kind, name, assigner_system) values ('b', 'hospital', 'b', 'urn:oid:1.2.9')",
     );
     await pacs();
-    await until(async () => (await counts()).listed > 0);
+    await metered(toPacs, async () => (await counts()).listed > 0);
     await orthanc.kill();
     expect((await counts()).listed).toBeLessThan(WHOLE.listed);
+    toPacs.set('passes');
     const restarting = orthanc.restart();
     await add('b.files', 'folder', { root: folder }, 'b');
     await until(() => isWhole('b'));
@@ -118,8 +136,9 @@ describe('a hub and a PACS that speak DIMSE', () => {
 
   it('the hub killed while it lists reads the PACS to the same end', async () => {
     await pacs();
-    await until(async () => (await counts()).listed > 0);
+    await metered(toPacs, async () => (await counts()).listed > 0);
     await hub.kill();
+    toPacs.set('passes');
     hub = await start();
     await until(() => isWhole());
     expect(await counts()).toEqual(WHOLE);

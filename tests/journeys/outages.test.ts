@@ -13,7 +13,8 @@ import { embeddedPlace } from '../../hub/store/embedded-place.js';
 import { dataSet, part10 } from '../connectors/support/data-sets.js';
 import { type FaultyLine, startFaultyLine } from '../support/faulty-line.js';
 import { joinHospital, startHubProcess, type TestHub } from '../support/hub-process.js';
-import { freePort, type Orthanc, startOrthanc } from '../support/orthanc.js';
+import { freePort } from '../support/free-port.js';
+import { type Orthanc, startOrthanc } from '../support/orthanc.js';
 import { TEST_SECRET, testProtection } from '../support/test-database.js';
 
 const execute = promisify(execFile);
@@ -36,6 +37,8 @@ describe('outages', () => {
   let studies: string;
   let pacs: Orthanc;
   let line: FaultyLine;
+  /** Lets through what the first kill is to come in the middle of. */
+  let metered: FaultyLine;
 
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'outages-'));
@@ -49,7 +52,7 @@ describe('outages', () => {
     studies = await mkdtemp(join(tmpdir(), 'outages-studies-'));
     for (let n = 1; n <= STUDIES; n += 1) for (const i of [1, 2]) await writeStudy(studies, n, i);
     pacs = await startOrthanc({ folder: studies });
-    line = await startFaultyLine(Number(new URL(pacs.orthancUrl).port));
+    [line, metered] = [await startFaultyLine(portOf(pacs)), await startFaultyLine(portOf(pacs))];
     hub = await startHubProcess({ databaseUrl: url });
     token = (await joinHospital(hub, { id: 'a', assigner: 'urn:oid:1.2.826.0.1.3680043.10.1451.91' })).token;
     db = await openDatabase(url, { protection: testProtection(), poolSize: 2 });
@@ -57,6 +60,7 @@ describe('outages', () => {
   afterAll(async () => {
     await hub?.kill();
     await line?.stop();
+    await metered?.stop();
     await pacs?.stop();
     await db?.close().catch(() => undefined);
     const at = await embeddedPlace(dataDir);
@@ -104,6 +108,7 @@ describe('outages', () => {
     return rows[0] as { studies: number; instances: number; held: number; patients: number };
   };
   const whole = (n: number) => ({ studies: n, instances: 2 * n, held: 0, patients: n });
+  const portOf = (of: Orthanc): number => Number(new URL(of.orthancUrl).port);
   const archive = (root: string) => ({ baseUrl: `${root}/dicom-web`, orthancUrl: root });
   const find = async (): Promise<number> => {
     const answer = await fetch(`${hub.url}/fhir/ImagingStudy?_count=1&_total=accurate`, {
@@ -117,7 +122,7 @@ describe('outages', () => {
     async () => {
       await addSource(
         db,
-        { id: 'a.pacs', organizationId: 'a', kind: 'dicomweb', settings: archive(pacs.orthancUrl) },
+        { id: 'a.pacs', organizationId: 'a', kind: 'dicomweb', settings: archive(`http://127.0.0.1:${metered.port}`) },
         TEST_SECRET,
       );
       const kills: [string, () => Promise<void>, () => Promise<unknown>][] = [
@@ -129,9 +134,11 @@ describe('outages', () => {
         ['hub', () => hub.kill(), restartHub],
       ];
       const seen: number[] = [];
+      metered.set('meters');
       for (const [what, kill, start] of kills) {
         const before = await indexed('a');
         await until(`more is read before the ${what} is killed`, async () => {
+          if (seen.length === 0) metered.allow(20_000);
           const now = await indexed('a');
           return now > before || now === STUDIES;
         });
@@ -145,6 +152,7 @@ describe('outages', () => {
         await until(`the hub is ready after the ${what} came back`, async () => (await status('/readyz')) === 200);
         await until('the database answers', async () => (await indexed('a')) >= before);
         seen.push(await indexed('a'));
+        metered.set('passes');
       }
       expect(seen[0]).toBeLessThan(STUDIES);
       await until('everything is read', async () => (await indexed('a')) === STUDIES && (await count('a')).held === 0);
@@ -161,9 +169,12 @@ describe('outages', () => {
       for (const id of [bad, good])
         await joinHospital(hub, { id, assigner: `urn:oid:1.2.826.0.1.3680043.10.1451.91.${id.length}` });
       const settings = { ...archive(`http://127.0.0.1:${line.port}`), timeouts: { headersMs: 1000, idleMs: 1000 } };
-      line.set('passes');
+      line.set('meters');
       await addSource(db, { id: `${bad}.pacs`, organizationId: bad, kind: 'dicomweb', settings }, TEST_SECRET);
-      await until('it reads', async () => (await indexed(bad)) > 0);
+      await until('it reads', async () => {
+        line.allow(20_000);
+        return (await indexed(bad)) > 0;
+      });
       line.set(state);
       const folder = await mkdtemp(join(tmpdir(), 'outages-good-'));
       try {

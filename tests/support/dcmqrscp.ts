@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from './orthanc.js';
+import { freePort } from './free-port.js';
 
 /** Another real PACS: dcmtk's, which lists neither SOP classes, nor body parts, nor counts. Its AE title is QRSCP. */
 export interface Dcmqrscp {
@@ -69,7 +69,7 @@ export async function startDcmqrscp({
 }
 
 async function untilListening(child: ChildProcess, port: number): Promise<void> {
-  for (let i = 0; i < 200; i += 1) {
+  for (let i = 0; i < 1_200; i += 1) {
     if (child.exitCode !== null) throw new Error(`dcmqrscp ended with status ${child.exitCode}`);
     const socket = connect(port, '127.0.0.1');
     const isOpen = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'close').then(() => false)]).catch(

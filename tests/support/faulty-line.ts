@@ -1,13 +1,18 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-export type LineState = 'passes' | 'stalls' | 'cuts' | 'trickles';
+export type LineState = 'passes' | 'stalls' | 'cuts' | 'trickles' | 'meters';
 
 /** A TCP line to a server on loopback that can be made bad while it is used. */
 export interface FaultyLine {
   port: number;
-  /** `stalls`: takes connections and passes nothing on; `cuts`: ends each at once; `trickles`: passes on a few bytes at a time. */
+  /**
+   * `stalls`: takes connections and passes nothing on; `cuts`: ends each at once; `trickles`: passes on a few bytes at a time; `meters`: passes
+   * on what is allowed.
+   */
   set(state: LineState): void;
+  /** Lets so many bytes more pass a line that meters. */
+  allow(bytes: number): void;
   stop(): Promise<void>;
 }
 
@@ -16,13 +21,15 @@ const TRICKLE_MS = 100;
 
 export async function startFaultyLine(target: number): Promise<FaultyLine> {
   let state: LineState = 'passes';
+  let allowed = 0;
   const sockets = new Set<Socket>();
   const held: (() => void)[] = [];
   const free = (): void => {
     for (const go of held.splice(0)) go();
   };
   const pass = async (bytes: Buffer, to: Socket): Promise<void> => {
-    while (state === 'stalls') await new Promise<void>((resolve) => held.push(resolve));
+    while (state === 'stalls' || (state === 'meters' && allowed <= 0)) await new Promise<void>((resolve) => held.push(resolve));
+    allowed -= bytes.length;
     for (let at = 0; at < bytes.length; ) {
       const end = state === 'trickles' ? at + TRICKLE_BYTES : bytes.length;
       if (to.destroyed) return;
@@ -55,7 +62,12 @@ export async function startFaultyLine(target: number): Promise<FaultyLine> {
     port: (server.address() as AddressInfo).port,
     set(next) {
       state = next;
+      allowed = 0;
       if (next === 'cuts') for (const socket of sockets) socket.destroy();
+      free();
+    },
+    allow(bytes) {
+      allowed = Math.max(0, allowed) + bytes;
       free();
     },
     async stop() {

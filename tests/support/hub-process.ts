@@ -6,7 +6,7 @@ import { exportJWK, generateKeyPair } from 'jose';
 import { registerClient } from '../../hub/access/authentication/accounts.js';
 import { systemToken } from '../../hub/demo/sign-in.js';
 import { type Database, openDatabase } from '../../hub/store/database.js';
-import { freePort } from './running-hub.js';
+import { freePort } from './free-port.js';
 import { testProtection } from './test-database.js';
 
 /** The hub as its operator runs it: a process of its own, that can be killed. */
@@ -67,7 +67,7 @@ export async function startHubProcess(options: {
 }
 
 async function ready(url: string, child: ChildProcess): Promise<void> {
-  for (let i = 0; i < 300; i += 1) {
+  for (let i = 0; i < 900; i += 1) {
     if (child.exitCode !== null) throw new Error(`the hub ended with status ${child.exitCode}`);
     const answer = await fetch(`${url}/readyz`).catch(() => undefined);
     if (answer?.ok) return;

@@ -66,7 +66,7 @@ export async function mllpClient(port: number, options: { host?: string; tls?: C
       changed.add(look);
       look();
     });
-  const answers = async (count: number, withinMs = 10_000): Promise<string[][]> => {
+  const answers = async (count: number, withinMs = 60_000): Promise<string[][]> => {
     await until(() => waiting.length >= count, withinMs);
     return waiting.splice(0, count);
   };

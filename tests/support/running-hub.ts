@@ -1,4 +1,3 @@
-import { createServer } from 'node:net';
 import { Client as FhirClient } from 'fhir-kit-client';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import pino from 'pino';
@@ -13,6 +12,7 @@ import { signAgreement } from '../../hub/demo/sign-agreement.js';
 import { signIn, systemToken } from '../../hub/demo/sign-in.js';
 import type { Database } from '../../hub/store/database.js';
 import type { FhirResource } from '../../hub/store/search-keys.js';
+import { freePort } from './free-port.js';
 import { type TestDatabase, testDatabase } from './test-database.js';
 
 export interface TestHospital {
@@ -188,15 +188,4 @@ function registry(hospitals: readonly TestHospital[], consortium: string | undef
     type: 'transaction',
     entry: region.map((resource) => ({ resource, request: { method: 'PUT', url: `${resource.resourceType}/${resource.id}` } })),
   };
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -2,7 +2,7 @@ import type { Change, UnreadableItem } from '../../../connectors/connector.js';
 import { createHl7v2Connector, type Hl7v2Settings } from '../../../connectors/hl7v2/hl7v2-connector.js';
 import type { FhirRecord, Statement } from '../../../connectors/statement.js';
 import { type MllpClient, mllpClient } from '../../support/mllp.js';
-import { freePort } from '../../support/running-hub.js';
+import { freePort } from '../../support/free-port.js';
 
 /** The connector, listening, with somebody who takes what it hears. */
 export interface Receiver {

@@ -19,7 +19,7 @@ beforeAll(async () => {
   auditor = await world.person('auditor');
   for (const name of ['administrator-a', 'administrator-b', 'administrator-c', 'administrator-d', 'physician-c', 'physician-a'])
     as[name] = await world.person(name);
-}, 60_000);
+});
 afterAll(() => world?.hub.stop());
 
 const PATH = '/access/agreements';

@@ -69,7 +69,7 @@ beforeAll(async () => {
   );
   mother = await world.person('mother');
   officer = await world.person('appointed');
-}, 60_000);
+});
 afterAll(() => world?.hub.stop());
 
 describe('a guardian on record', () => {

@@ -69,7 +69,7 @@ beforeAll(async () => {
   expect((await admin.put(agreement('parts', bySeries) as FhirResource)).status).toBe(201);
   expect((await reader.get(`/fhir/ImagingStudy/${mixed.id}`)).status).toBe(404);
   await world.hub.sign('parts', 'a', 'c');
-}, 60_000);
+});
 afterAll(() => world?.hub.stop());
 
 describe('an agreement that looks at each series by itself', () => {

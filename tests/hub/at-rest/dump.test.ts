@@ -10,7 +10,8 @@ import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { dataSet, part10 } from '../../connectors/support/data-sets.js';
 import { bundleOf, post, samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { codeOf, hl7, mllpClient, pid, segment } from '../../support/mllp.js';
-import { freePort, type RunningHub, startHub } from '../../support/running-hub.js';
+import { freePort } from '../../support/free-port.js';
+import { type RunningHub, startHub } from '../../support/running-hub.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { type Client, clientOf, made } from '../security/world.js';
 import { dump, tracesOf } from './dump.js';
@@ -218,7 +219,7 @@ it('a hospital that numbers its patients by their national identifier gets its s
   await put(2);
   await addSource(hub.db, { id: 'a.archive', organizationId: 'a', kind: 'folder', settings: { root } });
   let found: string[] = [];
-  for (let i = 0; i < 100 && found.length < 2; i++) {
+  for (let i = 0; i < 600 && found.length < 2; i++) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     found = await find(a, `ImagingStudy?patient.identifier=${secrets.nationalOfDicom}`);
   }

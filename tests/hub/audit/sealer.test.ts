@@ -25,7 +25,7 @@ describe('hub processes that seal the audit', () => {
   const count = async (table: string) =>
     (await database.db.query<{ n: number }>(raw(`select count(*)::int as n from ${table}`)))[0]?.n ?? -1;
   const untilSealed = async (more: number) => {
-    for (let i = 0; i < 300 && (await count('audit_leaf')) < more; i++) await sleep(100);
+    for (let i = 0; i < 900 && (await count('audit_leaf')) < more; i++) await sleep(100);
     expect(await count('audit_leaf')).toBeGreaterThanOrEqual(more);
   };
   const start = () => startHubProcess({ databaseUrl: database.url, environment: { HUB_AUDIT_SEAL_SECONDS: '0.1' } });

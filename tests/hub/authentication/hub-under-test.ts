@@ -1,4 +1,3 @@
-import { createServer } from 'node:net';
 import Hapi, { type Server } from '@hapi/hapi';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import pino from 'pino';
@@ -12,6 +11,7 @@ import { type DemoLogin, demoIssuer, registerDemoIdentityProvider } from '../../
 import { outcome, Refusal } from '../../../hub/outcomes.js';
 import type { Database } from '../../../hub/store/database.js';
 import { sql } from '../../../hub/store/sql.js';
+import { freePort } from '../../support/free-port.js';
 import { testDatabase } from '../../support/test-database.js';
 
 export interface HubUnderTest {
@@ -96,13 +96,4 @@ export function auditEntries(
   hub: HubUnderTest,
 ): Promise<{ type: string; outcome: number; agent: string; detail: string; entity: string[] }[]> {
   return hub.db.query(sql`select type, outcome, agent, detail, entity from audit_event order by id desc`);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
 }

@@ -59,7 +59,7 @@ export async function bytesIn(folder: string): Promise<Buffer> {
 }
 
 export async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 1_200; i++) {
     if (await done()) return;
     await sleep(50);
   }

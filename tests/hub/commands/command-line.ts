@@ -14,7 +14,7 @@ export interface Ran {
 
 /** Runs `hub ARGUMENTS` in a process of its own, with nothing in its environment but what is given. */
 export function hub(args: readonly string[], environment: Record<string, string> = {}): Promise<Ran> {
-  const options = { env: { PATH: process.env.PATH, ...environment }, timeout: 60_000 };
+  const options = { env: { PATH: process.env.PATH, ...environment }, timeout: 110_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, [MAIN, ...args], options, (error, stdout, stderr) => {
       const status = error ? (typeof error.code === 'number' ? error.code : -1) : 0;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { freePort } from '../../support/running-hub.js';
+import { freePort } from '../../support/free-port.js';
 import { emptyDatabase } from '../../support/test-database.js';
 import { hub, refused, workFolder } from './command-line.js';
 
@@ -88,7 +88,7 @@ describe('hub serve', () => {
 });
 
 async function untilAnswered(url: string): Promise<unknown> {
-  for (let i = 0; i < 200; i += 1) {
+  for (let i = 0; i < 600; i += 1) {
     const answer = await fetch(url).catch(() => undefined);
     if (answer?.ok) return answer.json();
     await sleep(100);

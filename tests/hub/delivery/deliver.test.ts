@@ -27,7 +27,7 @@ beforeAll(async () => {
   );
   physician = await at.hub.person('li.wei');
   stranger = await at.hub.person('ma.chao');
-}, 60_000);
+});
 afterAll(() => at?.stop());
 beforeEach(() => {
   at.proxy.beforeStore = async () => undefined;

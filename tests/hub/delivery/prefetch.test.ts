@@ -96,7 +96,7 @@ describe('an appointment', () => {
     await hub.hub.sources.idle();
     patients = { a: await register(A, 'A-1'), b: await register(B, 'B-1') };
     system = await hub.system(B.id);
-  }, 60_000);
+  });
   afterAll(async () => {
     await hub?.stop();
     await rm(folder, { recursive: true, force: true });

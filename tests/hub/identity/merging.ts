@@ -5,7 +5,8 @@ import { submitStudy } from '../../../hub/ingest/submit-study.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { codeOf, hl7, mllpClient, pid } from '../../support/mllp.js';
-import { freePort, startHub } from '../../support/running-hub.js';
+import { freePort } from '../../support/free-port.js';
+import { startHub } from '../../support/running-hub.js';
 import { type Client, clientOf, made, series } from '../security/world.js';
 import { instance, series as ofSeries, study as described } from '../ingest/studies.js';
 

@@ -50,6 +50,7 @@ beforeEach(async () => {
 async function begin(): Promise<{
   answer: IncomingMessage;
   sent: () => number;
+  isFull: () => boolean;
   rest: () => Promise<{ bytes: number; whole: boolean }>;
 }> {
   sockets.clear();
@@ -68,6 +69,7 @@ async function begin(): Promise<{
   return {
     answer,
     sent: () => socket!.bytesWritten,
+    isFull: () => socket!.writableLength > 0,
     rest: async () => {
       answer.on('data', (chunk: Buffer) => {
         bytes += chunk.length;
@@ -78,9 +80,9 @@ async function begin(): Promise<{
   };
 }
 
-/** Nothing more is sent: the reader does not read, and what lies between is full. */
-async function standstill(sent: () => number): Promise<number> {
-  for (let before = -1; before !== sent(); ) {
+/** Nothing more is sent: the reader does not read, and what lies between is full, so that the system takes no more of it. */
+async function standstill({ sent, isFull }: { sent: () => number; isFull: () => boolean }): Promise<number> {
+  for (let before = -1; before !== sent() || !isFull(); ) {
     before = sent();
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
@@ -109,8 +111,9 @@ const lastEntry = async () =>
 
 describe('a retrieval that runs', () => {
   it('comes whole while nothing changes, to a slow reader too', async () => {
-    const { sent, rest } = await begin();
-    expect(await standstill(sent)).toBeLessThan(SLICES * FRAME);
+    const retrieval = await begin();
+    const { rest } = retrieval;
+    expect(await standstill(retrieval)).toBeLessThan(SLICES * FRAME);
     expect(await rest()).toMatchObject({ whole: true });
     expect(await lastEntry()).toMatchObject({ outcome: 0 });
   });
@@ -131,8 +134,9 @@ describe('a retrieval that runs', () => {
   ];
 
   it.each(revocations)('breaks off when %s', async (_name, revoke, detail) => {
-    const { sent, rest } = await begin();
-    const before = await standstill(sent);
+    const retrieval = await begin();
+    const { sent, rest } = retrieval;
+    const before = await standstill(retrieval);
     await revoke();
     const { bytes, whole } = await rest();
     await restore();

@@ -24,7 +24,7 @@ beforeAll(async () => {
   ({ study } = await world.archive('a', STUDY, 'P-1', { slices: 3, rows: 32, transferSyntax: rle }));
   orthanc = await startOrthanc({ folder: join(world.folder, 'a', STUDY) });
   world.connectors.set(STUDY, createConnector('dicomweb', { baseUrl: orthanc.dicomwebUrl }, { outbound }));
-}, 60_000);
+});
 afterAll(async () => {
   await world.close();
   await orthanc.stop();

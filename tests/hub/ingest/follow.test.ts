@@ -331,7 +331,7 @@ const uids = (study: number, instance: number): Record<string, [string, string]>
 });
 
 async function until(happened: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 200; i += 1) {
+  for (let i = 0; i < 1_200; i += 1) {
     if (await happened()) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { addSource } from '../../../hub/ingest/hospital.js';
 import { sql } from '../../../hub/store/sql.js';
 import { codeOf, hl7, type MllpClient, mllpClient, pid } from '../../support/mllp.js';
-import { freePort, type RunningHub, startHub } from '../../support/running-hub.js';
+import { freePort } from '../../support/free-port.js';
+import { type RunningHub, startHub } from '../../support/running-hub.js';
 
 const assigner = 'urn:oid:1.2.3.1';
 let hub: RunningHub;

@@ -93,7 +93,7 @@ describe('Sources', () => {
     expect(broken).toHaveLength(1);
     await put('two', 2, 1);
     // the process hears of the loss a moment later
-    for (let tries = 0; tries < 50 && (await at.figures()).studies < 2; tries += 1) {
+    for (let tries = 0; tries < 600 && (await at.figures()).studies < 2; tries += 1) {
       await sources.idle();
       await new Promise((resolve) => setTimeout(resolve, 100));
     }

@@ -33,7 +33,7 @@ export class Fire {
 
   constructor(private readonly target: Target) {
     this.agents = target.origins.map(
-      () => new Agent({ connections: 500, pipelining: 1, headersTimeout: 20_000, bodyTimeout: 20_000 }),
+      () => new Agent({ connections: 500, pipelining: 1, headersTimeout: 90_000, bodyTimeout: 90_000 }),
     );
   }
 

@@ -10,7 +10,7 @@ import { type EmbeddedPostgres, removeEmbeddedPostgres, startEmbeddedPostgres } 
 import { raw, type Sql, sql } from '../../../hub/store/sql.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { joinHospital, startHubProcess, type TestHub } from '../../support/hub-process.js';
-import { freePort } from '../../support/running-hub.js';
+import { freePort } from '../../support/free-port.js';
 import { testProtection } from '../../support/test-database.js';
 import { Fire, type State, wrongAllows } from './fire.js';
 import { withoutRule } from './policies.js';
@@ -245,7 +245,7 @@ describe('under fire', () => {
 
 /** The study is shown again by both hubs. */
 async function back(): Promise<boolean> {
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 600; i++) {
     const shots = await fire.wave(4);
     if (shots.every((shot) => shot.shown)) return true;
     await sleep(100);

@@ -39,13 +39,14 @@ describe('workers that are killed at any instant', () => {
   it('lose no job and publish none twice, several at once and over a lost database connection', async () => {
     const tasks: string[] = [];
     for (let i = 0; i < JOBS; i++) tasks.push((await request(await indexStudy(test.db))).id);
-    const workers = [spawnWorker(), spawnWorker(), spawnWorker()];
+    // the first to be killed is so in the middle of its work
+    const workers = [spawnWorker('retrieving'), spawnWorker(), spawnWorker()];
     try {
       for (let kill = 0; kill < KILLS; kill++) {
         const victim = workers[kill % workers.length]!;
         // one that has begun work, or finds that there is none left
-        await until(async () => victim.said().includes('retrieving') || (await openJobs()) === 0);
-        await sleep(random() * 700);
+        await until(async () => victim.said().includes('retrieving') || (kill > 0 && (await openJobs()) === 0));
+        if (kill > 0) await sleep(random() * 700);
         victim.process.kill('SIGKILL');
         workers[kill % workers.length] = spawnWorker();
         if (kill === 2) await loseConnections();
@@ -109,9 +110,9 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
   throw new Error('it did not come about');
 }
 
-function spawnWorker(): { process: ChildProcess; said(): string[] } {
+function spawnWorker(stopsAt = ''): { process: ChildProcess; said(): string[] } {
   const script = fileURLToPath(new URL('./worker-process.js', import.meta.url));
-  const child = spawn(process.execPath, [script, test.url, folder, models], {
+  const child = spawn(process.execPath, [script, test.url, folder, models, stopsAt], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH },
   });

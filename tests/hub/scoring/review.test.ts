@@ -19,7 +19,7 @@ beforeAll(async () => {
   world = await openWorld();
   await world.hub.enrol({ username: 'second-a', role: 'physician', organizationId: 'a' });
   [a, second, b] = await Promise.all([world.person('physician-a'), world.person('second-a'), world.person('physician-b')]);
-}, 60_000);
+});
 afterAll(() => world?.hub.stop());
 async function scored(): Promise<void> {
   study = await chestStudy(world);

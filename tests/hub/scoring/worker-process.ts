@@ -1,4 +1,7 @@
-/** A scoring worker in a process of its own, to be stopped or killed: `node worker-process.js DATABASE_URL FOLDER [MODELS]`. Says on stdout how far it is. */
+/**
+ * A scoring worker in a process of its own, to be stopped or killed: `node worker-process.js DATABASE_URL FOLDER MODELS [WORD]`. Says on stdout how far
+ * it is; at that word it stops, till it is told to go on.
+ */
 import { openAudit } from '../../../hub/audit/record.js';
 import { loadModels } from '../../../hub/scoring/models.js';
 import { startScoringWorkers } from '../../../hub/scoring/worker.js';
@@ -6,8 +9,11 @@ import { openDatabase } from '../../../hub/store/database.js';
 import { retrieveFrom } from './phantom-study.js';
 import { testProtection } from '../../support/test-database.js';
 
-const [url = '', folder = '', modelsRoot] = process.argv.slice(2);
-const say = (word: string) => process.stdout.write(`${word}\n`);
+const [url = '', folder = '', modelsRoot, stopsAt] = process.argv.slice(2);
+const say = (word: string) => {
+  process.stdout.write(`${word}\n`);
+  if (word === stopsAt) process.kill(process.pid, 'SIGSTOP');
+};
 const db = await openDatabase(url, { protection: testProtection(), poolSize: 4 });
 const retrieve = retrieveFrom(folder);
 startScoringWorkers({
