@@ -12,7 +12,7 @@ import type { Database } from '../../store/database.js';
 import { columns, findResource, type ResourceRow, toResource } from '../../store/resources.js';
 import { sql } from '../../store/sql.js';
 import { fetchStudy, type RetrieveSeries, withPrivateFolder } from '../fetch-study.js';
-import { findObservations, laboratoryValues, resultsOfReport } from '../laboratory-values.js';
+import { laboratoryValues } from '../laboratory-values.js';
 import { madeBy } from '../made-by.js';
 import type { ScoreRecord } from '../score-record.js';
 import { resultDigest, resultOf } from '../result-digest.js';
@@ -92,7 +92,7 @@ async function fetchInputs(
   if (!focus || focus.deleted) return failure('malformed-input', 'What was scored is no longer indexed.');
   const wanted = new Set(record.scored.inputs.map(({ sha256 }) => sha256));
   if (type !== 'ImagingStudy') {
-    const values = laboratoryValues(await findObservations(db, resultsOfReport(toResource(focus))));
+    const values = laboratoryValues(await observationsOf(db, record.scored.inputs)).filter(({ sha256 }) => wanted.has(sha256));
     return success({ files: [], observations: values, inputs: new Map(values.map((value) => [value.sha256, undefined])) });
   }
   const signal = AbortSignal.timeout(timeout * 1000);
@@ -102,6 +102,15 @@ async function fetchInputs(
   for (const path of fetched.value.files) digests.set(await digestOf(path), path);
   const kept = [...digests].filter(([sha256]) => wanted.has(sha256)).map(([, path]) => path);
   return success({ files: kept.sort(), observations: [], inputs: digests });
+}
+
+/** Every version of the laboratory's values that went in: one of them is the value as it was, whatever the laboratory has corrected since. */
+async function observationsOf(db: Database, inputs: readonly Input[]): Promise<ResourceRow[]> {
+  const ids = inputs.flatMap((input) => ('observationId' in input ? [input.observationId] : []));
+  return db.query<ResourceRow & Record<string, unknown>>(sql`
+    select ${columns} from resource r where r.type = 'Observation' and r.id = any(${ids}::text[]) and not r.deleted
+    union all
+    select ${columns} from resource_history r where r.type = 'Observation' and r.id = any(${ids}::text[]) and not r.deleted`);
 }
 
 const ATTEMPTS = 3;

@@ -8,6 +8,8 @@ import { startScoringWorkers } from '../../../hub/scoring/worker.js';
 import { findResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
+import { TEST_SECRET } from '../../support/test-database.js';
+import { hub as command } from '../commands/command-line.js';
 import { type Client, caller, kind, openRegion, organization, type Region } from '../referral/region.js';
 
 let region: Region;
@@ -151,7 +153,7 @@ describe('scoring the proteins of a sample', () => {
     expect([done.status, done.statusReason.text]).toEqual(['failed', expect.stringContaining(reason)]);
   });
 
-  it('a corrected value gives a further score; the first stays as it was', async () => {
+  it('a corrected value gives a further score; the first stays as it was, and can be made again from the values as they were', async () => {
     const patient = await region.patient('hospital-a');
     const report = await sample(patient, 6.5, '2026-03-04');
     const first = await resultOf(await scored(patient, report.id));
@@ -160,6 +162,15 @@ describe('scoring the proteins of a sample', () => {
     const second = await resultOf(await scored(patient, report.id));
     expect(second.score.valueQuantity.value).toBeGreaterThan(first.score.valueQuantity.value);
     expect((await a.read(`Observation/${first.score.id}`)).body).toEqual(first.score);
+    const again = (report: FhirResource) =>
+      command(['score', 'replay', `DiagnosticReport/${report.id}`], { DATABASE_URL: region.url, HUB_SECRET: TEST_SECRET });
+    for (const { report: scored } of [first, second])
+      expect(await again(scored)).toEqual({ status: 0, stdout: `equal  DiagnosticReport/${scored.id}\n`, stderr: '' });
+    await region.db.query(sql`delete from resource_history where id = ${interleukin.id}`);
+    expect(await again(first.report)).toMatchObject({
+      status: 1,
+      stdout: `DIFFERS  Observation/${interleukin.id} is gone or was changed.\n`,
+    });
   });
 
   it('happens by itself where the hospital has a rule for it and the report holds enough values; once a version', async () => {

@@ -10,7 +10,8 @@ import { addSource } from '../../../hub/ingest/hospital.js';
 import { inState } from '../../../hub/jobs/task-state.js';
 import { annotationsOf } from '../../../hub/scoring/annotations.js';
 import { differences } from '../../../hub/scoring/replay/differences.js';
-import { asRecorded, type ScoreRecord } from '../../../hub/scoring/score-record.js';
+import { replayScore } from '../../../hub/scoring/replay/replay.js';
+import { asRecorded, findScoreRecord, type ScoreRecord } from '../../../hub/scoring/score-record.js';
 import { headerFor } from '../../../hub/scoring/structured-report/patient-and-study.js';
 import { placeScoringTask } from '../../../hub/scoring/task-writer.js';
 import { findResource, toResource } from '../../../hub/store/resources.js';
@@ -463,7 +464,14 @@ describe('a score that is made again', () => {
   it('has everything that it depends on in its Provenance', async () => {
     const { agent, entity } = await provenance();
     const displays: string[] = entity.map((e: FhirResource) => e.what.display ?? e.what.reference);
-    for (const wanted of [/^Model pulmonary-nodule \d/, /^Manifest$/, /^Code /, /^Threshold score = 0\.\d+$/, /^Result, /])
+    for (const wanted of [
+      /^Model pulmonary-nodule \d/,
+      /^Further graph false-positive$/,
+      /^Manifest$/,
+      /^Code /,
+      /^Threshold score = 0\.\d+$/,
+      /^Result, /,
+    ])
       expect(displays.filter((display) => wanted.test(display))).toHaveLength(1);
     expect(displays.filter((display) => /^sha256 [0-9a-f]{64}$/.test(display))).toHaveLength(40);
     expect(agent[1].who.display).toMatch(/^onnxruntime [\d.]+, Node\.js [\d.]+, \d+ threads, .+/);
@@ -499,6 +507,18 @@ describe('a score that is made again', () => {
     expect(differences({ findings: [finding] }, { findings: [{ score: 0.3, slices: [1] }] }, '')).toEqual([
       'findings[0].score: 0.3 was 0.30000000000000004',
       'findings[0].slices[1]: nothing was 2',
+    ]);
+  });
+
+  it('is not made with another further graph than it was', async () => {
+    const record = (await findScoreRecord(hub.db, hub.db, reportId))!;
+    const furtherGraphs = structuredClone(record.manifest.furtherGraphs);
+    furtherGraphs['false-positive']!.sha256 = '0'.repeat(64);
+    const deps = { db: hub.db, timeout: 10, retrieve: () => Promise.reject(new Error('nothing is fetched')) };
+    const { equal, different } = await replayScore(deps, { ...record, manifest: { ...record.manifest, furtherGraphs } });
+    expect([equal, different]).toEqual([
+      false,
+      ['The program carries another model by now.', expect.stringMatching(/^graph\.false-positive: [0-9a-f]{64} was 0{64}$/)],
     ]);
   });
 
