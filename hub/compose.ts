@@ -108,7 +108,12 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const audit = await openAudit(db, databaseUrl, { onFailure: (err) => log.error({ err }, 'audit not written') });
   const sealer = await startSealer(db, config, log);
   const shipped = await takeShippedPolicy(db, (tx, entries) => audit.append(tx, entries), config.demo);
-  if (!shipped.inForce)
+  if (shipped.lacks.length > 0)
+    log.warn(
+      { epoch: shipped.epoch, lacks: shipped.lacks },
+      'the policy in force lacks rules that came with the program: what they allow is refused until they are published (hub policy status, hub policy upgrade)',
+    );
+  else if (!shipped.inForce)
     log.warn({ epoch: shipped.epoch }, 'the policy in force is not the one that came with the program (hub policy diff)');
   const access = await createAccess(config, { onFailure: (err) => log.error({ err }, 'a decision failed and was a denial') });
   const prepare = (): void =>

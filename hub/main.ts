@@ -11,10 +11,12 @@ import {
   checkPolicy,
   diffPolicy,
   policyHistory,
+  policyStatus,
   publishPolicy,
   replayDecision,
   rollbackPolicy,
   showPolicy,
+  upgradePolicy,
 } from './commands/policy.js';
 import { reindex } from './commands/reindex.js';
 import { replayPublished } from './commands/replay-score.js';
@@ -109,6 +111,16 @@ policy
     'load a policy (the program’s, or a folder’s) and run its examples; with a database, also compare it with the one in force',
   )
   .action(checkPolicy);
+policy
+  .command('status')
+  .description('the policy in force, and what came with the program that it lacks; exit status 1 when it lacks something')
+  .action(policyStatus);
+policy
+  .command('upgrade')
+  .description('propose the policy in force with what it lacks of the program’s; another person publishes it')
+  .requiredOption(...NOTE)
+  .option(...AT_ONCE)
+  .action(upgradePolicy);
 policy.command('diff [folder]').description('how it differs from the one in force').action(diffPolicy);
 policy
   .command('publish [folder]')

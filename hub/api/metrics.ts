@@ -1,6 +1,7 @@
 import type { Server } from '@hapi/hapi';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Wall } from '../../models/sandbox/confinement.js';
+import { lackingInForce } from '../access/epochs/shipped-policy.js';
 import { unsealedRows } from '../audit/proof/seal.js';
 import type { AuditWriter } from '../audit/record.js';
 import type { Database, Queryable } from '../store/database.js';
@@ -133,6 +134,16 @@ export function createMetrics(
     collect() {
       this.reset();
       for (const { steps, ...labels } of deps.steps?.all() ?? []) this.inc({ ...labels }, steps);
+    },
+  });
+  new Gauge({
+    name: 'hub_policy_rules_lacking',
+    help: 'Rules and groups that came with the program and the policy in force lacks; `hub policy status` names them.',
+    registers,
+    async collect() {
+      this.reset();
+      const lacking = await lackingInForce(deps.db).catch(() => undefined);
+      if (lacking !== undefined) this.set(lacking);
     },
   });
   new Gauge({

@@ -5,7 +5,8 @@ import { epochInForce, insertEpoch, listEpochs, lockPolicy, readEpoch } from '..
 import { diffOf } from '../access/epochs/policy-diff.js';
 import { listProposals, propose } from '../access/epochs/proposals.js';
 import { replay } from '../access/epochs/replay.js';
-import { digestOf, soundPolicy } from '../access/epochs/sound-policy.js';
+import { lackingOf, withAdditions } from '../access/epochs/shipped-additions.js';
+import { digestOf, enforceablePolicy, soundPolicy } from '../access/epochs/sound-policy.js';
 import { vocabulary } from '../access/policy/vocabulary.js';
 import { everything } from '../audit/audit-filter.js';
 import { insertEntries } from '../audit/insert-entries.sql.js';
@@ -34,9 +35,42 @@ export async function checkPolicy(folder?: string): Promise<void> {
     console.log(
       same ? `it is in force, as epoch ${epoch.number}` : `epoch ${epoch.number} is in force, and differs (hub policy diff)`,
     );
-    await soundPolicy(epoch.texts);
+    await enforceablePolicy(epoch.texts);
   });
 }
+
+/**
+ * `hub policy status`: the epoch in force, whether this program can enforce it, and what came with the program that it lacks. Exit status 1 when it lacks something, so
+ * that whoever upgrades by script notices.
+ */
+export async function policyStatus(): Promise<void> {
+  await withDatabase(async (db) => {
+    const epoch = await inForce(db);
+    if (!epoch) return console.log('no policy is in force yet: a start makes the one of the program the first epoch');
+    console.log(
+      `epoch ${epoch.number} is in force since ${epoch.published.toISOString()}, proposed by ${epoch.proposed_by}, published by ${epoch.published_by}`,
+    );
+    await enforceablePolicy(epoch.texts);
+    const { lines, examples } = lackingOf(epoch.texts);
+    const open = await listProposals(db);
+    for (const { id, note } of open) console.log(`proposed, and not published yet: ${id} (${note})`);
+    if (lines.length === 0) return console.log('it has every rule of the program, but those that it gives up by name');
+    for (const line of lines) console.log(`lacks  ${line}`);
+    console.log(
+      `What these allow is refused. hub policy upgrade --note "…" proposes them, with ${examples.length} examples; another person publishes it.`,
+    );
+    process.exitCode = 1;
+  });
+}
+
+/** `hub policy upgrade`: proposes the policy in force with what it lacks of the program's; what the region has written itself stays. */
+export const upgradePolicy = (options: Publishing): Promise<void> =>
+  bring(async (db) => {
+    const epoch = await inForce(db);
+    if (!epoch) throw new Error('no policy is in force yet');
+    if (lackingOf(epoch.texts).lines.length === 0) throw new Error(`epoch ${epoch.number} lacks nothing of the program's policy`);
+    return { texts: withAdditions(epoch.texts) };
+  }, options);
 
 /** `hub policy diff [folder]`: what a policy has that the one in force has not, and the other way round. */
 export async function diffPolicy(folder?: string): Promise<void> {

@@ -4,7 +4,7 @@ import type { Queryable } from '../../store/database.js';
 import { BoundedCache } from '../authentication/bounded-cache.js';
 import { readEpoch } from './epochs.sql.js';
 import type { PolicySet } from '../policy/policy-set.js';
-import { digestOf, soundPolicy } from './sound-policy.js';
+import { digestOf, enforceablePolicy } from './sound-policy.js';
 
 /** Sets and epochs that a process keeps: the one in force and those before it that running requests or a rollback may want. */
 const KEPT = { sets: 4, epochs: 64 };
@@ -38,7 +38,7 @@ export class PoliciesInProcess {
     if (!epoch) throw new Error(`epoch ${number} of the policy is not there`);
     const digest = digestOf(epoch.texts);
     if (digest !== epoch.digest) throw new Error(`epoch ${number} of the policy is not what was published`);
-    const built = this.sets.get(digest) ?? this.sets.set(digest, soundPolicy(epoch.texts, this.program), ALWAYS);
+    const built = this.sets.get(digest) ?? this.sets.set(digest, enforceablePolicy(epoch.texts, this.program), ALWAYS);
     this.digests.set(String(number), digest, ALWAYS);
     return built;
   }

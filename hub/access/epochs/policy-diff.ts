@@ -14,15 +14,7 @@ export function diffOf(before: PolicyTexts, after: PolicyTexts): PolicyDiff {
 
 function linesOf({ rules, examples, superseded }: PolicyTexts): Set<string> {
   return new Set([
-    ...rules
-      .split(/\r?\n/)
-      .filter((line) => line.trim() !== '' && !line.startsWith('#'))
-      .map((line) =>
-        line
-          .split(',')
-          .map((cell) => cell.trim())
-          .join(', '),
-      ),
+    ...linesOfTable(rules),
     ...examples.map(
       ({ name, subject, action, object, facts, rule }) =>
         `example ${name}: ${subject.role} ${action} ${object} for ${subject.purpose} where ${facts.join(', ') || 'nothing'} holds: ${rule || 'no rule'}`,
@@ -30,3 +22,15 @@ function linesOf({ rules, examples, superseded }: PolicyTexts): Set<string> {
     ...Object.entries(superseded).map(([name, reason]) => `superseded ${name}: ${reason}`),
   ]);
 }
+
+/** Rules and groups of a table, each as `p, id, …`; comments and empty lines aside. */
+export const linesOfTable = (rules: string): string[] =>
+  rules
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== '' && !line.startsWith('#'))
+    .map((line) =>
+      line
+        .split(',')
+        .map((cell) => cell.trim())
+        .join(', '),
+    );

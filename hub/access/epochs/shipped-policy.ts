@@ -2,6 +2,7 @@ import { readPolicyTexts } from '../../../policies/policy-texts.js';
 import type { AuditEntry } from '../../audit/vocabulary.js';
 import type { Database, Queryable } from '../../store/database.js';
 import { epochInForce, insertEpoch, lockPolicy, readEpoch } from './epochs.sql.js';
+import { lackingOf } from './shipped-additions.js';
 import { digestOf, soundPolicy } from './sound-policy.js';
 import { vocabulary } from '../policy/vocabulary.js';
 
@@ -12,6 +13,8 @@ export interface ShippedPolicy {
   isNew: boolean;
   /** Whether what came with the program is what is in force. A difference changes nothing by itself: somebody publishes it, or leaves it. */
   inForce: boolean;
+  /** Rules and groups of the program that the one in force lacks: what they allow is refused. */
+  lacks: string[];
 }
 
 /**
@@ -29,8 +32,10 @@ export async function takeShippedPolicy(
   const digest = digestOf(texts);
   const current = await epochInForce(db);
   if (current !== undefined) {
-    const inForce = (await readEpoch(db, current))?.digest === digest;
-    if (inForce || !renew) return { epoch: current, isNew: false, inForce };
+    const epoch = await readEpoch(db, current);
+    const inForce = epoch?.digest === digest;
+    const lacks = epoch && !inForce ? lackingOf(epoch.texts, texts).lines : [];
+    if (inForce || !renew) return { epoch: current, isNew: false, inForce, lacks };
   }
   await soundPolicy(texts);
   const taken = await db.transaction(async (tx) => {
@@ -52,5 +57,19 @@ export async function takeShippedPolicy(
     ]);
     return number;
   });
-  return taken === undefined ? takeShippedPolicy(db, append, renew) : { epoch: taken, isNew: true, inForce: true };
+  return taken === undefined ? takeShippedPolicy(db, append, renew) : { epoch: taken, isNew: true, inForce: true, lacks: [] };
+}
+
+/** Of the epoch that was looked at last: an epoch never changes, nor does the program. */
+let lacking: { epoch: number; lines: number } | undefined;
+
+/** How many rules and groups of the program the policy in force lacks; undefined where none is in force. */
+export async function lackingInForce(db: Queryable): Promise<number | undefined> {
+  const current = await epochInForce(db);
+  if (current === undefined) return undefined;
+  if (lacking?.epoch !== current) {
+    const epoch = await readEpoch(db, current);
+    lacking = { epoch: current, lines: epoch ? lackingOf(epoch.texts).lines.length : 0 };
+  }
+  return lacking.lines;
 }

@@ -14,12 +14,30 @@ const LONGEST_TABLE = 64 * 1024;
  * denied, because widening that is for a release of the program, not for its operation.
  * @throws PolicyError that names each fault, with its line where it has one
  */
-export async function soundPolicy(texts: PolicyTexts, program = readPolicyTexts()): Promise<PolicySet> {
+export const soundPolicy = (texts: PolicyTexts, program = readPolicyTexts()): Promise<PolicySet> =>
+  checkedPolicy(texts, program, () => true);
+
+/**
+ * The set of a policy that is in force already, and may be from before this version of the program: what its own examples do not know of, the program's need not
+ * permit. So an upgrade that brings a right stops nobody; those who are to have it wait until it is published. What the program denies is denied at once.
+ * @throws PolicyError that names each fault
+ */
+export const enforceablePolicy = (texts: PolicyTexts, program = readPolicyTexts()): Promise<PolicySet> => {
+  const known = new Set(texts.examples.map(({ name }) => name));
+  return checkedPolicy(texts, program, ({ name, permit }) => !permit || known.has(name));
+};
+
+/** @param holds which of the program's examples have to come out as they say. */
+async function checkedPolicy(
+  texts: PolicyTexts,
+  program: PolicyTexts,
+  holds: (example: PolicyTexts['examples'][number]) => boolean,
+): Promise<PolicySet> {
   const early = [...faultsOfText(texts, program), ...faultsOfSuperseding(texts, program)];
   if (early.length > 0) throw new PolicyError(early);
   const set = await PolicySet.build(parseTexts(texts, vocabulary));
   const wrong = program.examples
-    .filter(({ name }) => !Object.hasOwn(texts.superseded, name))
+    .filter((example) => !Object.hasOwn(texts.superseded, example.name) && holds(example))
     .flatMap((example) => set.faultOf(example, true) ?? [])
     .map((message) => ({ message: `of the program's own, ${message}` }));
   if (wrong.length > 0) throw new PolicyError(wrong);

@@ -24,3 +24,15 @@ export const asProposal = ({ rules, examples, superseded }: PolicyTexts, note = 
   examples: Object.fromEntries(examples.map(({ name, permit: _, ...content }: Example) => [name, content])),
   superseded,
 });
+
+/** The program's policy as a version had it that did not know of these rights, nor of the action `verify`: without their rules, groups and examples, and without a word about it. */
+export function ofEarlierVersion(ids: readonly string[], groups: readonly string[], program = readPolicyTexts()): PolicyTexts {
+  return {
+    ...program,
+    rules: program.rules
+      .split('\n')
+      .filter((line) => !groups.includes(line) && !ids.some((id) => line.startsWith(`p, ${id},`)))
+      .join('\n'),
+    examples: program.examples.filter(({ rule, action }) => !ids.includes(rule) && action !== 'verify'),
+  };
+}

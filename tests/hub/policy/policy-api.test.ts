@@ -1,14 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readPolicyTexts } from '../../../policies/policy-texts.js';
-import { readEpoch } from '../../../hub/access/epochs/epochs.sql.js';
+import { insertEpoch, lockPolicy, readEpoch } from '../../../hub/access/epochs/epochs.sql.js';
+import { lackingOf } from '../../../hub/access/epochs/shipped-additions.js';
+import { takeShippedPolicy } from '../../../hub/access/epochs/shipped-policy.js';
 import { digestOf } from '../../../hub/access/epochs/sound-policy.js';
+import { vocabulary } from '../../../hub/access/policy/vocabulary.js';
 import { raw, sql } from '../../../hub/store/sql.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { type Client, clientOf, made } from '../security/world.js';
 import { hub as command } from '../commands/command-line.js';
-import { asProposal, withoutOperations } from './policies.js';
+import { asProposal, ofEarlierVersion, withoutOperations } from './policies.js';
 
 let database: TestDatabase;
 let hubs: RunningHub[];
@@ -243,6 +246,46 @@ describe('the policy', () => {
     expect((await command(['policy', 'rollback', '2', '--note', 'as it was once', '--at-once'], environment)).status).toBe(0);
     expect(await read()).toEqual([404, 404]);
     expect((await command(['policy', 'replay', await newestEvent()], environment)).status).toBe(0);
+  });
+
+  it('of an earlier version goes on after an upgrade, says what it lacks, and gets it by two people', async () => {
+    const earlier = ofEarlierVersion(['own-verified', 'party-verified', 'agreement-score'], ['g3, verify, disclosing']);
+    await database.db.transaction(async (tx) => {
+      await lockPolicy(tx);
+      const by = { proposedBy: 'x', publishedBy: 'y', note: 'of an earlier version' };
+      await insertEpoch(tx, { texts: earlier, digest: digestOf(earlier), vocabulary, ...by });
+    });
+    expect(await read()).toEqual([200, 200]);
+    expect((await clientOf(hubs[0]!, undefined).get('/readyz')).body.checks.policy).toBe('ok');
+    expect((await takeShippedPolicy(database.db, async () => undefined)).lacks).toHaveLength(4);
+    expect((await clientOf(hubs[0]!, undefined).get('/metrics')).text).toContain('hub_policy_rules_lacking 4');
+    const environment = { DATABASE_URL: database.url, HUB_SECRET: 'secret-of-the-tests-only' };
+    const status = await command(['policy', 'status'], environment);
+    expect(status.status).toBe(1);
+    expect(status.stdout.match(/^lacks {2}.*$/gm)).toEqual([
+      'lacks  p, agreement-score, clinician, score, clinical, care, agreement-score, allow',
+      'lacks  p, own-verified, physician, verify, DiagnosticReport, TREAT, own, allow',
+      'lacks  p, party-verified, physician, verify, DiagnosticReport, TREAT, party, allow',
+      'lacks  g3, verify, disclosing',
+    ]);
+    // what was in force may go on; what is published anew knows the program's examples
+    expect((await propose(asProposal(earlier))).status).toBe(422);
+    const { stdout } = await command(['policy', 'upgrade', '--note', 'the rights of the new version'], environment);
+    const [, id = ''] = /^proposed as (\S+);/.exec(stdout) ?? [];
+    expect((await step(id, 'publish', keeper)).status).toBe(200);
+    expect(await command(['policy', 'status'], environment)).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('it has every rule of the program'),
+    });
+  });
+
+  it('lacks nothing that the region has given up by name', () => {
+    expect(lackingOf(withoutOperations())).toEqual({ lines: [], examples: [] });
+    const own = {
+      ...readPolicyTexts(),
+      rules: readPolicyTexts().rules.replace('p, own-care, clinician', 'p, own-care, physician'),
+    };
+    expect(lackingOf(own)).toEqual({ lines: [], examples: [] });
   });
 
   it('once published is never changed', async () => {
