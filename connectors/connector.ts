@@ -138,6 +138,8 @@ export interface IndexView {
   studies(): AsyncIterable<readonly { studyInstanceUid: string; instances: number }[]>;
   /** All instances, page by page. */
   instances(): AsyncIterable<readonly IndexedInstance[]>;
+  /** Ids at the source of its records of a type, page by page; those that are not known to be gone. */
+  records(type: string): AsyncIterable<readonly string[]>;
 }
 
 /** A study that is to be looked at. */

@@ -10,6 +10,7 @@ import { CHARACTER_SETS } from './hl7v2/character-set.js';
 import { createHl7v2Connector } from './hl7v2/hl7v2-connector.js';
 import { ACCESSION_FIELDS } from './hl7v2/order-numbers.js';
 import type { Outbound } from './outbound.js';
+import { privateKey } from './smart-backend.js';
 
 /** What connectors need from the program that runs them. */
 export interface ConnectorDeps {
@@ -35,12 +36,18 @@ const listenerTls = z.strictObject({ cert: pemFile, key: pemFile, clientCa: pemF
 /** Application Entity title (PS3.5 6.2, AE): at most 16 characters, not only spaces. */
 const aeTitle = z.string().regex(/^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$/, 'must be an AE title of at most 16 characters');
 
-const httpAuth = z
-  .discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('basic'), username: z.string().min(1), password: z.string() }),
-    z.strictObject({ kind: z.literal('bearer'), token: z.string().min(1) }),
-  ])
-  .optional();
+const basicAuth = z.strictObject({ kind: z.literal('basic'), username: z.string().min(1), password: z.string() });
+const bearerAuth = z.strictObject({ kind: z.literal('bearer'), token: z.string().min(1) });
+const httpAuth = z.discriminatedUnion('kind', [basicAuth, bearerAuth]).optional();
+
+/** SMART Backend Services; the default of `scope` is to read what is read. */
+const smartAuth = z.strictObject({
+  kind: z.literal('smart'),
+  clientId: z.string().min(1).max(500),
+  privateKey,
+  tokenUrl: rootUrl.optional(),
+  scope: z.string().min(1).max(2_000).optional(),
+});
 
 const httpTimeouts = z
   .strictObject({ headersMs: z.int().min(100).max(600_000).optional(), idleMs: z.int().min(100).max(600_000).optional() })
@@ -131,7 +138,13 @@ export const connectorSettings = {
     }),
   fhir: z.strictObject({
     baseUrl: rootUrl,
-    auth: httpAuth,
+    auth: z.discriminatedUnion('kind', [basicAuth, bearerAuth, smartAuth]).optional(),
+    tlsCa: pemFile.optional(),
+    endpoints: z
+      .array(z.strictObject({ baseUrl: rootUrl, auth: httpAuth, tlsCa: pemFile.optional() }))
+      .max(20)
+      .optional(),
+    fullListingHours: z.number().positive().max(8_760).optional(),
     types: z.array(z.enum(FHIR_TYPES)).min(1).optional(),
     numberSystem: z.url().max(500).optional(),
     overlapSeconds: z.int().min(0).max(86_400).optional(),

@@ -52,7 +52,23 @@ export interface MoveStep {
   to: string;
 }
 
-export type Step = RecordStep | MergeStep | MoveStep;
+/** The same of two records of this source, `Patient/id` each, one of which the other stands for (Patient.link). */
+export interface ReplacedStep {
+  kind: 'patient-replaced';
+  survivor: string;
+  retired: string;
+}
+
+/** The source has a record no longer: it was asked for it by itself, and denied it. */
+export interface GoneStep {
+  kind: 'record-gone';
+  /** `Type/id` at the source. */
+  id: string;
+  /** A person has confirmed that what is missing is gone. */
+  isConfirmed?: boolean;
+}
+
+export type Step = RecordStep | MergeStep | MoveStep | ReplacedStep | GoneStep;
 
 export interface Statement {
   /** Where it is found again, for the quarantine; at most 1,000 characters, no patient data. */

@@ -1,6 +1,7 @@
 import { SourceError } from '../connector.js';
 import { createGate } from '../gate.js';
 import { asSourceError, type Outbound, type OutboundReply, type OutboundRequest } from '../outbound.js';
+import type { AccessTokens } from '../smart-backend.js';
 
 export type Credentials = { kind: 'basic'; username: string; password: string } | { kind: 'bearer'; token: string };
 
@@ -14,6 +15,8 @@ export interface Timeouts {
 export interface ClientSettings {
   outbound: Outbound;
   auth?: Credentials;
+  /** In the place of `auth`, for a server that gives tokens. */
+  tokens?: AccessTokens;
   timeouts: Timeouts;
   /** PEM file of the authorities that are believed instead of the public ones. */
   tlsCa?: string;
@@ -48,6 +51,21 @@ export function createSourceClient(settings: ClientSettings): SourceClient {
   const gate = createGate({ maxConcurrent: settings.maxConcurrent });
   const { headersMs, idleMs } = settings.timeouts;
   const ask = async (url: URL, request: OutboundRequest & { signal: AbortSignal }): Promise<OutboundReply> => {
+    const { tokens } = settings;
+    if (!tokens) return askWith(url, request, settings.auth);
+    const token = await tokens.get();
+    const reply = await askWith(url, request, { kind: 'bearer', token });
+    if (reply.status !== 401) return reply;
+    // it may have been revoked, or the server's clock runs ahead
+    discard(reply);
+    tokens.forget(token);
+    return askWith(url, request, { kind: 'bearer', token: await tokens.get() });
+  };
+  const askWith = async (
+    url: URL,
+    request: OutboundRequest & { signal: AbortSignal },
+    auth: Credentials | undefined,
+  ): Promise<OutboundReply> => {
     const leave = await gate.enter(request.signal);
     try {
       const reply = await settings.outbound.request(url, {
@@ -55,7 +73,7 @@ export function createSourceClient(settings: ClientSettings): SourceClient {
         idleTimeoutMs: idleMs,
         ca: settings.tlsCa,
         ...request,
-        headers: { ...request.headers, ...authorization(settings.auth) },
+        headers: { ...request.headers, ...authorization(auth) },
       });
       reply.body.once('close', () => leave(didAnswer(asSourceError(reply.body.errored, request.signal))));
       return reply;

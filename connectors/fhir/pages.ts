@@ -23,27 +23,38 @@ export async function* searchPages(
   resourceType: string,
   searchParams: Record<string, string | number>,
 ): AsyncGenerator<Page> {
+  for await (const { bundle, at } of bundlePages(client, await client.search({ resourceType, searchParams })))
+    yield { ...pageOf(bundle, resourceType), ...(at ? { at } : {}) };
+}
+
+/** A Bundle as it came, and the server's time where it says it. */
+interface BundlePage {
+  bundle: { entry: unknown[] };
+  at?: string;
+}
+
+/** A Bundle and those that follow it, by the server's `next` links. @throws SourceError as `searchPages`. */
+export async function* bundlePages(client: Client, first: unknown): AsyncGenerator<BundlePage> {
   const seen = new Set<string>();
-  let bundle: unknown = await client.search({ resourceType, searchParams });
+  let bundle = first;
   for (let page = 0; page < MOST_PAGES; page += 1) {
-    yield pageOf(bundle, resourceType);
-    const link = ((bundle as { link?: { relation?: string; url?: string }[] }).link ?? []).find((l) => l?.relation === 'next');
-    if (!link) return;
-    if (typeof link.url !== 'string' || seen.has(link.url))
+    const { resourceType, meta, entry = [], link = [] } = (bundle ?? {}) as Record<string, unknown>;
+    if (resourceType !== 'Bundle' || !Array.isArray(entry) || !Array.isArray(link))
+      throw new SourceError('bad-response', 'The source answers no Bundle where one is due.');
+    const at = (meta as { lastUpdated?: unknown } | undefined)?.lastUpdated;
+    yield { bundle: { entry }, ...(typeof at === 'string' && !Number.isNaN(Date.parse(at)) ? { at } : {}) };
+    const next = (link as { relation?: string; url?: string }[]).find((l) => l?.relation === 'next');
+    if (!next) return;
+    if (typeof next.url !== 'string' || seen.has(next.url))
       throw new SourceError('bad-response', 'The pages of the source lead in a circle.');
-    seen.add(link.url);
+    seen.add(next.url);
     bundle = await client.nextPage({ bundle: bundle as never });
   }
   throw new SourceError('bad-response', 'The pages of the source do not come to an end.');
 }
 
-function pageOf(bundle: unknown, resourceType: string): Page {
-  const { resourceType: type, meta, entry = [], link = [] } = (bundle ?? {}) as Record<string, unknown>;
-  if (type !== 'Bundle' || !Array.isArray(entry) || !Array.isArray(link))
-    throw new SourceError('bad-response', 'The source answers no Bundle where one is due.');
-  const at = (meta as { lastUpdated?: unknown } | undefined)?.lastUpdated;
+function pageOf({ entry }: BundlePage['bundle'], resourceType: string): Page {
   const page: Page = { matches: [], included: [], unusable: 0 };
-  if (typeof at === 'string' && !Number.isNaN(Date.parse(at))) page.at = at;
   for (const one of entry as { resource?: unknown; search?: { mode?: unknown } }[]) {
     const resource = one?.resource;
     if (one?.search?.mode === 'outcome' || (resource as FhirRecord | undefined)?.resourceType === 'OperationOutcome') continue;

@@ -31,9 +31,18 @@ export interface MergeStated extends SaidBy {
  * @throws Refusal 409 when the number was merged into another one before, or the survivor into this one.
  */
 export async function mergePatients(tx: Queryable, deps: MergeDeps, stated: MergeStated): Promise<void> {
-  const { custodianId, agent, what } = stated;
+  const { custodianId } = stated;
   const named = await holder(tx, custodianId, stated.survivor);
-  const retiredId = await holder(tx, custodianId, stated.retired);
+  const retired = await holder(tx, custodianId, stated.retired);
+  await mergeFound(tx, deps, { ...stated, named, retired });
+}
+
+/** The same of two Patients of the custodian by their ids. @throws as `mergePatients`. */
+export async function mergeFound(
+  tx: Queryable,
+  deps: MergeDeps,
+  { custodianId, agent, what, named, retired: retiredId }: SaidBy & { named: string; retired: string },
+): Promise<void> {
   await lockLinks(tx);
   const survivorId = await survivorOf(tx, named);
   const before = (await retiredAmong(tx, [retiredId])).get(retiredId);

@@ -3,7 +3,7 @@ import { seal, unseal } from '../store/sealed.js';
 import { sql } from '../store/sql.js';
 
 /** Settings of connectors that are secret, whatever the kind: they are stored apart, encrypted, and never shown. */
-const SECRET_SETTINGS = ['auth', 'notifyToken'] as const;
+const SECRET_SETTINGS = ['auth', 'endpoints', 'notifyToken'] as const;
 
 /** Settings as stored in two places: open ones as they are, secret ones as ciphertext (AES-256-GCM, see `seal`). */
 export interface StoredSettings {

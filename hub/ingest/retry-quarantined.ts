@@ -1,4 +1,4 @@
-import { type Connector, SourceError } from '../../connectors/connector.js';
+import { type Change, type Connector, SourceError } from '../../connectors/connector.js';
 import { conflict, notFound, sourceFailed } from '../outcomes.js';
 import { followStudy } from './follow/follow-study.js';
 import { lockQuarantined, type QuarantineRow, setQuarantineState } from './quarantine.js';
@@ -32,12 +32,20 @@ export async function retryQuarantined(
   }
   const message = messageOf(deps.db.protection, { ...item, custodianId, connectorId: item.connector_id });
   const again = { locator: item.locator, ...(message ? { message } : {}) };
-  const change = await asking(() => connector.retry(again, AbortSignal.timeout(LONGEST_RETRY_MS)));
+  const read = await asking(() => connector.retry(again, AbortSignal.timeout(LONGEST_RETRY_MS)));
+  const change = item.reason === 'removal-unconfirmed' ? confirmed(read) : read;
   await deps.db.transaction((tx) => setQuarantineState(tx, custodianId, id, 'held'));
   const refused = await takeChange({ ...deps, connector }, { custodianId, connectorId, requestId }, change);
   const stillHeld = refused.some((one) => one.reason === item.reason && one.locator === item.locator);
   if (!stillHeld) await deps.db.transaction((tx) => setQuarantineState(tx, custodianId, id, 'resolved'));
   return own(deps, custodianId, id);
+}
+
+/** What the source has no longer is gone by a person's word. */
+function confirmed(change: Change): Change {
+  if (change.kind !== 'statement') return change;
+  const steps = change.statement.steps.map((step) => (step.kind === 'record-gone' ? { ...step, isConfirmed: true } : step));
+  return { ...change, statement: { ...change.statement, steps } };
 }
 
 async function own({ db }: RetryDeps, custodianId: string, id: string): Promise<QuarantineRow> {

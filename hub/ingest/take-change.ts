@@ -74,7 +74,7 @@ async function take(
   change: Taken,
   isAskable = isFollowed(deps, origin),
 ): Promise<readonly UnreadableItem[]> {
-  const { db, audit, records } = deps;
+  const { db, audit, records, withdrawJobs } = deps;
   try {
     return await db.transaction(async (tx) => {
       if (change.kind === 'study') {
@@ -82,7 +82,7 @@ async function take(
         return study ? (await submitStudy(tx, deps, { ...origin, study, isAskable })).quarantined : [];
       }
       if (!records) throw new Error('statements are not taken here');
-      await takeStatement(tx, { audit, records }, origin, change.statement);
+      await takeStatement(tx, { audit, records, withdrawJobs }, origin, change.statement);
       return [];
     });
   } catch (error) {

@@ -31,6 +31,18 @@ export function indexView(on: Queryable, custodianId: string, connectorId: strin
         after = page.at(-1)?.sopInstanceUid ?? '';
       }
     },
+    async *records(type) {
+      for (let after = ''; ; ) {
+        const page = await on.query<{ id: string }>(sql`
+          select source_id as id from source_record
+          where connector_id = ${connectorId} and type = ${type} and gone is null and source_id > ${after} order by source_id limit ${PAGE}`);
+        // an id that looks like an identity number is kept as its digest, and can't be asked for
+        const ids = page.flatMap(({ id }) => (id.startsWith('~') ? [] : id));
+        if (ids.length > 0) yield ids;
+        if (page.length < PAGE) return;
+        after = page.at(-1)?.id ?? '';
+      }
+    },
   };
 }
 

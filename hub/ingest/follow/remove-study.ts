@@ -1,12 +1,12 @@
 import type { Queryable } from '../../store/database.js';
 import { deleteResource, findResource, toResource } from '../../store/resources.js';
 import { sql } from '../../store/sql.js';
+import type { Origin } from '../quarantine.js';
 import { recordSubmission } from '../record-submission.js';
 import { withoutImages } from '../store-study.js';
 import { NOTHING_SAID } from '../study-facts.js';
 import { type Claim, updateClaim } from '../study-rows.sql.js';
 import type { IngestDeps } from '../submit-study.js';
-import type { Replacement } from './replacement.js';
 import { tellParties } from './tell-parties.js';
 
 /**
@@ -16,7 +16,7 @@ import { tellParties } from './tell-parties.js';
 export async function removeStudy(
   tx: Queryable,
   deps: IngestDeps,
-  of: Replacement,
+  of: Origin & { studyInstanceUid: string },
   claim: Claim,
   removed: number,
 ): Promise<void> {

@@ -102,5 +102,24 @@ export async function noteRecord(
   await tx.query(sql`
     insert into source_record as s (connector_id, type, source_id, id)
     values (${origin.connectorId ?? ''}, ${type}, ${keyed((p) => storedForms(p, { value: id })[0])}, ${row.id})
-    on conflict (connector_id, type, source_id) do update set id = excluded.id where s.id <> excluded.id`);
+    on conflict (connector_id, type, source_id) do update set id = excluded.id, gone = null where s.id <> excluded.id or s.gone is not null`);
+}
+
+/** Whether the source was known to have a record no longer: one that comes back is the same. */
+export async function isKnownGone({ tx, origin, ids }: Taking, sourceId: string | undefined): Promise<boolean> {
+  if (ids !== 'of-source' || sourceId === undefined) return false;
+  const [type = '', id = ''] = sourceId.split('/');
+  const rows = await tx.query(sql`
+    select from source_record where connector_id = ${origin.connectorId ?? ''} and type = ${type} and gone is not null
+      and source_id = any(${keyed((p) => searchedIdentifier(p, { value: id }))}::text[])`);
+  return rows.length > 0;
+}
+
+/** Notes that the source has a record no longer. @returns the hub's id of it; undefined when that is known already, or it is not here. */
+export async function noteGone({ tx, origin }: Taking, sourceId: string): Promise<string | undefined> {
+  const [type = '', id = ''] = sourceId.split('/');
+  const [row] = await tx.query<{ id: string }>(sql`
+    update source_record set gone = now() where connector_id = ${origin.connectorId ?? ''} and type = ${type} and gone is null
+      and source_id = any(${keyed((p) => searchedIdentifier(p, { value: id }))}::text[]) returning id`);
+  return row?.id;
 }

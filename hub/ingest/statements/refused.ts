@@ -1,6 +1,7 @@
 import type { QuarantineReason, UnreadableItem } from '../../../connectors/connector.js';
 import type { Statement } from '../../../connectors/statement.js';
 import { Refusal } from '../../outcomes.js';
+import { RemovalUnconfirmed } from './removal-guard.js';
 
 /** A statement that was refused, as an item that can be tried again: which elements, and what is wrong with them, never what they hold. */
 export function asRefused({ locator, message }: Statement, error: unknown): UnreadableItem {
@@ -13,7 +14,9 @@ export function asRefused({ locator, message }: Statement, error: unknown): Unre
   return { ...kept, reason: reasonOf(error), detail: said.join(' ').slice(0, 1_000) };
 }
 
-function reasonOf({ status, issues }: Refusal): QuarantineReason {
+function reasonOf(error: Refusal): QuarantineReason {
+  const { status, issues } = error;
+  if (error instanceof RemovalUnconfirmed) return 'removal-unconfirmed';
   if (status === 409) return 'patient-conflict';
   return issues.some((issue) => issue.code === 'not-found') ? 'unknown-reference' : 'invalid-record';
 }

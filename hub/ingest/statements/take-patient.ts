@@ -28,7 +28,9 @@ export async function takePatient(taking: Taking, step: RecordStep, stated: Fhir
   if (retired) return lateRegistration(taking, step, stated, current, retired.survivor_id);
   const before = toResource(current);
   assertSamePerson(step, contradictions(demographicsOfRow(current), demographicsOf(stated)));
-  const next = step.partial ? overlaid(before, stated, step.partial.cleared, taking.assigner) : { ...stated, id: current.id };
+  const next = step.partial
+    ? overlaid(before, stated, step.partial.cleared, taking.assigner)
+    : { ...stated, id: current.id, ...withMerges(before, stated) };
   const isRegistered = before.meta?.source !== FROM_STUDY;
   const stays = step.onlyIfNew || (isRegistered && isUnchanged(before, next));
   await noteRecord(taking, step.id, stays ? current : await updateRecord(taking, current, next));
@@ -88,6 +90,12 @@ async function lateRegistration(
       detail: `${taking.what}: the number was merged, nothing changes`,
     },
   ]);
+}
+
+/** Links to those who were merged into the Patient are the hub's own. */
+function withMerges(before: FhirResource, stated: FhirResource): { link?: object[] } {
+  const merged = ((before.link ?? []) as { type?: string }[]).filter(({ type }) => type === 'replaces');
+  return merged.length > 0 ? { link: [...((stated.link ?? []) as object[]), ...merged] } : {};
 }
 
 /**

@@ -3,7 +3,7 @@ import { refused } from '../../access/write-rules.js';
 import { type ResourceRow, toResource } from '../../store/resources.js';
 import type { FhirResource } from '../../store/search-keys.js';
 import { awaitStudies } from './awaited-studies.js';
-import { findRecord, noteRecord } from './find-record.js';
+import { findRecord, isKnownGone, noteRecord } from './find-record.js';
 import { resolveReferences } from './resolve-references.js';
 import { takePatient } from './take-patient.js';
 import type { Taking } from './taking.js';
@@ -36,8 +36,9 @@ async function change(
   const before = toResource(current);
   const next = step.partial ? { ...before, ...stated, id: current.id } : { ...stated, id: current.id };
   for (const element of step.partial?.cleared ?? []) delete next[element as keyof typeof next];
-  if (isUnchanged(before, next)) return current;
-  const row = await updateRecord(taking, current, next);
+  if (!current.deleted && isUnchanged(before, next)) return current;
+  const comesBack = await isKnownGone(taking, step.id);
+  const row = await updateRecord(taking, current, next, { comesBack });
   if (row.type === 'DiagnosticReport') await withdrawResults(taking, before, toResource(row));
   return row;
 }

@@ -7,6 +7,8 @@ import type { Queryable } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import { type Origin, resolveItems } from '../quarantine.js';
 import { callerOf, type RecordDeps, sourceAgent, type Taking } from './taking.js';
+import { removeRecord } from './remove-record.js';
+import { replacePatient } from './replace-patient.js';
 import { takeRecord } from './take-record.js';
 
 /**
@@ -15,7 +17,7 @@ import { takeRecord } from './take-record.js';
  */
 export async function takeStatement(
   tx: Queryable,
-  { audit, records }: { audit: Audit; records: RecordDeps },
+  { audit, records, withdrawJobs }: { audit: Audit; records: RecordDeps; withdrawJobs?: Taking['withdrawJobs'] },
   origin: Origin,
   statement: Statement,
 ): Promise<void> {
@@ -33,6 +35,7 @@ export async function takeStatement(
     what: statement.what,
     ids: statement.ids,
     base: statement.base,
+    withdrawJobs,
     taken: new Map(),
   };
   for (const step of statement.steps) await take(taking, step);
@@ -43,6 +46,8 @@ async function take(taking: Taking, step: Step): Promise<void> {
   const by = { custodianId: origin.custodianId, agent: sourceAgent(taking), what: taking.what };
   const deps = { audit, reevaluateGrants: records.reevaluateGrants };
   if (step.kind === 'record') await takeRecord(taking, step);
+  else if (step.kind === 'record-gone') await removeRecord(taking, step);
+  else if (step.kind === 'patient-replaced') await replacePatient(taking, { ...by, ...step });
   else if (step.kind === 'patient-merge')
     await mergePatients(tx, deps, { ...by, survivor: step.survivor, retired: step.retired });
   else await moveNumber(tx, deps, { ...by, ...step });

@@ -6,6 +6,7 @@ import type { Audit } from '../../audit/vocabulary.js';
 import type { ReevaluateGrants } from '../../identity/links.js';
 import type { Queryable } from '../../store/database.js';
 import { agentOfSource, type Origin } from '../quarantine.js';
+import type { IngestDeps } from '../submit-study.js';
 
 /** What taking a hospital's records needs beside what studies need: the policy, and the writers that pushed records go through too. */
 export interface RecordDeps {
@@ -31,6 +32,7 @@ export interface Taking {
   ids: 'of-source' | 'of-statement';
   /** Address that the source's ids are relative to. */
   base?: string;
+  withdrawJobs?: IngestDeps['withdrawJobs'];
   /** What was taken already of this statement: `Type/id` there and here. */
   taken: Map<string, string>;
 }

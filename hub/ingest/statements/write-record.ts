@@ -21,11 +21,20 @@ export async function createRecord(taking: Taking, resource: FhirResource): Prom
   return row;
 }
 
-/** Stores the next version of a record by the writer that pushed ones go through; labels that it carries stay. @throws Refusal that names the element. */
-export async function updateRecord(taking: Taking, current: RowWithEvidence, next: FhirResource): Promise<ResourceRow> {
+/**
+ * Stores the next version of a record by the writer that pushed ones go through; labels that it carries stay.
+ * @param options.comesBack its source had it no longer, and has it again: then one that was deleted is the same record.
+ * @throws Refusal that names the element.
+ */
+export async function updateRecord(
+  taking: Taking,
+  current: RowWithEvidence,
+  next: FhirResource,
+  { comesBack = false }: { comesBack?: boolean } = {},
+): Promise<ResourceRow> {
   const decision = taking.access.decide('write', current);
   if (!decision.allowed) throw denied(current, decision);
-  if (current.deleted) throw gone();
+  if (current.deleted && !comesBack) throw gone();
   const row = await writerOf(taking, next).update(taking.tx, { ...requestOf(taking, labelled(current, next)), current });
   if (row.version !== current.version) await record(taking, row, 'U', decision);
   return row;

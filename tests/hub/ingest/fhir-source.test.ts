@@ -1,13 +1,20 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
 import { createConnector } from '../../../connectors/index.js';
 import { createOutbound } from '../../../connectors/outbound.js';
+import { registerClient } from '../../../hub/access/authentication/accounts.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
+import { createResources, deleteResource, findResource, toResource, updateResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
+import { ctStudy, studyUid } from '../delivery/hospitals.js';
 import { type Client, clientOf, made, series } from '../security/world.js';
 
 const assigner = 'urn:oid:1.2.3.1';
@@ -24,6 +31,9 @@ beforeAll(async () => {
   there = clientOf(his, await his.system('east'));
 });
 afterAll(() => Promise.all([hub?.stop(), his?.stop()]));
+
+const outboundForTests = createOutbound({ allowedNetworks: ['127.0.0.0/8'] });
+afterAll(() => outboundForTests.close());
 
 const all = async (type: string): Promise<(FhirResource & { id: string })[]> =>
   ((await east.get(`/fhir/${type}?_count=200`)).body.entry ?? []).map((e: { resource: FhirResource }) => e.resource);
@@ -81,7 +91,13 @@ describe('a hospital’s FHIR server', () => {
         id: 'east.fhir',
         organizationId: 'east',
         kind: 'fhir',
-        settings: { baseUrl: `${his.url}/fhir`, pageSize: 2, auth: { kind: 'bearer', token: await token() } },
+        settings: {
+          baseUrl: `${his.url}/fhir`,
+          pageSize: 2,
+          fullListingHours: 1e-9,
+          auth: { kind: 'bearer', token: await token() },
+          endpoints: [{ baseUrl: `${his.url}/dicomweb`, auth: { kind: 'bearer', token: await token() } }],
+        },
       },
       'secret-of-the-tests-only',
     );
@@ -122,6 +138,183 @@ describe('a hospital’s FHIR server', () => {
       8,
     ]);
   });
+
+  /** The record of the hub's that this one became. */
+  const here = async (type: string, sourceId: string | undefined): Promise<string> =>
+    (
+      await hub.db.query<{ id: string }>(
+        sql`select id from source_record where connector_id = 'east.fhir' and type = ${type} and source_id = ${sourceId ?? ''}`,
+      )
+    )[0]?.id ?? '';
+  const discard = (type: string, id: string) =>
+    his.db.transaction(async (tx) => {
+      const row = await findResource(tx, type, id);
+      await deleteResource(tx, row!, toResource(row!));
+    });
+
+  it('that has a record no longer is followed: 410, its history stays, and one that comes back is the same', async () => {
+    const reportId = await here('DiagnosticReport', report.id);
+    await discard('DiagnosticReport', report.id);
+    await hub.hub.sources.idle();
+    expect((await east.get(`/fhir/DiagnosticReport/${reportId}`)).status).toBe(410);
+    expect(await all('DiagnosticReport')).toEqual([]);
+    expect((await east.get(`/fhir/DiagnosticReport/${reportId}/_history`)).body.entry[0].request.method).toBe('DELETE');
+    const [entry] = await hub.db.query<{ action: string; outcome: number; detail: string }>(
+      sql`select action, outcome, detail from audit_event where type = 'ingest' and entity = ${[`DiagnosticReport/${reportId}`]}::text[] order by recorded desc, id desc limit 1`,
+    );
+    expect(entry).toEqual({ action: 'D', outcome: 0, detail: 'FHIR DiagnosticReport' });
+    const gone = await findResource(his.db, 'DiagnosticReport', report.id);
+    await updateResource(his.db, { resource: { ...toResource(gone!), conclusion: 'again' }, custodianId: 'east' }, gone!.version);
+    await hub.hub.sources.idle();
+    expect((await east.get(`/fhir/DiagnosticReport/${reportId}`)).body.conclusion).toBe('again');
+    expect(await held()).toEqual([]);
+  });
+
+  it('that has a Patient no longer keeps nobody’s consents: he is inactive; his described study is gone', async () => {
+    const [study] = (await there.get('/fhir/ImagingStudy')).body.entry;
+    const studyId = await here('ImagingStudy', study.resource.id);
+    const [someone] = (await there.get(`/fhir/Patient?identifier=${assigner}|E-3`)).body.entry;
+    await discard('ImagingStudy', study.resource.id);
+    await discard('Patient', someone.resource.id);
+    await hub.hub.sources.idle();
+    expect((await east.get(`/fhir/ImagingStudy/${studyId}`)).status).toBe(410);
+    expect((await east.get(`/fhir/Patient/${await here('Patient', someone.resource.id)}`)).body.active).toBe(false);
+  });
+
+  it('two of whose Patients are one are merged here, as by A40', async () => {
+    const of = async (number: string) =>
+      (await there.get(`/fhir/Patient?identifier=${assigner}|${number}`)).body.entry[0].resource as FhirResource & { id: string };
+    const [survivor, retired] = [await of('E-5'), await of('E-6')];
+    const order = made(
+      await there.post({
+        resourceType: 'ServiceRequest',
+        status: 'active',
+        intent: 'order',
+        subject: { reference: `Patient/${retired.id}` },
+      }),
+    );
+    await hub.hub.sources.idle();
+    await there.put({
+      ...retired,
+      active: false,
+      link: [{ other: { reference: `Patient/${survivor.id}` }, type: 'replaced-by' }],
+    });
+    await hub.hub.sources.idle();
+    const [kept, given] = [await here('Patient', survivor.id), await here('Patient', retired.id)];
+    const orderId = await here('ServiceRequest', order.id);
+    expect((await east.get(`/fhir/ServiceRequest/${orderId}`)).body.subject.reference).toBe(`Patient/${kept}`);
+    const merged = await hub.db.query(sql`select survivor_id, kind from patient_merge where custodian_id = 'east'`);
+    expect(merged).toEqual([{ survivor_id: kept, kind: 'merge' }]);
+    await there.put({ ...survivor, birthDate: '1970-01-05' });
+    await hub.hub.sources.idle();
+    expect((await east.get(`/fhir/Patient/${kept}`)).body).toMatchObject({
+      birthDate: '1970-01-05',
+      link: [{ type: 'replaces' }],
+    });
+    expect([given === kept || given !== '', await held()]).toEqual([true, []]);
+  });
+
+  it('whose ImagingStudy has an Endpoint has its images indexed and retrieved by it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fhir-source-'));
+    try {
+      for (const [i, bytes] of ctStudy(1, 'E-20', 5).entries()) await writeFile(join(folder, `${i}.dcm`), bytes);
+      await createResources(his.db, [
+        {
+          resource: {
+            resourceType: 'Endpoint',
+            id: 'images',
+            status: 'active',
+            connectionType: { system: 'http://terminology.hl7.org/CodeSystem/endpoint-connection-type', code: 'dicom-wado-rs' },
+            payloadType: [{ text: 'DICOM' }],
+            managingOrganization: { reference: 'Organization/east' },
+            address: `${his.url}/dicomweb`,
+          },
+          custodianId: '',
+        },
+      ]);
+      await addSource(his.db, { id: 'his.folder', organizationId: 'east', kind: 'folder', settings: { root: folder } });
+      await his.hub.sources.idle();
+      await hub.hub.sources.idle();
+      const path = `/dicomweb/studies/${studyUid(1)}`;
+      const whole = await east.get(path);
+      expect([whole.status, (await east.get(`${path}/metadata`)).body.length, await held()]).toEqual([200, 5, []]);
+      const rows = await hub.db.query<{ locator: string }>(
+        sql`select locator from imaging_instance where custodian_id = 'east' and study_instance_uid = ${studyUid(1)} and connector_id = 'east.fhir'`,
+      );
+      expect(rows).toHaveLength(5);
+      expect(rows.every(({ locator }) => locator.startsWith('Endpoint/images/studies/'))).toBe(true);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('whose Endpoint leads to a server that the record does not name is not followed there', async () => {
+    const [row] = await his.db.query<{ version: number }>(
+      sql`select version from resource where type = 'Endpoint' and id = 'images'`,
+    );
+    const endpoint = toResource((await findResource(his.db, 'Endpoint', 'images'))!);
+    await updateResource(his.db, { resource: { ...endpoint, address: `${hub.url}/dicomweb` }, custodianId: '' }, row!.version);
+    expect((await east.get(`/dicomweb/studies/${studyUid(1)}`)).status).toBe(502);
+  });
+});
+
+describe('a FHIR server that asks for SMART Backend Services', () => {
+  it('gets an assertion that the hub signed, once for many requests; the key is nowhere in clear', async () => {
+    const { publicKey, privateKey } = await generateKeyPair('ES384', { extractable: true });
+    const kid = await calculateJwkThumbprint(await exportJWK(publicKey));
+    const key = await exportJWK(privateKey);
+    await registerClient(his.db, {
+      id: 'federation-hub',
+      organizationId: 'east',
+      name: 'the hub',
+      jwks: { keys: [{ ...((await exportJWK(publicKey)) as object), kid, use: 'sig' } as never] },
+      roles: ['hospital-system'],
+      scope: 'system/*.rs',
+    });
+    await hub.join([{ id: 'north', assigner: 'urn:oid:1.2.3.4' }]);
+    const settings = {
+      baseUrl: `${his.url}/fhir`,
+      types: ['Patient'],
+      pageSize: 1,
+      numberSystem: assigner,
+      auth: { kind: 'smart', clientId: 'federation-hub', privateKey: key },
+    };
+    await addSource(hub.db, { id: 'north.fhir', organizationId: 'north', kind: 'fhir', settings }, 'secret-of-the-tests-only');
+    await hub.hub.sources.idle();
+    expect(await stateOf('north.fhir')).toMatchObject({ last_error: null });
+    const found = await hub.db.query(sql`select id from resource where type = 'Patient' and custodian_id = 'north'`);
+    expect(found.length).toBeGreaterThan(5);
+    const issued = await his.db.query(
+      sql`select id from audit_event where agent = 'Client/federation-hub' and outcome = 0 and subtype like '%token%'`,
+    );
+    expect(issued).toHaveLength(1);
+    const stored = await hub.db.query(
+      sql`select settings::text as s, encode(secrets, 'escape') as c from connector where id = 'north.fhir'`,
+    );
+    expect(JSON.stringify(stored)).not.toContain(key.d);
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['a key that the server does not know', {}, /^refused: The token endpoint refuses the hub \(40[01], invalid_client\)\.$/],
+    [
+      'a scope that it does not give',
+      { scope: 'system/*.cruds', clientId: 'federation-hub' },
+      /^refused: The token endpoint refuses/,
+    ],
+    ['a token endpoint that is not there', { tokenUrl: 'http://127.0.0.1:1/token' }, /^unreachable/],
+  ])('%s: its reading ends with the reason, and with no secret', async (_what, more, reason) => {
+    const { privateKey } = await generateKeyPair('RS384', { extractable: true });
+    const auth = { kind: 'smart', clientId: 'nobody', privateKey: await exportJWK(privateKey), ...more };
+    const source = createConnector('fhir', { baseUrl: `${his.url}/fhir`, auth }, { outbound: outboundForTests });
+    const read = async () => {
+      for await (const _ of source.changes(undefined, AbortSignal.timeout(10_000))) void _;
+    };
+    const error = await read().then(
+      () => undefined,
+      (thrown) => thrown,
+    );
+    expect(`${error?.code}: ${error?.message}`).toMatch(reason);
+  });
 });
 
 it('what was handed on and could not be taken is handed on again', async () => {
@@ -142,6 +335,117 @@ it('what was handed on and could not be taken is handed on again', async () => {
   expect([first.length, whole.length, whole.slice(0, 2)]).toEqual([2, 8, first]);
   expect(await read(100)).toEqual([]);
   await outbound.close();
+});
+
+describe('a server that keeps a history, and whose tokens are revoked', () => {
+  const numbers = Array.from({ length: 30 }, (_, i) => `k${i}`);
+  const deleted = new Set<string>();
+  const revoked = new Set<string>();
+  const asked: string[] = [];
+  let issued = 0;
+  let server: Server;
+  let baseUrl = '';
+  afterAll(async () => {
+    await hub.db.query(sql`update connector set enabled = false where id = 'south.fhir'`);
+    await hub.db.query(sql`delete from quarantine where custodian_id = 'south'`);
+    server?.closeAllConnections();
+    server?.close();
+  });
+  const patientOf = (id: string) => ({
+    ...samplePatient('urn:oid:1.2.3.5', id),
+    id,
+    meta: { versionId: '1', lastUpdated: '2026-01-01T00:00:00Z' },
+  });
+  const answer = (url: string): [status: number, body: object] => {
+    const path = url.replace(/\?.*/, '');
+    asked.push(path);
+    const bundle = (type: string, entry: object[]) => ({
+      resourceType: 'Bundle',
+      type,
+      meta: { lastUpdated: new Date().toISOString() },
+      entry,
+    });
+    if (path === '/fhir/metadata') {
+      const resource = [{ type: 'Patient', interaction: [{ code: 'read' }, { code: 'history-type' }] }];
+      return [200, { resourceType: 'CapabilityStatement', rest: [{ mode: 'server', resource }] }];
+    }
+    if (path === '/fhir/Patient/_history') {
+      // one that is there after all
+      const gone = [...deleted, 'k29'].map((id) => ({
+        fullUrl: `${baseUrl}/Patient/${id}`,
+        request: { method: 'DELETE', url: `Patient/${id}` },
+      }));
+      return [200, bundle('history', [{ resource: patientOf('k1'), request: { method: 'PUT', url: 'Patient/k1' } }, ...gone])];
+    }
+    if (path === '/fhir/Patient')
+      return [
+        200,
+        bundle(
+          'searchset',
+          numbers.filter((id) => !deleted.has(id)).map((id) => ({ resource: patientOf(id) })),
+        ),
+      ];
+    const id = path.split('/').at(-1) ?? '';
+    return deleted.has(id)
+      ? [410, { resourceType: 'OperationOutcome' }]
+      : numbers.includes(id)
+        ? [200, patientOf(id)]
+        : [404, {}];
+  };
+  const inactive = async (): Promise<number> =>
+    (
+      await hub.db.query(
+        sql`select id from resource where type = 'Patient' and custodian_id = 'south' and content ->> 'active' = 'false'`,
+      )
+    ).length;
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      const send = (status: number, body: object): void =>
+        void response.writeHead(status, { 'content-type': 'application/fhir+json' }).end(JSON.stringify(body));
+      if (request.url === '/token') {
+        issued += 1;
+        return send(200, { access_token: `t${issued}`, token_type: 'Bearer', expires_in: 600 });
+      }
+      const token = (request.headers.authorization ?? '').replace('Bearer ', '');
+      if (!/^t\d$/.test(token) || revoked.has(token)) return send(401, {});
+      return send(...answer(request.url ?? ''));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    baseUrl = `${origin}/fhir`;
+    const { privateKey } = await generateKeyPair('ES384', { extractable: true });
+    const auth = { kind: 'smart', clientId: 'hub', privateKey: await exportJWK(privateKey), tokenUrl: `${origin}/token` };
+    await hub.join([{ id: 'south', assigner: 'urn:oid:1.2.3.5' }]);
+    const settings = { baseUrl, types: ['Patient'], auth };
+    await addSource(hub.db, { id: 'south.fhir', organizationId: 'south', kind: 'fhir', settings }, 'secret-of-the-tests-only');
+    await hub.hub.sources.idle();
+  });
+
+  it('tells what was deleted; what it has all the same stays; a revoked token is got anew', async () => {
+    expect([issued, await inactive(), await stateOf('south.fhir')]).toMatchObject([1, 0, { last_error: null }]);
+    deleted.add('k1').add('k2');
+    revoked.add('t1');
+    await hub.hub.sources.idle();
+    expect([issued, await inactive(), await stateOf('south.fhir')]).toMatchObject([2, 2, { last_error: null }]);
+    expect(asked.filter((path) => path === '/fhir/metadata')).toHaveLength(1);
+  });
+
+  it('that loses much within a day has the rest confirmed by a person', async () => {
+    for (const id of numbers.slice(0, 15)) deleted.add(id);
+    await hub.hub.sources.idle();
+    expect(await inactive()).toBe(10);
+    const items = await hub.db.query<{ id: string; locator: string }>(
+      sql`select id, locator from quarantine where custodian_id = 'south' and state = 'held' and reason = 'removal-unconfirmed' order by locator`,
+    );
+    expect(items).toHaveLength(5);
+    await hub.enrol({ username: 'south-admin', role: 'hospital-administrator', organizationId: 'south' });
+    const { status, body } = await hub
+      .http()
+      .post(`/quarantine/${items[0]?.id}/retry`)
+      .set('authorization', `Bearer ${await hub.person('south-admin')}`);
+    expect([status, body.state, await inactive()]).toEqual([200, 'resolved', 11]);
+  });
 });
 
 describe('a FHIR server that answers wrongly', () => {
