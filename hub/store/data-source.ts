@@ -26,9 +26,9 @@ import { ScoringAgreements1763856036000 } from './migrations/0036-scoring-agreem
 import { ScoringQueue1763856037000 } from './migrations/0037-scoring-queue.js';
 import { ScoringFocus1763856039000 } from './migrations/0039-scoring-focus.js';
 import { ScoringCaller1763856040000 } from './migrations/0040-scoring-caller.js';
+import { RecordsGone1763856042000 } from './migrations/0042-records-gone.js';
 import { Verdicts1763856044000 } from './migrations/0044-verdicts.js';
 import { LabelsTakenOver1763856045000 } from './migrations/0045-labels-taken-over.js';
-import { RecordsGone1763856042000 } from './migrations/0042-records-gone.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
 const migrations = [
@@ -58,9 +58,9 @@ const migrations = [
   ScoringQueue1763856037000,
   ScoringFocus1763856039000,
   ScoringCaller1763856040000,
+  RecordsGone1763856042000,
   Verdicts1763856044000,
   LabelsTakenOver1763856045000,
-  RecordsGone1763856042000,
 ];
 
 /** Their names, as the database remembers those that it had. */

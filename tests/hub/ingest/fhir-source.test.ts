@@ -14,7 +14,7 @@ import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
-import { ctStudy, studyUid } from '../delivery/hospitals.js';
+import { ctStudy, studyUid, until } from '../delivery/hospitals.js';
 import { type Client, clientOf, made, series } from '../security/world.js';
 
 const assigner = 'urn:oid:1.2.3.1';
@@ -347,6 +347,7 @@ describe('a server that keeps a history, and whose tokens are revoked', () => {
   let baseUrl = '';
   afterAll(async () => {
     await hub.db.query(sql`update connector set enabled = false where id = 'south.fhir'`);
+    await hub.hub.sources.idle();
     await hub.db.query(sql`delete from quarantine where custodian_id = 'south'`);
     server?.closeAllConnections();
     server?.close();
@@ -433,12 +434,16 @@ describe('a server that keeps a history, and whose tokens are revoked', () => {
 
   it('that loses much within a day has the rest confirmed by a person', async () => {
     for (const id of numbers.slice(0, 15)) deleted.add(id);
+    const unconfirmed = () =>
+      hub.db.query<{ id: string; locator: string }>(
+        sql`select id, locator from quarantine where custodian_id = 'south' and state = 'held' and reason = 'removal-unconfirmed' order by locator`,
+      );
     await hub.hub.sources.idle();
+    const items = await until(async () => {
+      const now = await unconfirmed();
+      return now.length === 5 && now;
+    });
     expect(await inactive()).toBe(10);
-    const items = await hub.db.query<{ id: string; locator: string }>(
-      sql`select id, locator from quarantine where custodian_id = 'south' and state = 'held' and reason = 'removal-unconfirmed' order by locator`,
-    );
-    expect(items).toHaveLength(5);
     await hub.enrol({ username: 'south-admin', role: 'hospital-administrator', organizationId: 'south' });
     const { status, body } = await hub
       .http()
