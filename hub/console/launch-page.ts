@@ -57,7 +57,7 @@ function render({ publicUrl, oidcIssuer = '', consoleClient }: PageConfig, cours
 body{font:16px/1.6 system-ui,"Noto Sans CJK SC","PingFang SC","Microsoft YaHei",sans-serif;color:#1b2a33;background:#f4f7f8;margin:0}
 main{max-width:46rem;margin:0 auto;padding:2.5rem 1.25rem}h1{font-size:1.4rem;margin:0 0 .25rem}
 #patient{font-size:1.1rem;margin:0 0 1.5rem}ul{list-style:none;padding:0;display:grid;gap:.5rem}
-li{background:#fff;border:1px solid #dbe4e8;border-radius:.5rem;padding:.75rem 1rem}li.withheld{background:#f7f3e8}small{color:#546e7a;display:block}
+li{background:#fff;border:1px solid #dbe4e8;border-radius:.5rem;padding:.75rem 1rem}li.withheld,li.preliminary{background:#f7f3e8}small{color:#546e7a;display:block;white-space:pre-line}h2{font-size:1.1rem}
 #courses svg{max-width:100%;height:auto;border:1px solid #dbe4e8;border-radius:.5rem}
 [role=alert]{color:#a3161c}
 </style>
@@ -68,6 +68,8 @@ li{background:#fff;border:1px solid #dbe4e8;border-radius:.5rem;padding:.75rem 1
 <p id="patient"></p>
 <p id="state" role="status">${chinese ? '正在登录…' : 'Signing in …'}</p>
 <ul id="studies"></ul>
+<h2 hidden>${chinese ? '报告' : 'Reports'}</h2>
+<ul id="reports"></ul>
 <div id="courses"></div>
 </main></body></html>`;
 }

@@ -69,14 +69,50 @@ async function redeem(code, state) {
 }
 
 async function show({ access_token: token, patient }) {
-  const get = async (path) => json(await fetch(`${hub}/fhir/${path}`, { headers: { authorization: `Bearer ${token}` } }));
-  const { name = [], birthDate = '' } = await get(`Patient/${patient}`);
+  const get = async (url) => json(await fetch(url, { headers: { authorization: `Bearer ${token}` } }));
+  const read = (path) => get(`${hub}/fhir/${path}`);
+  const { name = [], birthDate = '' } = await read(`Patient/${patient}`);
   document.querySelector('#patient').textContent = `${name[0]?.text ?? ''} ${birthDate}`.trim();
-  const { entry = [] } = await get(`ImagingStudy?patient=${patient}&_sort=-started&_count=50`);
+  const names = new Map();
+  const nameOf = async (organization) => {
+    if (!names.has(organization)) names.set(organization, (await read(organization).catch(() => ({}))).name ?? organization);
+    return names.get(organization);
+  };
+  const studies = document.querySelector('#studies');
+  await list(studies, `${hub}/fhir/ImagingStudy?patient=${patient}&_sort=-started&_count=50`, get, (one) => linesOf(one, nameOf));
   document.querySelector('#state').textContent =
-    entry.length === 0 ? say('没有可查看的检查。', 'There are no studies to see.') : '';
-  for (const { resource } of entry) document.querySelector('#studies').append(...linesOf(resource));
+    studies.childElementCount === 0 ? say('没有可查看的检查。', 'There are no studies to see.') : '';
+  const reports = document.querySelector('#reports');
+  await list(reports, `${hub}/fhir/DiagnosticReport?patient=${patient}&_sort=-_lastUpdated&_count=50`, get, reportOf);
+  reports.previousElementSibling.hidden = reports.childElementCount === 0;
   for (const model of courses.split(' ').filter(Boolean)) await showCourse(token, patient, model);
+}
+
+/** One page of a search, and a button for the next one where there is more. */
+async function list(into, url, get, linesOf) {
+  const { entry = [], link = [] } = await get(url);
+  for (const { resource } of entry) into.append(...(await linesOf(resource)));
+  const next = link.find(({ relation }) => relation === 'next')?.url;
+  if (!next) return;
+  const more = document.createElement('button');
+  more.textContent = say('显示更多', 'Show more');
+  more.addEventListener(
+    'click',
+    () =>
+      list(into, next, get, linesOf)
+        .catch(fail)
+        .finally(() => more.remove()),
+    { once: true },
+  );
+  into.after(more);
+}
+
+/** A report as it stands: what a machine said and nobody has checked begins by saying so. */
+function reportOf({ resourceType, status, effectiveDateTime = '', code, conclusion = '' }) {
+  if (resourceType !== 'DiagnosticReport') return [];
+  const title = `${effectiveDateTime.slice(0, 10)} ${code?.text ?? code?.coding?.[0]?.display ?? ''}`.trim();
+  const state = status === 'preliminary' ? say('初步结果，未经医师审核', 'preliminary, not checked by a physician') : status;
+  return [line(`${title} (${state})`, conclusion, status === 'preliminary' ? 'report preliminary' : 'report')];
 }
 
 /** A score over time, where the patient has one that this person may see. */
@@ -89,7 +125,7 @@ async function showCourse(token, patient, model) {
   if (picture.querySelector('circle')) document.querySelector('#courses').append(document.importNode(picture, true));
 }
 
-function linesOf(resource) {
+async function linesOf(resource, nameOf) {
   if (resource.resourceType !== 'ImagingStudy')
     return (resource.issue ?? []).map((issue) =>
       line(say('另有检查未开放', 'A study is withheld'), issue.diagnostics ?? '', 'withheld'),
@@ -100,7 +136,7 @@ function linesOf(resource) {
   return [
     line(
       `${when} ${modality} ${resource.description ?? ''}`.trim(),
-      `${resource.numberOfInstances ?? ''} · ${custodian}`,
+      [resource.numberOfInstances, custodian && (await nameOf(custodian))].filter(Boolean).join(' · '),
       'study',
     ),
   ];
@@ -122,6 +158,10 @@ try {
   else if (parameters.has('error')) throw new Error(say('登录被取消。', 'The sign-in was cancelled.'));
   else await show(await redeem(parameters.get('code'), parameters.get('state')));
 } catch (error) {
+  fail(error);
+}
+
+function fail(error) {
   const state = document.querySelector('#state');
   state.setAttribute('role', 'alert');
   state.textContent = error.message;

@@ -159,6 +159,29 @@ describe('the button of a hospital’s system, in a browser', () => {
     expect(await page.evaluate('sessionStorage.length + localStorage.length')).toBe(0);
   });
 
+  it('lists all her studies with who holds them, and says of a machine’s report that nobody has checked it', async () => {
+    for (let day = 1; day <= 50; day += 1)
+      await post('/fhir/ImagingStudy', sampleStudy(patient.id!, { started: new Date(Date.UTC(2020, 0, day)).toISOString() }));
+    const report = await post('/fhir/DiagnosticReport', {
+      resourceType: 'DiagnosticReport',
+      status: 'preliminary',
+      code: { text: '肺结节评分' },
+      subject: { reference: `Patient/${patient.id}` },
+      effectiveDateTime: '2026-06-02T09:20:00+08:00',
+      conclusion: '1 个结节',
+    } as FhirResource);
+    expect(report.status).toBe(201);
+    const { page, errors } = await press('li.wei');
+    await page.waitForSelector('li.report');
+    expect(await page.locator('li.report').innerText()).toMatch(/2026-06-02 肺结节评分.*未经医师审核.*\n1 个结节/);
+    expect(await page.locator('li.study').first().innerText()).toMatch(/hospital-a$/);
+    expect(await page.locator('li.study').count()).toBe(50);
+    await page.click('#studies + button');
+    await page.locator('li.study').nth(50).waitFor();
+    expect(await page.locator('button').count()).toBe(0);
+    expect(errors).toEqual([]);
+  });
+
   it('shows somebody else that it is not for her, and nothing of the patient', async () => {
     const { page } = await press('zhao.min');
     await page.waitForSelector('#state[role=alert]');
