@@ -5,18 +5,17 @@
 3. Grey levels: 0 is the 5th, 1 the 99.5th percentile of the breast; bounded to 0..1.2.
 """
 
+from field_text import COUNTED, EXTREMES, percentile_99, small, whole_cut
+
 HEIGHT, WIDTH = 640, 448
 
-PREPROCESS = """
+PREPROCESS = (
+    """
 (float[1, 1, rows, columns] grey) => (float[1, 1, 640, 448] breast, float[4] region) {
-  small_size = Constant<value_ints = [1, 1, 256, 256]>()
-  small = Resize<mode = "linear", antialias = 1, coordinate_transformation_mode = "half_pixel">(grey, , , small_size)
-  line_shape = Constant<value_ints = [65536]>()
-  line = Reshape(small, line_shape)
-  brightest = Constant<value_ints = [656]>()
-  top, top_place = TopK<axis = 0, largest = 1>(line, brightest)
-  last = Constant<value_ints = [655]>()
-  percentile_99 = Gather<axis = 0>(top, last)
+"""
+    + small("grey")
+    + percentile_99("percentile_99")
+    + """\
   share = Constant<value = float {0.12}>()
   threshold = Mul(percentile_99, share)
   bright = Greater(small, threshold)
@@ -26,39 +25,23 @@ PREPROCESS = """
   dark_grown = MaxPool<kernel_shape = [9, 9], pads = [4, 4, 4, 4]>(dark)
   core = Sub(one, dark_grown)
   core_grown = MaxPool<kernel_shape = [9, 9], pads = [4, 4, 4, 4]>(core)
-  axes_of_rows = Constant<value_ints = [0, 1, 3]>()
-  axes_of_columns = Constant<value_ints = [0, 1, 2]>()
+"""
+    + COUNTED
+    + """\
   row_counts = ReduceSum<keepdims = 0>(core_grown, axes_of_rows)
   column_counts = ReduceSum<keepdims = 0>(core_grown, axes_of_columns)
   half = Constant<value = float {0.5}>()
   rows_hit = Greater(row_counts, half)
   columns_hit = Greater(column_counts, half)
-  rows_number = Cast<to = 1>(rows_hit)
-  columns_number = Cast<to = 1>(columns_hit)
-  first_row = ArgMax<axis = 0, keepdims = 1>(rows_number)
-  last_row = ArgMax<axis = 0, keepdims = 1, select_last_index = 1>(rows_number)
-  first_column = ArgMax<axis = 0, keepdims = 1>(columns_number)
-  last_column = ArgMax<axis = 0, keepdims = 1, select_last_index = 1>(columns_number)
-  upper_left_int = Concat<axis = 0>(first_row, first_column)
-  lower_right_int = Concat<axis = 0>(last_row, last_column)
+"""
+    + EXTREMES
+    + """\
   upper_left = Cast<to = 1>(upper_left_int)
   lower_right_before = Cast<to = 1>(lower_right_int)
   lower_right = Add(lower_right_before, one)
-  size = Shape(grey)
-  two = Constant<value_ints = [2]>()
-  four = Constant<value_ints = [4]>()
-  plane_int = Slice(size, two, four)
-  plane = Cast<to = 1>(plane_int)
-  full = Constant<value = float {256.0}>()
-  scale = Div(plane, full)
-  start_exact = Mul(upper_left, scale)
-  end_exact = Mul(lower_right, scale)
-  start = Floor(start_exact)
-  end = Ceil(end_exact)
-  start_int = Cast<to = 7>(start)
-  end_int = Cast<to = 7>(end)
-  plane_axes = Constant<value_ints = [2, 3]>()
-  cut = Slice(grey, start_int, end_int, plane_axes)
+"""
+    + whole_cut("grey")
+    + """\
   extent = Sub(end, start)
   canvas = Constant<value_floats = [640.0, 448.0]>()
   ratios = Div(canvas, extent)
@@ -113,3 +96,4 @@ PREPROCESS = """
   region = Concat<axis = 0>(region_corner, region_size)
 }
 """
+)

@@ -9,11 +9,15 @@
    contrast medium and bone can't be told from it.
 """
 
-PREPROCESS = """
+from field_text import BOX, COUNTED, EXTREMES, PLANE, at_full_size, cut_of, small
+
+PREPROCESS = (
+    """
 (float[1, 1, rows, columns] grey) => (float[1, 1, 224, 224] lungs, float[4] box, float[1] lung_share) {
   size = Shape(grey)
-  small_size = Constant<value_ints = [1, 1, 256, 256]>()
-  small = Resize<mode = "linear", antialias = 1, coordinate_transformation_mode = "half_pixel">(grey, , , small_size)
+"""
+    + small("grey")
+    + """\
   plane_axes = Constant<value_ints = [2, 3]>()
   corner = Constant<value_ints = [0, 0]>()
   far_corner = Constant<value_ints = [256, 256]>()
@@ -78,21 +82,17 @@ PREPROCESS = """
   outside = Sub(one, lung)
   outside_grown = MaxPool<kernel_shape = [5, 5], pads = [2, 2, 2, 2]>(outside)
   core = Sub(one, outside_grown)
-  axes_of_rows = Constant<value_ints = [0, 1, 3]>()
-  axes_of_columns = Constant<value_ints = [0, 1, 2]>()
+"""
+    + COUNTED
+    + """\
   row_counts = ReduceSum<keepdims = 0>(core, axes_of_rows)
   column_counts = ReduceSum<keepdims = 0>(core, axes_of_columns)
   least = Constant<value = float {3.5}>()
   rows_hit = Greater(row_counts, least)
   columns_hit = Greater(column_counts, least)
-  rows_number = Cast<to = 1>(rows_hit)
-  columns_number = Cast<to = 1>(columns_hit)
-  first_row = ArgMax<axis = 0, keepdims = 1>(rows_number)
-  last_row = ArgMax<axis = 0, keepdims = 1, select_last_index = 1>(rows_number)
-  first_column = ArgMax<axis = 0, keepdims = 1>(columns_number)
-  last_column = ArgMax<axis = 0, keepdims = 1, select_last_index = 1>(columns_number)
-  upper_left_int = Concat<axis = 0>(first_row, first_column)
-  lower_right_int = Concat<axis = 0>(last_row, last_column)
+"""
+    + EXTREMES
+    + """\
   upper_left_raw = Cast<to = 1>(upper_left_int)
   lower_right_raw = Cast<to = 1>(lower_right_int)
   margin = Constant<value = float {8.0}>()
@@ -112,26 +112,16 @@ PREPROCESS = """
   has_lungs = Greater(both_wide, half)
   start_small = Where(has_lungs, upper_left, zero)
   end_small = Where(has_lungs, lower_right, full)
-  two = Constant<value_ints = [2]>()
-  four = Constant<value_ints = [4]>()
-  plane_int = Slice(size, two, four)
-  plane = Cast<to = 1>(plane_int)
-  scale = Div(plane, full)
-  start_exact = Mul(start_small, scale)
-  end_exact = Mul(end_small, scale)
-  start = Floor(start_exact)
-  end = Ceil(end_exact)
-  start_int = Cast<to = 7>(start)
-  end_int = Cast<to = 7>(end)
-  cut = Slice(grey, start_int, end_int, plane_axes)
+"""
+    + PLANE
+    + at_full_size("start_small", "end_small")
+    + cut_of("grey")
+    + """\
   lungs_size = Constant<value_ints = [1, 1, 224, 224]>()
   lungs_grey = Resize<mode = "linear", antialias = 1, coordinate_transformation_mode = "half_pixel">(cut, , , lungs_size)
-  box_size = Sub(end, start)
-  reverse_order = Constant<value_ints = [1, 0]>()
-  box_corner = Gather<axis = 0>(start, reverse_order)
-  box_extent = Gather<axis = 0>(box_size, reverse_order)
-  box = Concat<axis = 0>(box_corner, box_extent)
-
+"""
+    + BOX
+    + """
   count = Constant<value_ints = [16384]>()
   line = Reshape(sample, count)
   tissue_sample = Slice(tissue_number, corner, far_corner, plane_axes, step)
@@ -166,3 +156,4 @@ PREPROCESS = """
   lungs = Min(not_below, ceiling)
 }
 """
+)

@@ -7,20 +7,19 @@
 3. Outside the field, and on its rim, all is 0.
 """
 
+from field_text import BOX, COUNTED, EXTREMES, percentile_99, small, whole_cut
+
 SIZE = 512
 
-PREPROCESS = """
+PREPROCESS = (
+    """
 (float[1, 3, rows, columns] rgb) => (float[1, 3, 512, 512] retina, float[4] box, float[1] field_share) {
   axis_colour = Constant<value_ints = [1]>()
   luminance = ReduceMean<keepdims = 1>(rgb, axis_colour)
-  small_size = Constant<value_ints = [1, 1, 256, 256]>()
-  small = Resize<mode = "linear", antialias = 1, coordinate_transformation_mode = "half_pixel">(luminance, , , small_size)
-  line_shape = Constant<value_ints = [65536]>()
-  line = Reshape(small, line_shape)
-  brightest = Constant<value_ints = [656]>()
-  top, top_place = TopK<axis = 0, largest = 1>(line, brightest)
-  last = Constant<value_ints = [655]>()
-  high = Gather<axis = 0>(top, last)
+"""
+    + small("luminance")
+    + percentile_99("high")
+    + """\
   tenth = Constant<value = float {0.1}>()
   threshold = Mul(high, tenth)
   field = Greater(small, threshold)
@@ -29,40 +28,24 @@ PREPROCESS = """
   field_mean = ReduceMean<keepdims = 0>(field_number, all_axes)
   one_int = Constant<value_ints = [1]>()
   field_share = Reshape(field_mean, one_int)
-  axes_of_rows = Constant<value_ints = [0, 1, 3]>()
-  axes_of_columns = Constant<value_ints = [0, 1, 2]>()
+"""
+    + COUNTED
+    + """\
   row_share = ReduceMean<keepdims = 0>(field_number, axes_of_rows)
   column_share = ReduceMean<keepdims = 0>(field_number, axes_of_columns)
   least = Constant<value = float {0.05}>()
   rows_hit = Greater(row_share, least)
   columns_hit = Greater(column_share, least)
-  rows_number = Cast<to = 1>(rows_hit)
-  columns_number = Cast<to = 1>(columns_hit)
-  first_row = ArgMax<axis = 0, keepdims = 1>(rows_number)
-  last_row = ArgMax<axis = 0, keepdims = 1, select_last_index = 1>(rows_number)
-  first_column = ArgMax<axis = 0, keepdims = 1>(columns_number)
-  last_column = ArgMax<axis = 0, keepdims = 1, select_last_index = 1>(columns_number)
-  upper_left_int = Concat<axis = 0>(first_row, first_column)
-  lower_right_int = Concat<axis = 0>(last_row, last_column)
+"""
+    + EXTREMES
+    + """\
   upper_left = Cast<to = 1>(upper_left_int)
   lower_right_before = Cast<to = 1>(lower_right_int)
   one = Constant<value = float {1.0}>()
   lower_right = Add(lower_right_before, one)
-  size = Shape(rgb)
-  two = Constant<value_ints = [2]>()
-  four = Constant<value_ints = [4]>()
-  plane_int = Slice(size, two, four)
-  plane = Cast<to = 1>(plane_int)
-  full = Constant<value = float {256.0}>()
-  scale = Div(plane, full)
-  start_exact = Mul(upper_left, scale)
-  end_exact = Mul(lower_right, scale)
-  start = Floor(start_exact)
-  end = Ceil(end_exact)
-  start_int = Cast<to = 7>(start)
-  end_int = Cast<to = 7>(end)
-  plane_axes = Constant<value_ints = [2, 3]>()
-  cut = Slice(rgb, start_int, end_int, plane_axes)
+"""
+    + whole_cut("rgb")
+    + """\
   retina_size = Constant<value_ints = [1, 3, 512, 512]>()
   picture = Resize<mode = "linear", antialias = 1, coordinate_transformation_mode = "half_pixel">(cut, , , retina_size)
   coarse_size = Constant<value_ints = [1, 3, 24, 24]>()
@@ -80,10 +63,9 @@ PREPROCESS = """
   rim = MaxPool<kernel_shape = [13, 13], pads = [6, 6, 6, 6]>(dark_number)
   inside = Sub(one, rim)
   retina = Mul(bounded, inside)
-  box_size = Sub(end, start)
-  reverse_order = Constant<value_ints = [1, 0]>()
-  box_corner = Gather<axis = 0>(start, reverse_order)
-  box_extent = Gather<axis = 0>(box_size, reverse_order)
-  box = Concat<axis = 0>(box_corner, box_extent)
+"""
+    + BOX
+    + """\
 }
 """
+)
