@@ -40,6 +40,13 @@ export function profileUrls(resourceType: string): string[] {
     .map((definition) => definition.url);
 }
 
+/** What a code of the project's own systems is called in a language (CodeSystem.concept.designation); its display where it has no such name, or is another system's. */
+export function nameOf({ system, code, display }: { system: string; code: string; display: string }, language: string): string {
+  const concepts = canonicalResources('CodeSystem').find(({ url }) => url === system)?.concept ?? [];
+  const designations = concepts.find((concept) => concept.code === code)?.designation ?? [];
+  return designations.find((designation) => designation.language === language)?.value ?? display;
+}
+
 function readFolder(name: string): unknown[] {
   const folder = new URL(`./${name}/`, import.meta.url);
   const files = readdirSync(folder).filter((file) => file.endsWith('.json'));

@@ -1,5 +1,6 @@
 import type { Request, ResponseObject, ResponseToolkit, Server } from '@hapi/hapi';
 import { z } from 'zod';
+import { nameOf } from '../../fhir-profiles/canonical-resources.js';
 import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import type { Caller, RequestContext } from '../access/caller.js';
@@ -48,7 +49,7 @@ async function answer(deps: ScoreCourseDeps, request: Request, h: ResponseToolki
   const response =
     format === 'svg'
       ? h
-          .response(courseChart(course.title, points, language))
+          .response(courseChart(nameOf(main.code, language), points, language))
           .type('image/svg+xml; charset=utf-8')
           .header('content-security-policy', "default-src 'none'")
       : h.response(course);

@@ -144,10 +144,11 @@ describe('the course of a score', () => {
     expect(chinese.headers['content-type']).toBe('image/svg+xml; charset=utf-8');
     const picture = chinese.body.toString('utf8');
     expect(picture.match(/<circle /g)).toHaveLength(4);
-    expect(picture).toContain('阈值 0.5');
+    for (const words of ['由血浆蛋白得出的重症COVID-19概率 · 评分随时间的变化', '阈值 0.5']) expect(picture).toContain(words);
     expect(picture).not.toContain('<script');
     const english = (await course({ format: 'svg' }).set('accept-language', 'en')).body.toString('utf8');
-    expect(english).toContain('threshold 0.5');
+    for (const words of ['Probability of severe COVID-19 from plasma proteins · Score over time', 'threshold 0.5'])
+      expect(english).toContain(words);
   });
 });
 
