@@ -11,10 +11,10 @@ const statement = `
 with result as (
   select s.custodian_id, s.model, s.model_version, s.outcome, s.positive, s.score, s.superseded_by,
     to_char(s.ended at time zone $3::interval, 'YYYY-MM') as month, s.ended >= $1::timestamptz as is_asked,
-    coalesce(x.cluster_id, f.patient_id, s.study_id) as person, extract(epoch from s.ended - s.requested) as seconds,
+    coalesce(x.cluster_id, f.patient_id, s.focus_id) as person, extract(epoch from s.ended - s.requested) as seconds,
     v.decision, v.positive as said, v.findings_removed, v.findings_added, v.findings_changed
   from scoring_result s
-  left join resource f on f.type = s.focus_type and f.id = s.study_id
+  left join resource f on f.type = s.focus_type and f.id = s.focus_id
   left join cross_reference x on x.patient_id = f.patient_id
   left join lateral (
     select w.* from scoring_review w where w.report_id = s.report_id order by w.report_version desc limit 1

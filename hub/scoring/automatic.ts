@@ -73,12 +73,12 @@ async function schedule(
   const model = manifest.name;
   const content = contentDigest(manifest, study);
   const known = await tx.query(sql`
-    update scoring_job set study_version = greatest(study_version, ${study.version}),
+    update scoring_job set focus_version = greatest(focus_version, ${study.version}),
       priority = case when state = 'queued' then least(priority, ${rankOf(priority)}) else priority end,
-      run_after = case when state = 'queued' and study_version < ${study.version} then now() + make_interval(secs => ${SETTLE_SECONDS}) else run_after end,
+      run_after = case when state = 'queued' and focus_version < ${study.version} then now() + make_interval(secs => ${SETTLE_SECONDS}) else run_after end,
       content_digest = case when state = 'queued' then ${content} else content_digest end
-    where study_id = ${study.id} and model = ${model} and automatic
-      and (study_version = ${study.version} or (state = 'queued' and attempts = 0)) returning task_id`);
+    where focus_id = ${study.id} and model = ${model} and automatic
+      and (focus_version = ${study.version} or (state = 'queued' and attempts = 0)) returning task_id`);
   if (known.length > 0) return false;
   if (await isOnlyOurs(tx, study, model, content)) return false;
   const task = await placeScoringTask(tx, taskFor(study, model, priority), study, model, { delay: SETTLE_SECONDS });

@@ -58,9 +58,9 @@ export async function publish(
     now,
   });
   const { observations, report } = results;
-  await lockScoresOf(tx, { study_id: study.id, model: manifest.name });
+  await lockScoresOf(tx, { focus_id: study.id, model: manifest.name });
   await insertScored(tx, { job, study, manifest, scored, reportId: report.id });
-  const older = await supersede(tx, { report_id: report.id, study_id: study.id, model: manifest.name }, true);
+  const older = await supersede(tx, { report_id: report.id, focus_id: study.id, model: manifest.name }, true);
   const provenance = { ...results.provenance, entity: [...results.provenance.entity, ...older.map(revisionOf)] };
   // labels may have been set while it was scored
   const inputs = await inputsOf(tx, study, scored);
@@ -142,7 +142,7 @@ export const entryOf = (job: Job): Omit<AuditEntry, 'subtype' | 'action'> => ({
   agent: 'Device/hub',
   patientId: job.patient_id,
   custodianId: job.custodian_id,
-  entity: [`Task/${job.task_id}`, `${job.focus_type}/${job.study_id}`],
+  entity: [`Task/${job.task_id}`, `${job.focus_type}/${job.focus_id}`],
   detail: job.model,
   requestId: `Task/${job.task_id}`,
 });

@@ -8,7 +8,7 @@ export interface Job extends HeldJob {
   /** What is scored. */
   focus_type: 'ImagingStudy' | 'DiagnosticReport';
   /** Id of the study, or of the laboratory's report. */
-  study_id: string;
+  focus_id: string;
   patient_id: string;
   custodian_id: string;
   requester_id: string;
@@ -22,7 +22,7 @@ export const CANCELLED = 'scoring_cancelled';
 
 const queue = jobQueue<Job>({
   table: 'scoring_job',
-  columns: ['focus_type', 'study_id', 'patient_id', 'custodian_id', 'requester_id', 'caller', 'model'],
+  columns: ['focus_type', 'focus_id', 'patient_id', 'custodian_id', 'requester_id', 'caller', 'model'],
 });
 
 export const scoringQueue: JobQueue<Job> = {
@@ -36,8 +36,8 @@ export const scoringQueue: JobQueue<Job> = {
 export interface NewJob {
   taskId: string;
   focusType: Job['focus_type'];
-  studyId: string;
-  studyVersion: number;
+  focusId: string;
+  focusVersion: number;
   patientId: string;
   custodianId: string;
   requesterId: string;
@@ -52,8 +52,8 @@ export interface NewJob {
 
 export async function insertJob(tx: Queryable, job: NewJob): Promise<void> {
   await tx.query(sql`
-    insert into scoring_job (task_id, focus_type, study_id, study_version, patient_id, custodian_id, requester_id, caller, model, priority, automatic, run_after)
-    values (${job.taskId}, ${job.focusType}, ${job.studyId}, ${job.studyVersion}, ${job.patientId}, ${job.custodianId}, ${job.requesterId}, ${job.caller ? JSON.stringify(job.caller) : null}, ${job.model},
+    insert into scoring_job (task_id, focus_type, focus_id, focus_version, patient_id, custodian_id, requester_id, caller, model, priority, automatic, run_after)
+    values (${job.taskId}, ${job.focusType}, ${job.focusId}, ${job.focusVersion}, ${job.patientId}, ${job.custodianId}, ${job.requesterId}, ${job.caller ? JSON.stringify(job.caller) : null}, ${job.model},
       ${job.priority}, ${job.automatic ?? false}, now() + make_interval(secs => ${job.delay ?? 0}))`);
 }
 

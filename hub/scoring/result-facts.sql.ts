@@ -10,7 +10,7 @@ export interface ResultFact {
   report_id: string;
   /** What was scored: a study, or a laboratory's report. */
   focus_type: Job['focus_type'];
-  study_id: string;
+  focus_id: string;
   model: string;
   model_version: string;
   positive: boolean;
@@ -39,8 +39,8 @@ export async function insertScored(
 ): Promise<void> {
   await forgetFailure(tx, job.task_id);
   await tx.query(sql`
-    insert into scoring_result (task_id, report_id, focus_type, study_id, study_version, custodian_id, requester_id, model, model_version, outcome, positive, score, findings, requested)
-    select task_id, ${reportId}, ${study.type}, study_id, ${study.version}, custodian_id, requester_id, model, ${scored.model.version}, 'scored',
+    insert into scoring_result (task_id, report_id, focus_type, focus_id, focus_version, custodian_id, requester_id, model, model_version, outcome, positive, score, findings, requested)
+    select task_id, ${reportId}, ${study.type}, focus_id, ${study.version}, custodian_id, requester_id, model, ${scored.model.version}, 'scored',
       ${scored.positive}, ${caseScore(manifest, scored)}::double precision, ${scored.findings.length}, created
     from scoring_job where task_id = ${job.task_id}`);
 }
@@ -49,8 +49,8 @@ export async function insertScored(
 export async function insertUnscored(tx: Queryable, job: Job, version: string, code: string): Promise<void> {
   await forgetFailure(tx, job.task_id);
   await tx.query(sql`
-    insert into scoring_result (task_id, focus_type, study_id, study_version, custodian_id, requester_id, model, model_version, outcome, requested)
-    select task_id, focus_type, study_id, study_version, custodian_id, requester_id, model, ${version},
+    insert into scoring_result (task_id, focus_type, focus_id, focus_version, custodian_id, requester_id, model, model_version, outcome, requested)
+    select task_id, focus_type, focus_id, focus_version, custodian_id, requester_id, model, ${version},
       ${code === 'not-applicable' ? 'not-applicable' : 'failed'}, created
     from scoring_job where task_id = ${job.task_id}`);
 }
@@ -60,13 +60,13 @@ const forgetFailure = (tx: Queryable, taskId: string) =>
   tx.query(sql`delete from scoring_result where task_id = ${taskId} and report_id is null`);
 
 /** Publications and reviews of one model's scores of one study follow each other. */
-export async function lockScoresOf(tx: Queryable, { study_id, model }: Pick<ResultFact, 'study_id' | 'model'>): Promise<void> {
-  await tx.query(sql`select pg_advisory_xact_lock(hashtextextended(${`scores ${study_id} ${model}`}, 0))`);
+export async function lockScoresOf(tx: Queryable, { focus_id, model }: Pick<ResultFact, 'focus_id' | 'model'>): Promise<void> {
+  await tx.query(sql`select pg_advisory_xact_lock(hashtextextended(${`scores ${focus_id} ${model}`}, 0))`);
 }
 
 export async function findResult(tx: Queryable, reportId: string): Promise<ResultFact | undefined> {
   const [fact] = await tx.query<ResultFact & Record<string, unknown>>(sql`
-    select report_id, focus_type, study_id, model, model_version, positive, superseded_by from scoring_result where report_id = ${reportId}`);
+    select report_id, focus_type, focus_id, model, model_version, positive, superseded_by from scoring_result where report_id = ${reportId}`);
   return fact;
 }
 
@@ -76,12 +76,12 @@ export async function findResult(tx: Queryable, reportId: string): Promise<Resul
  */
 export async function supersede(
   tx: Queryable,
-  by: Pick<ResultFact, 'report_id' | 'study_id' | 'model'>,
+  by: Pick<ResultFact, 'report_id' | 'focus_id' | 'model'>,
   unreviewed: boolean,
 ): Promise<string[]> {
   const rows = await tx.query<{ report_id: string }>(sql`
     update scoring_result s set superseded_by = ${by.report_id}, superseded_at = now()
-    where s.study_id = ${by.study_id} and s.model = ${by.model} and s.report_id <> ${by.report_id} and s.superseded_by is null
+    where s.focus_id = ${by.focus_id} and s.model = ${by.model} and s.report_id <> ${by.report_id} and s.superseded_by is null
       and s.ended <= (select ended from scoring_result where report_id = ${by.report_id})
       and (not ${unreviewed}::boolean or coalesce((
         select v.decision = 'reject' from scoring_review v where v.report_id = s.report_id order by v.report_version desc limit 1), true))

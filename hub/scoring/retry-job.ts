@@ -28,7 +28,7 @@ export async function failedJobs(
   { custodianId, after, count }: { custodianId?: string; after?: { failed: Date; taskId: string }; count: number },
 ): Promise<FailedJob[]> {
   return on.query<FailedJob & Record<string, unknown>>(sql`
-    select task_id as "taskId", focus_type || '/' || study_id as focus, model, custodian_id as custodian, requester_id as requester, automatic,
+    select task_id as "taskId", focus_type || '/' || focus_id as focus, model, custodian_id as custodian, requester_id as requester, automatic,
       coalesce(last_error, '') as reason, created, date_trunc('milliseconds', finished) as failed
     from scoring_job where state = 'failed' and (${custodianId ?? null}::text is null or custodian_id = ${custodianId ?? null})
       and (${after?.taskId ?? null}::text is null

@@ -138,8 +138,8 @@ export async function placeScoringTask(
   await insertJob(tx, {
     taskId: row.id,
     focusType: study.type as 'ImagingStudy' | 'DiagnosticReport',
-    studyId: study.id,
-    studyVersion: study.version,
+    focusId: study.id,
+    focusVersion: study.version,
     patientId: study.patient_id,
     custodianId: study.custodian_id,
     requesterId,

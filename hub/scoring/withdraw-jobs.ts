@@ -8,7 +8,7 @@ import { scoringQueue } from './queue.sql.js';
 /** A study is no longer what it was: scores of it that are not made yet are not made; their Tasks say why. */
 export async function withdrawScoring(tx: Queryable, study: ResourceRow, because: string): Promise<void> {
   const open = await tx.query<{ task_id: string }>(
-    sql`select task_id from scoring_job where study_id = ${study.id} and state in ('queued', 'running') order by task_id`,
+    sql`select task_id from scoring_job where focus_id = ${study.id} and state in ('queued', 'running') order by task_id`,
   );
   await mapInTurn(open, async ({ task_id }) => {
     await scoringQueue.cancel(tx, task_id);

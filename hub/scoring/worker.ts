@@ -91,7 +91,7 @@ async function perform(deps: ScoringDeps, budget: MemoryBudget, claim: ScoringCl
   const { job, owner, signal } = claim;
   if (job.attempts > MAX_BEGUN) return fail(deps, claim, 'It was begun several times and never came to an end.');
   const started = Date.now();
-  const study = await findResource(deps.db, job.focus_type, job.study_id);
+  const study = await findResource(deps.db, job.focus_type, job.focus_id);
   const manifest = deps.models.get(job.model);
   if (!study || study.deleted) return fail(deps, claim, 'What was to be scored is no longer there.');
   if (!manifest)

@@ -29,6 +29,7 @@ import { ScoringCaller1763856040000 } from './migrations/0040-scoring-caller.js'
 import { RecordsGone1763856042000 } from './migrations/0042-records-gone.js';
 import { Verdicts1763856044000 } from './migrations/0044-verdicts.js';
 import { LabelsTakenOver1763856045000 } from './migrations/0045-labels-taken-over.js';
+import { ScoringFocusId1763856046000 } from './migrations/0046-scoring-focus-id.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
 const migrations = [
@@ -61,6 +62,7 @@ const migrations = [
   RecordsGone1763856042000,
   Verdicts1763856044000,
   LabelsTakenOver1763856045000,
+  ScoringFocusId1763856046000,
 ];
 
 /** Their names, as the database remembers those that it had. */

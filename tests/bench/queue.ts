@@ -53,7 +53,7 @@ export async function queue(): Promise<void> {
 
 const wait = (pool: pg.Pool) =>
   pool.query(
-    `insert into scoring_job (task_id, study_id, patient_id, custodian_id, requester_id, study_version, model, run_after)
+    `insert into scoring_job (task_id, focus_id, patient_id, custodian_id, requester_id, focus_version, model, run_after)
      select 't' || i, 's' || i, 'p', 'bench', 'bench', 1, 'pulmonary-nodule', now() + interval '1 hour' from generate_series(1, $1::integer) i`,
     [JOBS],
   );

@@ -39,7 +39,7 @@ async function store(all: readonly Job[]): Promise<void> {
     const task = `t${jobs++}`;
     const isScored = outcome === 'scored';
     await database.db.query(sql`
-      insert into scoring_result (task_id, report_id, focus_type, study_id, study_version, custodian_id, requester_id, model, model_version, outcome, positive, score, findings, requested, ended, superseded_by, superseded_at)
+      insert into scoring_result (task_id, report_id, focus_type, focus_id, focus_version, custodian_id, requester_id, model, model_version, outcome, positive, score, findings, requested, ended, superseded_by, superseded_at)
       values (${task}, ${isScored ? `r-${task}` : null}, 'ImagingStudy', ${`s${person}`}, 1, ${more.hospital ?? 'h'}, 'h', 'm', ${more.version ?? '1.0.0'}, ${outcome},
         ${isScored ? positive : null}, ${isScored ? score : null}, ${isScored ? 1 : null}, ${ended}::timestamptz - interval '20 seconds', ${ended}::timestamptz,
         ${more.superseded ? 'r-x' : null}, ${more.superseded ? ended : null}::timestamptz)`);

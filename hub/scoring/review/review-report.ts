@@ -58,7 +58,7 @@ export async function reviewReport(deps: ReviewDeps, tx: Queryable, access: Requ
   if (isRejected && review.decision === 'reject') throw conflict('The report is rejected already.', 'decision');
   const by = byOf(caller);
   const rows = await resultsOf(tx, report);
-  const correction = await applyCorrection(tx, deps.models.get(fact.model), rows, fact.study_id, review, by);
+  const correction = await applyCorrection(tx, deps.models.get(fact.model), rows, fact.focus_id, review, by);
   const created = await createResources(
     tx,
     correction.created.map((resource) => ofReport(report, resource)),
@@ -135,7 +135,7 @@ async function reviewable(tx: Queryable, access: RequestAccess, { reportId, vers
   const reads = access.decide('read', report);
   for (const decision of [reads, verifies]) if (!decision.allowed) throw denied(report, decision);
   if (!fact) throw notFound();
-  const study = await findRow(tx, access, fact.focus_type, fact.study_id);
+  const study = await findRow(tx, access, fact.focus_type, fact.focus_id);
   const sees = study && access.decide('read', study);
   if (!sees?.allowed) throw forbidden('Who decides on a report sees what was scored.');
   if (caller.kind !== 'person' || !caller.practitionerId) throw forbidden('A physician decides on what a model found.');

@@ -19,6 +19,6 @@ export function contentDigest({ accepts: { modality } }: Manifest, study: Resour
 export async function isOnlyOurs(tx: Queryable, study: ResourceRow, model: string, content: string): Promise<boolean> {
   if (!(await hasStoredResults(tx, study.id))) return false;
   const placed = await tx.query(sql`
-    select from scoring_job where study_id = ${study.id} and model = ${model} and automatic and state <> 'cancelled' and content_digest = ${content} limit 1`);
+    select from scoring_job where focus_id = ${study.id} and model = ${model} and automatic and state <> 'cancelled' and content_digest = ${content} limit 1`);
   return placed.length > 0;
 }

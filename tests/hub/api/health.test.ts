@@ -61,7 +61,7 @@ describe('the state of the process', () => {
 
   it('tells metrics: requests by route, audit, pool, scoring, connectors and quarantine', async () => {
     await database.db.query(
-      sql`insert into scoring_job (task_id, study_id, patient_id, custodian_id, requester_id, study_version, model) values ('t', 's', 'p', 'a', 'a', 1, 'm')`,
+      sql`insert into scoring_job (task_id, focus_id, patient_id, custodian_id, requester_id, focus_version, model) values ('t', 's', 'p', 'a', 'a', 1, 'm')`,
     );
     await database.db.query(
       sql`insert into connector (id, organization_id, kind, settings, last_success) values ('c', 'a', 'folder', '{}', now() - interval '90 seconds')`,

@@ -73,7 +73,7 @@ async function sample(patient: string, npx: number, day: string, changes: (i: nu
 }
 
 const jobsOf = async (report: string): Promise<number> =>
-  (await region.db.query(sql`select from scoring_job where study_id = ${report}`)).length;
+  (await region.db.query(sql`select from scoring_job where focus_id = ${report}`)).length;
 
 const task = (patient: string, report: string, changes: object = {}): FhirResource => ({
   resourceType: 'Task',

@@ -20,7 +20,7 @@ beforeEach(() => test.db.query(sql`delete from scoring_job`));
 /** Jobs of a model and a priority, older ones first. */
 const fill = (count: number, of: { model?: string; priority?: number; state?: string; age?: number; run_after?: string } = {}) =>
   test.db.query(sql`
-    insert into scoring_job (task_id, study_id, patient_id, custodian_id, requester_id, study_version, model, priority, state, created, finished, run_after)
+    insert into scoring_job (task_id, focus_id, patient_id, custodian_id, requester_id, focus_version, model, priority, state, created, finished, run_after)
     select ${`${of.model ?? 'small'}-${of.priority ?? 100}-${of.state ?? 'queued'}-`} || lpad(i::text, 5, '0'), 's' || i, 'p', 'a', 'a', 1, ${of.model ?? 'small'},
       ${of.priority ?? 100}, ${of.state ?? 'queued'}, now() - make_interval(days => ${of.age ?? 1}) + make_interval(secs => i),
       case when ${of.state ?? 'queued'} in ('done', 'failed', 'cancelled') then now() - make_interval(days => ${of.age ?? 1}) end,

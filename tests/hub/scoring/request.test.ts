@@ -39,15 +39,15 @@ const task = (changes: object = {}): FhirResource => ({
 });
 
 const jobs = (of = study) =>
-  region.db.query<{ task_id: string; state: string; priority: number; study_version: number }>(
-    sql`select task_id, state, priority, study_version from scoring_job where study_id = ${of} order by created`,
+  region.db.query<{ task_id: string; state: string; priority: number; focus_version: number }>(
+    sql`select task_id, state, priority, focus_version from scoring_job where focus_id = ${of} order by created`,
   );
 
 describe('a scoring request', () => {
   it('puts a job into the queue with the Task', async () => {
     const placed = await a.post(task());
     expect([placed.status, placed.body.businessStatus]).toEqual([201, businessStatus('requested')]);
-    expect(await jobs()).toEqual([{ task_id: placed.body.id, state: 'queued', priority: 30, study_version: 1 }]);
+    expect(await jobs()).toEqual([{ task_id: placed.body.id, state: 'queued', priority: 30, focus_version: 1 }]);
   });
 
   it('names its model where several are made for such a study, and is told which there are', async () => {
@@ -201,10 +201,10 @@ describe('scoring by rule', () => {
     expect(await jobs()).toMatchObject([{ priority: 30 }]);
     await order('hospital-a', { priority: 'asap' });
     await schedule(2);
-    expect(await jobs()).toMatchObject([{ priority: 20, study_version: 2 }]);
+    expect(await jobs()).toMatchObject([{ priority: 20, focus_version: 2 }]);
     await order('hospital-a', { priority: 'routine' });
     await schedule(3);
-    expect(await jobs()).toMatchObject([{ priority: 20, study_version: 3 }]);
+    expect(await jobs()).toMatchObject([{ priority: 20, focus_version: 3 }]);
     const placed = await a.post(task({ priority: undefined }));
     expect(placed.body.priority).toBe('asap');
   });
@@ -212,8 +212,8 @@ describe('scoring by rule', () => {
   it('happens once for each version; a job that waits takes the newer one on', async () => {
     await optIn(['pulmonary-nodule']);
     expect([await schedule(1), await schedule(1), await schedule(2)]).toEqual([1, 0, 0]);
-    expect(await jobs()).toMatchObject([{ state: 'queued', study_version: 2 }]);
-    await region.db.query(sql`update scoring_job set state = 'done', attempts = 1 where study_id = ${study}`);
+    expect(await jobs()).toMatchObject([{ state: 'queued', focus_version: 2 }]);
+    await region.db.query(sql`update scoring_job set state = 'done', attempts = 1 where focus_id = ${study}`);
     expect([await schedule(2), await schedule(3)]).toEqual([0, 1]);
     expect(await jobs()).toHaveLength(2);
     const [, second] = await jobs();

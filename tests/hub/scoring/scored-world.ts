@@ -64,7 +64,7 @@ export async function scoredFor(
   await hub.db.transaction(async (tx) => {
     const job = (await scoringQueue.claim(tx, owner, 60))!;
     if (job.task_id !== placed.id) throw new Error('another job waits');
-    const study = (await findResource(tx, job.focus_type, job.study_id))!;
+    const study = (await findResource(tx, job.focus_type, job.focus_id))!;
     const scored: Scored = {
       studyInstanceUid: '',
       inputs: [{ sopInstanceUid: findings[0]?.sopInstanceUid ?? '1.2', sha256: 'a'.repeat(64) }],
