@@ -45,10 +45,10 @@ export interface MergeStep {
   retired: string;
 }
 
-/** A number, with everything that is filed under it, was another patient's: it goes to the one of number `to` (HL7 v2 A43). */
+/** Numbers, with everything that is filed under them, were another patient's: they go to the one of number `to` (HL7 v2 A43). */
 export interface MoveStep {
   kind: 'patient-move';
-  number: string;
+  numbers: readonly string[];
   to: string;
 }
 

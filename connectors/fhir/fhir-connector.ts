@@ -9,9 +9,18 @@ import { createFhirClient } from './fhir-client.js';
 import { createImagingEndpoints, type ImagingEndpoints, isOfImages } from './imaging-endpoints.js';
 import { isRecord, type Page, searchPages } from './pages.js';
 
-/** What is read, in this order: what is referred to comes before what refers. */
-export const FHIR_TYPES = ['Patient', 'ServiceRequest', 'ImagingStudy', 'Observation', 'DiagnosticReport'] as const;
+/** What can be read, in this order: what is referred to comes before what refers. */
+export const FHIR_TYPES = [
+  'Patient',
+  'ServiceRequest',
+  'Appointment',
+  'ImagingStudy',
+  'Observation',
+  'DiagnosticReport',
+] as const;
 export type FhirType = (typeof FHIR_TYPES)[number];
+/** Not every server has appointments: they are read where a hospital's record says so. */
+const BY_DEFAULT: readonly FhirType[] = FHIR_TYPES.filter((type) => type !== 'Appointment');
 
 export interface FhirSettings {
   /** Base of the server, e.g. `https://his.example.org/fhir`. */
@@ -42,7 +51,7 @@ const REMEMBERED = 10_000;
 
 /** A hospital whose records are kept by a FHIR R4 server: what changed is asked for by `_lastUpdated`. */
 export function createFhirConnector(settings: FhirSettings & { outbound: Outbound }): Connector {
-  const types = FHIR_TYPES.filter((t) => settings.types?.includes(t) ?? true);
+  const types = FHIR_TYPES.filter((t) => (settings.types ?? BY_DEFAULT).includes(t));
   const http = clientOf(settings, types);
   const imaging = imagingOf(settings);
   const base = settings.baseUrl.replace(/\/+$/, '');
@@ -200,7 +209,7 @@ async function* changesOf(
   const overlap = overlapOf(settings);
   const params = {
     ...(since ? { _lastUpdated: `ge${new Date(Date.parse(since) - overlap).toISOString()}` } : {}),
-    ...(type === 'Patient' ? {} : { _include: `${type}:subject` }),
+    ...(type === 'Patient' ? {} : { _include: `${type}:${type === 'Appointment' ? 'patient' : 'subject'}` }),
     _sort: '_lastUpdated',
     _count: settings.pageSize ?? 100,
   };
@@ -259,7 +268,11 @@ async function patientsOf(client: Client, { matches, included }: Page): Promise<
 }
 
 /** Reference of the Patient whom a record is about; of a Patient who was given up, of the one who stands for him. */
-function personOf({ resourceType, subject, link }: FhirRecord): string {
+function personOf({ resourceType, subject, participant, link }: FhirRecord): string {
+  if (resourceType === 'Appointment') {
+    const actors = (Array.isArray(participant) ? participant : []).map((one) => String(one?.actor?.reference ?? ''));
+    return actors.find((reference) => reference.includes('Patient/')) ?? '';
+  }
   if (resourceType !== 'Patient') return String(subject?.reference ?? '');
   const links: { type?: unknown; other?: { reference?: unknown } }[] = Array.isArray(link) ? link : [];
   return String(links.find((one) => one?.type === 'replaced-by')?.other?.reference ?? '');

@@ -8,6 +8,9 @@ const FIELDS: Readonly<Record<string, Place>> = {
   'Patient.gender': { segment: 'PID', field: 8 },
   'Patient.address': { segment: 'PID', field: 11 },
   'Patient.telecom': { segment: 'PID', field: 13 },
+  'Appointment.identifier': { segment: 'SCH', field: 2 },
+  'Appointment.start': { segment: 'SCH', field: 11 },
+  'Appointment.participant': { segment: 'PID', field: 3 },
 };
 
 /** The field behind the element that a sentence begins with: `Patient.identifier[0].value: ...`. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Statement, Step } from '../statement.js';
+import { appointmentSteps } from './appointment.js';
 import { noNumber, ownNumbers } from './identifiers.js';
 import { mergeSteps, moveSteps } from './merge.js';
 import type { Message } from './message.js';
@@ -18,7 +19,10 @@ type Interpreter = (message: Message, settings: InterpretSettings) => Step[];
 const registration: Interpreter = (message, settings) => [ownPatient(message, settings, false)];
 const correction: Interpreter = (message, settings) => [ownPatient(message, settings, true)];
 
-/** What each event says. Visits are not kept here: of their events the patient is taken. */
+/**
+ * What each event says. Visits are not kept here: of their events the patient is taken. A45 moves a visit, and with it what belongs to it: which of a patient's
+ * records that is nobody wrote down here, so it is refused, for a person to look at.
+ */
 const EVENTS: Readonly<Record<string, Readonly<Record<string, Interpreter>>>> = {
   ADT: {
     ...Object.fromEntries(['A01', 'A04', 'A05', 'A28'].map((event) => [event, registration])),
@@ -31,6 +35,7 @@ const EVENTS: Readonly<Record<string, Readonly<Record<string, Interpreter>>>> = 
   OMG: { O19: orderSteps },
   OMI: { O23: orderSteps },
   ORU: { R01: reportSteps },
+  SIU: Object.fromEntries(['S12', 'S13', 'S14', 'S15', 'S16', 'S17', 'S26'].map((event) => [event, appointmentSteps])),
 };
 
 /** The patient, under his numbers of this hospital. */

@@ -20,11 +20,11 @@ export function mergeSteps(message: Message, settings: PersonSettings): Step[] {
 }
 
 /**
- * ADT A43 (move patient information, patient identifier list): the numbers in MRG-1 go to the patient of PID. He is known by another number in PID-3, or
+ * ADT A43 (move patient information, patient identifier list): the numbers in MRG-1 go, together, to the patient of PID. He is known by another number in PID-3, or
  * by PID-2 where PID-3 repeats the number that moves (section 3.3.43).
  */
 export function moveSteps(message: Message, settings: PersonSettings): Step[] {
-  return groupsOf(message).flatMap(({ pid, mrg }) => {
+  return groupsOf(message).map(({ pid, mrg }): Step => {
     const numbers = ownNumbers(mrg, 1, settings.authorities);
     if (numbers.length === 0) throw noNumber(mrg, 1);
     const others = ownNumbers(pid, 3, settings.authorities).filter((number) => !numbers.includes(number));
@@ -38,7 +38,7 @@ export function moveSteps(message: Message, settings: PersonSettings): Step[] {
       );
     if (to === '' || numbers.includes(to))
       throw new Hl7Problem(101, 'missing-identifier', 'No number says to which patient they move.', pid.place(3));
-    return numbers.map((number): Step => ({ kind: 'patient-move', number, to }));
+    return { kind: 'patient-move', numbers, to };
   });
 }
 

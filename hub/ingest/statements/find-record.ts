@@ -19,7 +19,10 @@ export interface Identifier {
 /** Numbers that several records share: those of the order that they come from name only the order itself. */
 const isShared = (type: string, identifier: Identifier): boolean =>
   typeCode(identifier) === identifierTypes.accessionNumber ||
-  (type !== 'ServiceRequest' && typeCode(identifier) === identifierTypes.placerOrderNumber);
+  (!NUMBERED.has(type) && typeCode(identifier) === identifierTypes.placerOrderNumber);
+
+/** Types whose placer's number is their own. */
+const NUMBERED: ReadonlySet<string> = new Set(['ServiceRequest', 'Appointment']);
 
 export const typeCode = ({ type }: Identifier): string | undefined => codeIn(type, systems.identifierType);
 

@@ -25,7 +25,14 @@ export async function takeRecord(taking: Taking, step: RecordStep): Promise<void
 }
 
 /** What a hospital's systems feed; the rest of the hub's records are people's acts. */
-const FED: ReadonlySet<string> = new Set(['Patient', 'ServiceRequest', 'ImagingStudy', 'Observation', 'DiagnosticReport']);
+const FED: ReadonlySet<string> = new Set([
+  'Patient',
+  'ServiceRequest',
+  'Appointment',
+  'ImagingStudy',
+  'Observation',
+  'DiagnosticReport',
+]);
 
 async function change(
   taking: Taking,

@@ -2,7 +2,7 @@ import type { Statement, Step } from '../../../connectors/statement.js';
 import type { Audit } from '../../audit/vocabulary.js';
 import { assignerSystem } from '../../identity/identifiers.js';
 import { mergePatients } from '../../identity/merge-patients.js';
-import { moveNumber } from '../../identity/move-number.js';
+import { moveNumbers } from '../../identity/move-numbers.js';
 import type { Queryable } from '../../store/database.js';
 import { sql } from '../../store/sql.js';
 import { type Origin, resolveItems } from '../quarantine.js';
@@ -50,7 +50,7 @@ async function take(taking: Taking, step: Step): Promise<void> {
   else if (step.kind === 'patient-replaced') await replacePatient(taking, { ...by, ...step });
   else if (step.kind === 'patient-merge')
     await mergePatients(tx, deps, { ...by, survivor: step.survivor, retired: step.retired });
-  else await moveNumber(tx, deps, { ...by, ...step });
+  else await moveNumbers(tx, deps, { ...by, ...step });
 }
 
 /** How long a sender may take to say something again. */

@@ -10,6 +10,8 @@ import { isRelevant } from '../../../hub/delivery/prefetch/relevance.js';
 import { addHospital, addSource } from '../../../hub/ingest/hospital.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { TEST_SECRET } from '../../support/test-database.js';
+import { codeOf, hl7, mllpClient, pid } from '../../support/mllp.js';
+import { freePort } from '../../support/free-port.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
 import { A, B, ctStudy, studyUid, until } from './hospitals.js';
 
@@ -232,6 +234,59 @@ describe('an appointment', () => {
     expect(await studyOf(added.find((task) => !['cancelled'].includes(task.status) && task.priority === 'urgent')!)).toBe(
       studyUid(5),
     );
+  });
+
+  it('comes by HL7 v2 as well (SIU): booked, moved, called off, not kept', async () => {
+    const port = await freePort();
+    await addSource(hub.db, { id: 'b.his', organizationId: B.id, kind: 'hl7v2', settings: { port, peers: ['127.0.0.1'] } });
+    await hub.hub.sources.idle();
+    const his = await mllpClient(port);
+    const at = (hours: number) =>
+      inHours(hours)
+        .replace(/[-:T]|\.\d+Z/g, '')
+        .slice(0, 14);
+    const siu = async (event: string, number: string, hours: number, more = '') => {
+      const sch = `SCH||${number}||||R^${more || 'CHANGED'}|||20|MIN|^^^${at(hours)}+0000`;
+      const message = hl7(`SIU^${event}^SIU_S12`, [sch, pid('B-1'), 'RGS|1', 'AIS|1||CT^CT chest']);
+      return codeOf((await his.send(message))[0] ?? []);
+    };
+    const appointmentOf = async (number: string): Promise<FhirResource> =>
+      (await call(system, 'get', `/fhir/Appointment?identifier=${number}`)).body.entry?.[0]?.resource;
+    expect(await siu('S12', 'AP-1', 24 * 20)).toBe('AA');
+    const booked = await appointmentOf('AP-1');
+    expect(booked).toMatchObject({
+      status: 'booked',
+      minutesDuration: 20,
+      serviceType: [{ text: 'CT chest' }, { coding: [{ code: 'CT' }] }],
+      participant: [{ actor: { reference: `Patient/${patients.b.id}` } }],
+    });
+    expect([(await plan(booked.id!)).state, Date.parse(booked.end) - Date.parse(booked.start)]).toEqual(['waiting', 20 * 60_000]);
+    const before = (await plan(booked.id!)).due.getTime();
+    expect(await siu('S13', 'AP-1', 24 * 30)).toBe('AA');
+    expect((await plan(booked.id!)).due.getTime() - before).toBeGreaterThan(9 * 24 * 3_600_000);
+    expect(await siu('S15', 'AP-1', 24 * 30, 'PATIENT ILL')).toBe('AA');
+    expect([(await plan(booked.id!)).state, (await appointmentOf('AP-1')).cancelationReason.text]).toEqual([
+      'cancelled',
+      'PATIENT ILL',
+    ]);
+    expect(await siu('S14', 'AP-1', 24 * 31)).toBe('AA');
+    const again = await appointmentOf('AP-1');
+    expect([again.id, again.status, again.cancelationReason, (await plan(booked.id!)).state]).toEqual([
+      booked.id,
+      'booked',
+      undefined,
+      'waiting',
+    ]);
+    expect(await siu('S26', 'AP-1', 24 * 31)).toBe('AA');
+    expect([(await appointmentOf('AP-1')).status, (await plan(booked.id!)).state]).toEqual(['noshow', 'cancelled']);
+    const wrong = hl7('SIU^S12', ['SCH||AP-2|||||||||^^^20261301', pid('B-1')]);
+    const [answer = []] = await his.send(wrong);
+    expect([codeOf(answer), answer[2]?.split('|')[2]]).toEqual(['AR', 'SCH^1^11^^4']);
+    const { rows } = await hub.db.pool.query("select reason, detail from quarantine where custodian_id = $1 and state = 'held'", [
+      B.id,
+    ]);
+    expect(rows).toEqual([{ reason: 'invalid-record', detail: 'SCH-11.4: The value is no date.' }]);
+    his.end();
   });
 
   it('is of the hospital’s own patient, and seen there only', async () => {

@@ -328,4 +328,17 @@ describe('a number that moves to another patient (A43)', () => {
     expect(await at.send(hl7('ADT^A43', ['PID||T22|Q22', 'MRG|Q22']))).toBe('AA');
     expect((await at.patientOf('Q22')).id).toBe((await at.patientOf('T22')).id);
   });
+
+  it('goes with the other numbers of the patient, where the message names them all; all or none', async () => {
+    await at.register('N23~M23');
+    await at.register('O23', { 5: '周^杰' });
+    await at.register('T23', { 5: '陈^静', 8: 'F', 7: '19700505' });
+    const [ofN, ofO] = [await at.study('N23'), await at.study('O23')];
+    expect(await at.move('N23~O23', 'T23')).toBe('AR');
+    expect(await at.studiesByNumber('O23')).toEqual([ofO.id]);
+    expect(await at.move('N23~M23~O23', 'T23')).toBe('AA');
+    expect(await at.studiesByNumber('T23')).toEqual([ofN.id, ofO.id].sort());
+    const { identifier } = await at.patientOf('T23');
+    expect(identifier.map((i: { value: string }) => i.value).sort()).toEqual(['M23', 'N23', 'O23', 'T23']);
+  });
 });

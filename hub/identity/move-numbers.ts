@@ -7,7 +7,7 @@ import type { Queryable } from '../store/database.js';
 import { identifierIs } from '../store/patient-identifier.js';
 import { findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import { rewrite } from '../store/rewrite.js';
-import { sql } from '../store/sql.js';
+import { or, sql } from '../store/sql.js';
 import { ensureNumber, patientNumber } from './custodian-patient.js';
 import { assignerSystem } from './identifiers.js';
 import { identityEntries, recordIdentityChange, type SaidBy } from './identity-record.js';
@@ -18,23 +18,33 @@ import { recordRetired, survivorOf } from './merges.sql.js';
 import { moveRecords, STAYS } from './move-records.js';
 
 export interface MoveStated extends SaidBy {
-  /** The hospital's own number that moves, and a number of the patient to whom it does. */
-  number: string;
+  /** The hospital's own numbers that move, and a number of the patient to whom they do. */
+  numbers: readonly string[];
   to: string;
 }
 
 /**
- * A number was another patient's (HL7 v2 A43): it and everything that is filed under it go to him. The Patient who held it is another person, or nobody: he
- * stays, inactive, with what was said of the person (consents, guardians, logins); his links and what was granted for him end. Of his consents the denials
+ * Numbers were another patient's (HL7 v2 A43): they and everything that is filed under them go to him. The Patient who held them is another person, or nobody:
+ * he stays, inactive, with what was said of the person (consents, guardians, logins); his links and what was granted for him end. Of his consents the denials
  * hold for the records that moved, too.
- * @throws Refusal 409 when the Patient who holds the number holds others: then nobody can say which of the records are of this one.
+ * @throws Refusal 409 when the Patient who holds one of the numbers holds others beside them: then nobody can say which of the records are of these.
  */
-export async function moveNumber(tx: Queryable, deps: MergeDeps, stated: MoveStated): Promise<void> {
-  const { custodianId, agent, what, number } = stated;
+export async function moveNumbers(tx: Queryable, deps: MergeDeps, stated: MoveStated): Promise<void> {
+  const { custodianId } = stated;
   const targetId = await survivorOf(tx, await holder(tx, custodianId, stated.to));
-  const sourceId = await survivorOf(tx, await holder(tx, custodianId, number));
+  const held = new Map<string, string[]>();
+  for (const number of stated.numbers) {
+    const sourceId = await survivorOf(tx, await holder(tx, custodianId, number));
+    held.set(sourceId, [...(held.get(sourceId) ?? []), number]);
+  }
   await lockLinks(tx);
-  if (targetId === sourceId) return;
+  held.delete(targetId);
+  for (const [sourceId, numbers] of held) await moveFrom(tx, deps, { ...stated, numbers }, sourceId, targetId);
+}
+
+/** All numbers of one Patient. */
+async function moveFrom(tx: Queryable, deps: MergeDeps, stated: MoveStated, sourceId: string, targetId: string): Promise<void> {
+  const { custodianId, agent, what } = stated;
   await assertOnly(tx, stated, sourceId);
   await lockPersons(tx, [targetId, sourceId]);
   const [target, source] = [await patient(tx, targetId), await patient(tx, sourceId)];
@@ -50,7 +60,7 @@ export async function moveNumber(tx: Queryable, deps: MergeDeps, stated: MoveSta
   await tx.query(
     sql`update patient_identifier set patient_id = ${targetId} where patient_id = ${sourceId} and kind = 'hospital'`,
   );
-  const rows = [await withNumber(tx, target, custodianId, number), await withoutNumber(tx, source)];
+  const rows = [await withNumbers(tx, target, stated), await withoutNumber(tx, source)];
   await refreshRegistrations(tx, [sourceId, targetId]);
   await refreshConsents(tx, [sourceId, targetId]);
   await recordIdentityChange(tx, { custodianId, agent, activity: 'move', rows: [...rows, ...moved] });
@@ -72,26 +82,29 @@ async function patient(tx: Queryable, id: string): Promise<ResourceRow> {
   return row;
 }
 
-async function assertOnly(tx: Queryable, { custodianId, number }: MoveStated, sourceId: string): Promise<void> {
+async function assertOnly(tx: Queryable, { custodianId, numbers }: MoveStated, sourceId: string): Promise<void> {
   const system = await assignerSystem(tx, custodianId);
-  const others = await tx.query(sql`
-    select from patient_identifier i where i.patient_id = ${sourceId} and i.kind = 'hospital' and not ${identifierIs('i', { system, value: number })}`);
+  const isOne = or(numbers.map((value) => identifierIs('i', { system, value })));
+  const others = await tx.query(
+    sql`select from patient_identifier i where i.patient_id = ${sourceId} and i.kind = 'hospital' and not (${isOne})`,
+  );
   const merged = (await tx.query(sql`select from patient_merge where survivor_id = ${sourceId} and kind = 'merge'`)).length;
   if (others.length + merged > 0)
     throw conflict(
-      'The patient who holds the number holds others: which records are of this one is not known.',
+      'The patient who holds the number holds others beside those that move: which records are of these is not known.',
       'Patient.identifier',
     );
 }
 
 type Identifier = { system?: string; value?: string };
 
-async function withNumber(tx: Queryable, target: ResourceRow, custodianId: string, number: string): Promise<ResourceRow> {
+async function withNumbers(tx: Queryable, target: ResourceRow, { custodianId, numbers }: MoveStated): Promise<ResourceRow> {
   const resource = toResource(target);
-  const identifier = patientNumber(await assignerSystem(tx, custodianId), number);
-  const isSame = (i: Identifier): boolean => i.system === identifier.system && i.value === identifier.value;
-  const held = ((resource.identifier ?? []) as Identifier[]).filter((i) => !isSame(i));
-  return updateResource(tx, rewrite(target, { ...resource, identifier: [...held, identifier] }), target.version);
+  const system = await assignerSystem(tx, custodianId);
+  const moved = numbers.map((number) => patientNumber(system, number));
+  const isMoved = (i: Identifier): boolean => moved.some((one) => i.system === one.system && i.value === one.value);
+  const held = ((resource.identifier ?? []) as Identifier[]).filter((i) => !isMoved(i));
+  return updateResource(tx, rewrite(target, { ...resource, identifier: [...held, ...moved] }), target.version);
 }
 
 function withoutNumber(tx: Queryable, source: ResourceRow): Promise<ResourceRow> {
