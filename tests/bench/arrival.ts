@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { joinHospital, startHubProcess, type TestHub } from '../support/hub-proc
 import { NOTIFY_HUB, type Orthanc, startOrthanc } from '../support/orthanc.js';
 import { freePort } from '../support/free-port.js';
 import { testProtection } from '../support/test-database.js';
-import { httpClient } from './load.js';
+import { cpuSeconds, httpClient } from './load.js';
 
 const STORES = Number(process.env.BENCH_STORES ?? 100);
 const IDLE_SECONDS = 10;
@@ -163,20 +163,18 @@ async function measureIdle(hub: TestHub, orthanc: Orthanc, databaseUrl: string):
     Number((await client.query('select xact_commit as n from pg_stat_database where datname = current_database()')).rows[0].n);
   // what was read is sealed into the tree of the audit
   await sleep(8_000);
-  const before = { hub: cpu(hub.process.pid ?? 0), archive: cpu(orthanc.pid()), transactions: await transactions() };
+  const before = {
+    hub: cpuSeconds(hub.process.pid ?? 0),
+    archive: cpuSeconds(orthanc.pid()),
+    transactions: await transactions(),
+  };
   await sleep(IDLE_SECONDS * 1000);
   const percent = (seconds: number): string => `${((seconds / IDLE_SECONDS) * 100).toFixed(1)} %`;
   const line = [
-    percent(cpu(hub.process.pid ?? 0) - before.hub),
-    percent(cpu(orthanc.pid()) - before.archive),
+    percent(cpuSeconds(hub.process.pid ?? 0) - before.hub),
+    percent(cpuSeconds(orthanc.pid()) - before.archive),
     (((await transactions()) - before.transactions) / IDLE_SECONDS).toFixed(1),
   ];
   await client.end();
   return line.join(' | ');
-}
-
-/** Seconds of CPU that a process has used (proc(5), utime and stime, 100 ticks a second). */
-function cpu(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Agent, type Dispatcher } from 'undici';
 
 /** What a run of a load came to. */
@@ -41,4 +42,10 @@ export function httpClient(origin: string, headers: Record<string, string>) {
     },
     close: () => agent.close(),
   };
+}
+
+/** Seconds of CPU that a process has used (proc(5), utime and stime, 100 ticks a second). */
+export function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
