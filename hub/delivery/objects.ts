@@ -3,6 +3,7 @@ import { reconcile, type Reconciled, type Reconciliation } from '../../connector
 import { type Part10Object, type RetrieveReply, SourceError } from '../../connectors/connector.js';
 import { asSourceError } from '../../connectors/outbound.js';
 import { type MessagePart, partsOf } from '../imaging/parts.js';
+import { readHeld } from '../imaging/held.sql.js';
 import { type ConnectorFor, locate, open, type Wanted } from '../imaging/retrieve.js';
 import type { Queryable } from '../store/database.js';
 import type { PendingInstance } from './instances.sql.js';
@@ -110,7 +111,7 @@ async function* partsOfReply({ signal }: ObjectsDeps, { contentType, body }: Ret
 
 /** The archive's answer; undefined where it has not got what is asked for. @throws SourceError when it can't be asked. */
 async function replyTo({ db, connectorFor, signal }: ObjectsDeps, wanted: Wanted): Promise<RetrieveReply | undefined> {
-  const found = await locate(db, wanted);
+  const found = locate(await readHeld(db, wanted.custodianId, wanted), wanted);
   if (typeof found === 'string') return undefined;
   try {
     return await open(connectorFor, found, 'instances', signal);

@@ -85,7 +85,10 @@ async function run(
   const access = await deps.access.forCaller(tx, caller);
   const searching = { tx, access, caller, root: `${deps.config.publicUrl}/dicomweb` };
   if (query.studyInstanceUid === undefined) return searchAll(searching, query);
-  const records = await findStudy(tx, access, caller.organizationId, query.studyInstanceUid, query.custodianId);
+  const records = await findStudy(tx, access, caller.organizationId, {
+    studyInstanceUid: query.studyInstanceUid,
+    custodianId: query.custodianId,
+  });
   const study = firstShown(access, records);
   return study ? searchWithin(searching, query, study) : { refused: refusedOf(access, records) };
 }

@@ -3,15 +3,26 @@ import type { Request } from '@hapi/hapi';
 import { requestContext } from '../access/authentication/request-context.js';
 import type { Caller } from '../access/caller.js';
 import type { Access } from '../access/access.js';
+import { asCaller, asRemembered } from '../access/as-caller.js';
+import type { RequestAccess, RowWithEvidence } from '../access/decision.js';
 import { denied } from '../access/denial.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { findStudy, type JudgedStudy } from '../imaging/find-study.js';
+import { judgedColumns, judgedStudies, type JudgedStudy, studyRecords } from '../imaging/find-study.js';
+import { heldBy, heldOf } from '../imaging/held.sql.js';
 import { judgeNow } from '../imaging/judge-now.js';
-import { locate, locateInPart, representative, type Retrieval, type Unretrievable, type Wanted } from '../imaging/retrieve.js';
+import {
+  locate,
+  locateInPart,
+  locateRepresentative,
+  type Retrieval,
+  type Unretrievable,
+  type Wanted,
+} from '../imaging/retrieve.js';
 import { forbidden, notFound, notSupported, Refusal } from '../outcomes.js';
-import type { Database, Queryable } from '../store/database.js';
+import type { Database } from '../store/database.js';
+import { raw, type Sql, sql } from '../store/sql.js';
 import type { WadoRequest } from './wado-request.js';
 
 export interface ReleaseDeps {
@@ -35,7 +46,7 @@ export async function isStillAllowed(
   caller: Caller,
   { retrieval, studyId, entry }: Released,
 ): Promise<boolean> {
-  const seen = await judgeNow(deps, caller, studyId);
+  const seen = await judgeNow(deps, caller, studyId, judgedColumns);
   const isOpen = (series: string): boolean => !seen?.series || seen.series.includes(series);
   if (seen?.decision.allowed && retrieval.request.instances.every((i) => isOpen(i.seriesInstanceUid))) return true;
   const why = seen ? (seen.decision.reason ?? 'in-part') : 'not-found';
@@ -51,14 +62,12 @@ export async function authorized(
   wanted: WadoRequest,
   isRepresentative: boolean,
 ): Promise<Released> {
-  const { custodianId, studyInstanceUid, seriesInstanceUid, sopInstanceUid, frames } = wanted;
-  const scope = { studyInstanceUid, seriesInstanceUid, sopInstanceUid, frames };
   const at = Date.now();
-  const { seen, found } = await deps.db.snapshot(async (tx) => {
-    const access = await deps.access.forCaller(tx, caller);
-    const studies = await findStudy(tx, access, caller.organizationId, wanted.studyInstanceUid, custodianId);
-    return firstRetrievable(tx, studies, scope, isRepresentative && sopInstanceUid === undefined);
-  });
+  const statement = (access: RequestAccess): Sql => records(access, caller, wanted);
+  const { access, rows } =
+    (await asRemembered<RecordRow>(deps.db, deps.access, caller, statement)) ??
+    (await deps.db.snapshot((tx) => asCaller<RecordRow>(tx, deps.access, caller, statement)));
+  const { seen, found } = firstRetrievable(judgedStudies(access, rows), wanted, isRepresentative && !wanted.sopInstanceUid);
   const entry = entryOf(deps, request, caller, wanted.studyInstanceUid, seen, found);
   await deps.audit.commit([entry]);
   if (!seen) throw notFound();
@@ -67,28 +76,39 @@ export async function authorized(
   return { retrieval: found, studyId: seen.row.id, at, entry };
 }
 
+type RecordRow = RowWithEvidence & { held: string | null };
+
+/** Statement: the custodians' records of a study as far as they are judged, and what the index holds where the caller may retrieve. */
+function records(access: RequestAccess, caller: Caller, wanted: WadoRequest): Sql {
+  const held = heldBy(raw('claim.custodian_id'), wanted);
+  const ifAllowed = access.part ? held : sql`case when ${access.filter('retrieve', 'ImagingStudy')} then ${held} end`;
+  return studyRecords(access, caller.organizationId, wanted, sql`${judgedColumns(access)}, ${ifAllowed} as held`);
+}
+
 interface Choice {
-  seen: JudgedStudy | undefined;
+  seen: JudgedStudy<RecordRow> | undefined;
   /** Undefined when the caller may not retrieve the study. */
   found: Retrieval | Unretrievable | undefined;
 }
 
 /** Of the custodians whose record the caller may retrieve, the first whose archive has it; otherwise the first record there is. */
-async function firstRetrievable(
-  tx: Queryable,
-  studies: readonly JudgedStudy[],
-  scope: Omit<Wanted, 'custodianId'>,
-  isRepresentative: boolean,
-): Promise<Choice> {
+function firstRetrievable(studies: readonly JudgedStudy<RecordRow>[], wanted: WadoRequest, isRepresentative: boolean): Choice {
+  const { studyInstanceUid, seriesInstanceUid, sopInstanceUid, frames } = wanted;
   let first: Choice = { seen: studies[0], found: undefined };
   for (const seen of studies.filter(({ decision }) => decision.allowed)) {
-    const all = { ...scope, custodianId: seen.row.custodian_id };
-    const of = isRepresentative ? await representative(tx, all, seen.series) : all;
-    const found = !of ? 'unknown' : seen.series ? await locateInPart(tx, of, seen.series) : await locate(tx, of);
+    const of = { custodianId: seen.row.custodian_id, studyInstanceUid, seriesInstanceUid, sopInstanceUid, frames };
+    const found = locateOf(seen, of, isRepresentative);
     if (typeof found !== 'string') return { seen, found };
     if (first.found === undefined) first = { seen, found };
   }
   return first;
+}
+
+function locateOf({ row, series }: JudgedStudy<RecordRow>, wanted: Wanted, isRepresentative: boolean): Retrieval | Unretrievable {
+  if (row.held === null) return 'unknown';
+  const held = heldOf(row.held);
+  if (isRepresentative) return locateRepresentative(held, wanted, series);
+  return series ? locateInPart(held, wanted, series) : locate(held, wanted);
 }
 
 function unretrievable(why: Unretrievable): Refusal {

@@ -47,9 +47,13 @@ export class VersionConflict extends Error {
   }
 }
 
-export const columns: Sql = raw(
-  'r.type, r.id, r.patient_id, r.custodian_id, r.version, r.last_updated, r.deleted, r.modality, r.body_site, r.date_from, r.labels, r.parties, r.meta, r.content',
-);
+const EXTRACTS =
+  'r.type, r.id, r.patient_id, r.custodian_id, r.version, r.last_updated, r.deleted, r.modality, r.body_site, r.date_from, r.labels, r.parties';
+
+export const columns: Sql = raw(`${EXTRACTS}, r.meta, r.content`);
+
+/** The same for where a resource is only judged, not shown. */
+export const columnsWithoutContent: Sql = raw(`${EXTRACTS}, null as meta, '' as content`);
 
 /** A new logical id: a version 7 UUID, so that neighbours in time are neighbours in the index. */
 export const newId = (): string => uuidv7();
