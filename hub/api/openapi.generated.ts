@@ -671,7 +671,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A published score as a DICOM document, for whoever may read its DiagnosticReport: a structured report (Comprehensive 3D SR, TID 1500), preliminary and not verified until a physician has accepted or corrected it, then verified by him, with the report before it as its predecessor; once he has rejected it a rejection note (Key Object Selection, TID 2010) that withdraws the reports. Who the patient is stands in it only for those who may read the Patient; for others it says that this was left out. 409 for what was corrected or rejected before such words were kept. */
+        /** A published score as a DICOM document, for whoever may read its DiagnosticReport: a structured report (Comprehensive 3D SR, TID 1500), preliminary and not verified until a physician has accepted or corrected it, then verified by him, with the report before it as its predecessor; once he has rejected it a rejection note (Key Object Selection, TID 2010) that withdraws the reports. Who the patient is stands in it only for those who may read the Patient; for others it says that this was left out. 409 for what was corrected or rejected before such words were kept, or withdrawn because its study is another patient's. */
         get: operations["readStructuredReport"];
         put?: never;
         post?: never;
@@ -688,7 +688,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What a viewer draws over the images of a scored study, frame by frame: boxes, for whoever may read the DiagnosticReport, and heat maps, for those who may also retrieve the study. As it stands: a physician's corrections in his name and without the model's heat maps, and nothing of what he rejected. 409 for what was corrected or rejected before such words were kept. */
+        /** What a viewer draws over the images of a scored study, frame by frame: boxes, for whoever may read the DiagnosticReport, and heat maps, for those who may also retrieve the study. As it stands: a physician's corrections in his name and without the model's heat maps, and nothing of what he rejected. 409 for what was corrected or rejected before such words were kept, or withdrawn because its study is another patient's. */
         get: operations["readAnnotations"];
         put?: never;
         post?: never;

@@ -125,13 +125,20 @@ async function standingScore({ db }: ScoringResultsDeps, tx: Queryable, row: Res
   };
 }
 
-/** @throws Refusal 409: a correction or rejection of long ago, of which nothing but the resources was kept. */
+/** DiagnosticReport.status that a word leaves. */
+const LEFT_BY: Readonly<Record<Verdict['decision'], readonly string[]>> = {
+  accept: ['final', 'corrected'],
+  correct: ['corrected'],
+  reject: ['entered-in-error'],
+};
+
+/**
+ * @throws Refusal 409 where the report is not as the model or a kept word left it: a correction of long ago, of which nothing but the resources is left, or a report that was
+ * withdrawn because its study is another patient's.
+ */
 function assertKnown({ status, verdict }: StandingScore): void {
-  if (verdict || status === 'preliminary' || status === 'final') return;
-  throw conflict(
-    `The report is ${status} by a physician: what stands is in the DiagnosticReport itself.`,
-    'DiagnosticReport.status',
-  );
+  if ((verdict ? LEFT_BY[verdict.decision] : ['preliminary', 'final']).includes(status)) return;
+  throw conflict(`The report is ${status}: what stands is in the DiagnosticReport itself.`, 'DiagnosticReport.status');
 }
 
 async function mayAlso(

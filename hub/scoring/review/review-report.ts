@@ -48,13 +48,14 @@ export interface Asked {
  * A physician accepts, corrects or rejects what a model found: the report and its Observations get their next version, what the machine said stays
  * readable under its own. In the caller's transaction.
  * @throws Refusal 404 for what is no machine's report or not known to the caller, 403 for who may not decide on it, 412 when it is another version by
- * now, 409 when a newer score has taken its place or it was rejected already.
+ * now, 409 when a newer score has taken its place, it was rejected already, or withdrawn because its study is another patient's.
  */
 export async function reviewReport(deps: ReviewDeps, tx: Queryable, access: RequestAccess, asked: Asked): Promise<ResourceRow> {
   const { report, fact, decisions } = await reviewable(tx, access, asked);
   const { review, caller, version: before } = asked;
   const previous = await lastReview(tx, fact.report_id);
   const isRejected = previous?.decision === 'reject';
+  if (toResource(report).status === 'entered-in-error' && !isRejected) throw conflict('The report was withdrawn.');
   if (isRejected && review.decision === 'reject') throw conflict('The report is rejected already.', 'decision');
   const by = byOf(caller);
   const rows = await resultsOf(tx, report);

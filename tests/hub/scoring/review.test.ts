@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { extensions, systems } from '../../../fhir-profiles/codes.js';
 import { validateResource } from '../../../fhir-profiles/index.js';
+import { withdrawResults } from '../../../hub/ingest/follow/withdraw-results.js';
+import { findResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { sql } from '../../../hub/store/sql.js';
 import { type Client, openWorld, type World } from '../security/world.js';
@@ -187,6 +189,21 @@ describe('a machine’s report that a physician', () => {
     });
     const [whole] = await observationsOf(corrected.body);
     expect(whole!.interpretation[0].coding[0].code).toBe('NEG');
+  });
+});
+
+describe('a machine’s report that was withdrawn, because its study is another patient’s', () => {
+  beforeEach(scored);
+
+  it('is not taken back by a review, and is neither drawn nor given as a document', async () => {
+    const row = (await findResource(world.hub.db, 'ImagingStudy', study.id))!;
+    await world.hub.db.transaction((tx) => withdrawResults(tx, row));
+    const withdrawn = await read(`DiagnosticReport/${report.id}`);
+    expect(withdrawn.status).toBe('entered-in-error');
+    const forms = ['annotations', 'structured-report'].map((form) => a.get(`/scoring/reports/${report.id}/${form}`));
+    const answers = [await reviewOf(a, withdrawn, { decision: 'accept' }), ...(await Promise.all(forms))];
+    expect(answers.map(({ status }) => status)).toEqual([409, 409, 409]);
+    expect(await read(`DiagnosticReport/${report.id}`)).toEqual(withdrawn);
   });
 });
 
