@@ -32,7 +32,7 @@ const neighbourly = {
 /** Below its neighbours: the DICOM library, which models read images with. */
 const library = { 'connectors/dicom': ['models'] };
 /** Open to the whole hub. */
-const open = ['hub/outcomes', 'hub/config', 'hub/log', 'hub/read-yaml'];
+const open = ['hub/outcomes', 'hub/config', 'hub/log', 'hub/read-yaml', 'hub/every'];
 
 const rowOf = (rows, unit) => rows.findIndex((row) => row.includes(unit));
 

@@ -1,9 +1,8 @@
 import type { Server } from '@hapi/hapi';
 import type { Logger } from 'pino';
 import { createOutbound } from '../connectors/outbound.js';
-import { confinement } from '../models/sandbox/confinement.js';
-import { registerAuthentication } from './access/authentication/register-authentication.js';
 import { standings } from './access/authentication/standing.js';
+import { registerAuthentication } from './access/authentication/register-authentication.js';
 import { createAccess } from './access/create-access.js';
 import { takeShippedPolicy } from './access/epochs/shipped-policy.js';
 import { watchPolicy } from './access/epochs/watch-policy.js';
@@ -23,22 +22,17 @@ import { registerNotices } from './api/notices.js';
 import { registerQuarantine } from './api/quarantine.js';
 import { guardRouteScopes } from './api/route-scopes.js';
 import { registerReports } from './api/reports.js';
-import { registerScoringResults } from './api/scoring-results.js';
-import { registerScoreCourse } from './api/score-course.js';
-import { registerScoringReview } from './api/scoring-review.js';
-import { registerScoringEvents } from './api/scoring-events.js';
-import { registerScoringFailures } from './api/scoring-failures.js';
 import { registerSourceChanged } from './api/source-changed.js';
 import { type Sealer, startSealer } from './audit/proof/sealer.js';
 import { type AuditWriter, openAudit } from './audit/record.js';
 import type { Config } from './config.js';
+import { every } from './every.js';
 import { registerFrontPage } from './console/front-page.js';
 import { registerQidoRs } from './dicomweb/qido-rs.js';
 import { registerStowRs } from './dicomweb/stow-rs.js';
 import { registerWadoRs } from './dicomweb/wado-rs.js';
 import { createCursorSigner } from './fhir/cursor.js';
 import type { FhirDeps } from './fhir/exchange.js';
-import { search } from './fhir/search.js';
 import { registerFhir } from './fhir/register.js';
 import { endCopies } from './delivery/ended-copies.js';
 import { appointmentWriter, preparing } from './delivery/prefetch/appointment-writer.js';
@@ -48,9 +42,7 @@ import { startDeliveryWorkers } from './delivery/worker.js';
 import { moveStragglers } from './identity/move-records.js';
 import { patientWriter } from './identity/patient-writer.js';
 import { createPixelRoom } from './imaging/pixels/pixel-room.js';
-import { retrieveSeries } from './imaging/retrieve.js';
 import { imagingStudyWriter } from './ingest/imaging-study-writer.js';
-import { storeOwn } from './ingest/push/store-own.js';
 import { createStepCounts } from './ingest/step-counts.js';
 import { linkMissed } from './ingest/statements/awaited-studies.js';
 import type { RecordDeps } from './ingest/statements/taking.js';
@@ -62,19 +54,9 @@ import { referralWriter } from './referral/referral-writer.js';
 import { release } from './referral/release.js';
 import { serviceRequestWriter } from './referral/service-request-writer.js';
 import { createTaskWriter } from './referral/task-writer.js';
-import { createAutomaticScoring } from './scoring/automatic.js';
-import { carriedOf, type LeftOut, reportLeftOut } from './scoring/carried-models.js';
-import { scoredOnArrival } from './scoring/report-writer.js';
-import { loadModels, type Models } from './scoring/models.js';
-import { scorePermission } from './scoring/permission.js';
-import { openProgress } from './scoring/progress.js';
-import { pruneJobs } from './scoring/queue.sql.js';
-import { createScoreTimes } from './scoring/score-times.js';
-import { startStoreBackWorkers } from './scoring/store-back/worker.js';
-import { scoringTaskWriter } from './scoring/task-writer.js';
-import { createJobWatch } from './scoring/watch-job.js';
+import type { Models } from './scoring/models.js';
 import { withdrawScoring } from './scoring/withdraw-jobs.js';
-import { startScoringWorkers } from './scoring/worker.js';
+import { type OpenScoring, openScoring, registerScoring, startScoring } from './compose.scoring.js';
 import { createHttpServer } from './server.js';
 import { withoutData } from './log.js';
 import type { Database } from './store/database.js';
@@ -120,14 +102,10 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     void access.prepare(db).catch((err) => log.error({ err }, 'the policy in force is not enforceable here'));
   const policyWatch = watchPolicy(databaseUrl, prepare);
   const outbound = createOutbound({ allowedNetworks: config.outboundNetworks, allowedHosts: config.outboundHosts });
-  const carried = carriedOf(await loadModels(), config);
-  await reportLeftOut(db, carried, log);
-  const { models, leftOut } = carried;
-  const { walls } = await confinement();
-  for (const { name, detail } of walls.filter(({ holds }) => !holds))
-    log.warn({ wall: name, detail }, 'the scoring process lacks a wall (hub model check)');
-  const scheduleAutomatic = createAutomaticScoring(models, audit);
-  const writers = writersOf(config, audit, models, leftOut, scheduleAutomatic);
+  const scoringDeps = { db, databaseUrl, config, audit, access, log };
+  const scoring = await openScoring(scoringDeps);
+  const { models, scheduleAutomatic } = scoring;
+  const writers = writersOf(config, audit, scoring);
   const steps = createStepCounts();
   const records: RecordDeps = { access, writers, reevaluateGrants: createGrantReevaluation(audit) };
   const sources = startSources({
@@ -141,22 +119,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     scheduleAutomatic,
     withdrawJobs: withdrawScoring,
   });
-  const progress = openProgress(db, databaseUrl, (err) => log.error({ err }, 'progress of a score not told'));
-  const jobs = createJobWatch(db, progress, (err) => log.error({ err }, 'scoring jobs not looked at'));
-  const times = createScoreTimes();
-  const workers = startScoringWorkers({
-    permission: scorePermission({ db, access, standings: standings(db) }),
-    db,
-    audit,
-    config,
-    progress,
-    times,
-    models,
-    log,
-    count: config.workers,
-    idleSeconds: 0.2,
-    retrieve: retrieveSeries({ db, connectorFor: sources.connectorFor }),
-  });
+  const scores = startScoring(scoringDeps, scoring, sources.connectorFor);
   const room = createPixelRoom({
     processes: config.pixelProcesses,
     memoryBytes: config.pixelMemory * 2 ** 20,
@@ -172,14 +135,6 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     connectorFor: sources.connectorFor,
     count: config.deliveryWorkers,
   });
-  const filing = startStoreBackWorkers({
-    db,
-    audit,
-    config,
-    log,
-    store: storeOwn({ db, audit, scheduleAutomatic, connectorFor: sources.connectorFor }),
-    count: Math.min(1, config.workers),
-  });
   const cursors = createCursorSigner(config.secret);
   const fhir: FhirDeps = {
     db,
@@ -194,7 +149,7 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   const issueToken = await registerAuthentication(server, { config, db, audit, log });
   guardRouteScopes(server, { audit, config });
   registerFrontPage(server, { db, config, models });
-  registerHealth(server, { db, audit, access, steps, walls, times });
+  registerHealth(server, { db, audit, access, steps, walls: scoring.walls, times: scoring.times });
   registerFhir(server, fhir);
   registerQidoRs(server, { db, access, audit, config });
   registerStowRs(server, {
@@ -215,19 +170,10 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   registerNotices(server, { db, access, audit, config });
   registerSourceChanged(server, { audit, config, sources });
   registerQuarantine(server, { db, access, audit, config, sources, records });
-  registerScoringFailures(server, { db, access, audit, config });
-  registerScoringEvents(server, { db, access, audit, config, standings: standings(db), jobs });
   registerIdentityLinks(server, { db, access, audit, config });
   registerAuditProof(server, { db, access, audit, config, sealer });
-  registerScoreCourse(server, {
-    config,
-    models,
-    search: async (type, query, caller, context) =>
-      (await search(fhir, { method: 'GET', path: [type], query, strict: true, caller, context })).body,
-  });
   registerReports(server, { db, access, audit, config });
-  registerScoringResults(server, { db, access, audit, config });
-  registerScoringReview(server, { db, access, audit, config, models });
+  registerScoring(server, scoringDeps, fhir, scoring, scores);
   await extend?.(server);
 
   const overdue = every(
@@ -250,22 +196,15 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
     async () => [await moveStragglers(db, audit), await linkMissed(db)],
     (err) => log.error({ err }, 'what came late is not filed'),
   );
-  const prune = every(
-    600_000,
-    () => pruneJobs(db),
-    (err) => log.error({ err }, 'old scoring jobs not taken out'),
-  );
-
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     clearInterval(overdue);
     clearInterval(copies);
     clearInterval(prefetch);
     clearInterval(late);
-    clearInterval(prune);
     await server.stop({ timeout: 10_000 });
-    await Promise.all([sources.stop(), workers.stop(), filing.stop(), deliveries.stop(), policyWatch.close()]);
-    await progress.close();
+    await Promise.all([sources.stop(), scores.stop(), deliveries.stop(), policyWatch.close()]);
+    await scores.close();
     await audit.close();
     await sealer.stop();
     room.close();
@@ -274,18 +213,8 @@ export async function composeHub(config: Config, { db, databaseUrl, extend, ...o
   return { server, db, audit, sealer, sources, models, fhir, stop: () => (stopped ??= stop()) };
 }
 
-function every(milliseconds: number, work: () => Promise<unknown>, failed: (error: unknown) => void): NodeJS.Timeout {
-  return setInterval(() => void work().catch(failed), milliseconds).unref();
-}
-
 /** Who writes what: the domain's rules by resource type. */
-function writersOf(
-  config: Config,
-  audit: AuditWriter,
-  models: Models,
-  leftOut: LeftOut,
-  scheduleAutomatic: ReturnType<typeof createAutomaticScoring>,
-): Record<string, ResourceWriter> {
+function writersOf(config: Config, audit: AuditWriter, scoring: OpenScoring): Record<string, ResourceWriter> {
   return {
     Organization: organizationWriter({ utcOffset: config.utcOffset, audit }),
     OrganizationAffiliation: affiliationWriter({ utcOffset: config.utcOffset, audit }),
@@ -293,14 +222,14 @@ function writersOf(
     ImagingStudy: imagingStudyWriter,
     Consent: consentWriter(config.utcOffset, config.ageOfMajority),
     RelatedPerson: relatedPersonWriter(config.utcOffset),
-    DiagnosticReport: scoredOnArrival(clinicalWriter, scheduleAutomatic),
+    DiagnosticReport: scoring.scored(clinicalWriter),
     Observation: clinicalWriter,
     ServiceRequest: preparing(serviceRequestWriter, audit),
     Appointment: preparing(appointmentWriter, audit),
     Task: createTaskWriter({
       'consultation-request': referralWriter(consultation, audit),
       'release-request': referralWriter(release, audit),
-      'scoring-request': scoringTaskWriter(models, audit, leftOut),
+      'scoring-request': scoring.taskWriter,
       'delivery-request': deliveryTaskWriter(audit),
     }),
   };
