@@ -15,11 +15,13 @@ import type { Config } from '../config.js';
 import { conflict, notFound } from '../outcomes.js';
 import { annotationsOf } from '../scoring/annotations.js';
 import { findScoreRecord, type ScoreRecord } from '../scoring/score-record.js';
+import { isOfScoredPatient } from '../scoring/scored-patient.sql.js';
 import { documentOf } from '../scoring/structured-report/documents.js';
 import type { Verdict } from '../scoring/verdict/verdict.js';
 import { findVerdicts } from '../scoring/verdict/verdicts.sql.js';
 import type { Database, Queryable } from '../store/database.js';
 import { type ResourceRow, toResource } from '../store/resources.js';
+import { idOf } from './asked.js';
 import type { components } from './openapi.generated.js';
 
 type Annotations = components['schemas']['Annotations'];
@@ -42,11 +44,13 @@ export function registerScoringResults(server: Server, deps: ScoringResultsDeps)
 
 /**
  * The DICOM document that stands: of what the model said, of what a physician has left of it, or that he rejected it. Who the patient is stands in it for those alone
- * who may read the Patient: to have a study scored is not to know whose it is.
+ * who may read the Patient: to have a study scored is not to know whose it is. Nor does it name anybody when the report is another patient's by now than the images
+ * that were scored said.
  */
 async function asStructuredReport(deps: ScoringResultsDeps, request: Request, h: ResponseToolkit): Promise<ResponseObject> {
-  const asksPatient = (access: RequestAccess, tx: Queryable, row: ResourceRow, caller: Caller) =>
-    mayAlso(access, tx, caller, 'read', 'Patient', row.patient_id);
+  const asksPatient = async (access: RequestAccess, tx: Queryable, row: ResourceRow, caller: Caller) =>
+    (await isOfScoredPatient(tx, row.id, row.patient_id)) &&
+    (await mayAlso(access, tx, caller, 'read', 'Patient', row.patient_id));
   const { score, more } = await released(deps, request, asksPatient, (named) => `structured report${named ? '' : ', unnamed'}`);
   const document = documentOf(score.record, score.verdict, more);
   if (!document) throw notFound();
@@ -91,7 +95,7 @@ async function released(
   inWords: (more: boolean) => string,
 ): Promise<{ score: StandingScore; more: boolean }> {
   const caller = callerOfRequest(request);
-  const id = String(request.params['id']);
+  const id = idOf(request);
   const seen = await deps.db.snapshot(async (tx) => {
     const access = await deps.access.forCaller(tx, caller);
     const row = await findRow(tx, access, 'DiagnosticReport', id);

@@ -239,7 +239,8 @@ export async function settle(
   const settled = taken.filter((locator) => !refused.has(locator));
   await resolveItems(tx, submission, settled);
   await resolveStudyItems(tx, submission, studyInstanceUid, settled);
-  if (stored?.changed) {
+  // what was replaced under its UIDs may look the same in the resource
+  if (stored && (stored.changed || act !== undefined)) {
     await recordSubmission(tx, deps.audit, submission, stored, { act, detail });
     await deps.scheduleAutomatic?.(tx, { studyRow: stored.row });
   }

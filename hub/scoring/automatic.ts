@@ -19,7 +19,7 @@ const SETTLE_SECONDS = 2;
 
 /**
  * Scoring by rule: each model that is made for such a study and that a rule of its custodian names (`autoScore` in the settings of its
- * connectors), once for each version of the study. A job that still waits takes the newer version on. The most urgent of the rules that mean
+ * connectors), once for each version of the study, and again when its objects were replaced under their UIDs. A job that still waits takes the newer version on. The most urgent of the rules that mean
  * the study says how soon, unless the hospital's order says sooner.
  * A laboratory's report is scored likewise, by the models that it holds enough values for.
  * To be called in the transaction that stores the study or report. Resolves with how many jobs were added.
@@ -71,14 +71,14 @@ async function schedule(
   priority: Priority,
 ): Promise<boolean> {
   const model = manifest.name;
-  const content = contentDigest(manifest, study);
+  const content = await contentDigest(tx, manifest, study);
   const known = await tx.query(sql`
     update scoring_job set focus_version = greatest(focus_version, ${study.version}),
       priority = case when state = 'queued' then least(priority, ${rankOf(priority)}) else priority end,
       run_after = case when state = 'queued' and focus_version < ${study.version} then now() + make_interval(secs => ${SETTLE_SECONDS}) else run_after end,
       content_digest = case when state = 'queued' then ${content} else content_digest end
     where focus_id = ${study.id} and model = ${model} and automatic
-      and (focus_version = ${study.version} or (state = 'queued' and attempts = 0)) returning task_id`);
+      and ((focus_version = ${study.version} and content_digest = ${content}) or (state = 'queued' and attempts = 0)) returning task_id`);
   if (known.length > 0) return false;
   if (await isOnlyOurs(tx, study, model, content)) return false;
   const task = await placeScoringTask(tx, taskFor(study, model, priority), study, model, { delay: SETTLE_SECONDS });

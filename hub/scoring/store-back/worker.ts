@@ -6,6 +6,7 @@ import { type Claim, startWorkers, type Workers, type WorkerSettings } from '../
 import type { Database, Queryable } from '../../store/database.js';
 import { findResource, type ResourceRow, toResource } from '../../store/resources.js';
 import { findScoreRecord } from '../score-record.js';
+import { isOfScoredPatient } from '../scored-patient.sql.js';
 import type { DicomDocument } from '../structured-report/dicom-document.js';
 import { documentOf } from '../structured-report/documents.js';
 import { findVerdicts } from '../verdict/verdicts.sql.js';
@@ -59,7 +60,8 @@ const final = (why: string): NotStored => ({ why, again: false });
 async function documentFor({ db }: StoreBackDeps, job: StoreJob): Promise<DicomDocument | NotStored> {
   const study = await findResource(db, 'ImagingStudy', job.study_id);
   if (!study || study.deleted) return final('The study is no longer indexed.');
-  if (study.patient_id !== job.patient_id) return final('The study is filed under another patient by now.');
+  if (study.patient_id !== job.patient_id || !(await isOfScoredPatient(db, job.report_id, study.patient_id)))
+    return final('The study is filed under another patient by now.');
   const record = await findScoreRecord(db, db, job.report_id);
   const verdicts = await findVerdicts(db, db, job.report_id);
   const verdict = verdicts.find(({ reportVersion }) => reportVersion === job.report_version);

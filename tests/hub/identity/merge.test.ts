@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systems } from '../../../fhir-profiles/codes.js';
 import { withCheckDigit } from '../../../hub/identity/national-identifier.js';
+import { startStoreBackWorkers } from '../../../hub/scoring/store-back/worker.js';
 import { sql } from '../../../hub/store/sql.js';
 import { hl7, pid } from '../../support/mllp.js';
 import { sampleStudy } from '../../support/fhir-samples.js';
-import { businessStatus, kindOfTask, made, organization } from '../security/world.js';
+import { finding, reviewOf, scoredFor, scoringTask } from '../scoring/scored-world.js';
+import { businessStatus, clientOf, kindOfTask, made, organization, series } from '../security/world.js';
 import { assigner, type MergingRegion, mergingRegion } from './merging.js';
 
 let at: MergingRegion;
@@ -318,6 +321,57 @@ describe('a number that moves to another patient (A43)', () => {
       sql`select distinct subtype from audit_event where patient_id = ${source.id} and type = 'identity' order by 1`,
     );
     expect(subtypes.map((s) => s.subtype)).toEqual(['link', 'move', 'unlink']);
+  });
+
+  it('scored images that named the one before: their structured report names nobody then, and is not filed; after a merge it stays as it is', async () => {
+    const token = await at.hub.person('physician-a', 'TREAT');
+    const physician = clientOf(at.hub, token);
+    await at.hub.db.query(sql`
+      insert into connector (id, organization_id, kind, settings) values ('a.out', 'a', 'folder', '{"store": true, "storeResults": true}'::jsonb)`);
+    const thorax = () => series({ bodySite: { system: systems.snomed, code: '51185008', display: 'Thorax' } });
+    const b64 = (text: string) => Buffer.from(text).toString('base64').replace(/=+$/, '');
+    const scored = async (number: string) => {
+      await at.register(number, { 5: 'LI^SI' });
+      const study = await at.study(number, { series: [thorax()] });
+      const header = { characterSet: [], values: { '00100010': b64('LI^SI'), '00100020': b64(number) } };
+      const task = scoringTask(study, await at.patientOf(number), 'a');
+      const { report } = await scoredFor(at, physician, task, { findings: [finding(study)], header });
+      const document = () =>
+        fetch(`${at.hub.url}/scoring/reports/${report.id}/structured-report`, { headers: { authorization: `Bearer ${token}` } });
+      return { id: report.id, text: async () => (await document()).text() };
+    };
+    const merged = await scored('N43');
+    await at.register('S43', { 5: 'LI^SI' });
+    expect(await at.merge('S43', 'N43')).toBe('AA');
+    expect(await merged.text()).toMatch(/LI\^SI/);
+    const moved = await scored('N44');
+    expect(await moved.text()).toMatch(/LI\^SI/);
+    await at.register('T44', { 5: 'WANG^WU' });
+    expect(await at.move('N44', 'T44')).toBe('AA');
+    const report = (await physician.get(`/fhir/DiagnosticReport/${moved.id}`)).body;
+    expect(subject(report)).toBe(`Patient/${(await at.patientOf('T44')).id}`);
+    const unnamed = await moved.text();
+    expect(unnamed).not.toMatch(/LI\^SI|N44|WANG/);
+    expect(unnamed).toMatch(/Made without patient/);
+    expect((await reviewOf(physician, report, { decision: 'accept' })).status).toBe(200);
+    expect(await moved.text()).not.toMatch(/LI\^SI|N44/);
+    const filing = startStoreBackWorkers({
+      db: at.hub.db,
+      audit: at.hub.hub.audit,
+      config: { deliveryHours: 1 },
+      log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+      store: async () => Promise.reject(new Error('nothing may be stored')),
+      count: 1,
+      idleSeconds: 0.02,
+    });
+    const outcomes = async () =>
+      (await at.hub.db.query<{ state: string; last_error: string }>(
+        sql`select state, last_error from result_store_job where report_id = ${moved.id} order by report_version`,
+      )) as { state: string; last_error: string }[];
+    while ((await outcomes()).some(({ state }) => state !== 'failed')) await sleep(20);
+    await filing.stop();
+    const why = 'The study is filed under another patient by now.';
+    expect((await outcomes()).map(({ last_error }) => last_error)).toEqual([why, why]);
   });
 
   it('is refused where its records can not be told from others', async () => {

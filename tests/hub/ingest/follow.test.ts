@@ -2,8 +2,11 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { addSource } from '../../../hub/ingest/hospital.js';
 import { retryQuarantined } from '../../../hub/ingest/retry-quarantined.js';
 import type { Sources } from '../../../hub/ingest/watch-sources.js';
+import { createAutomaticScoring } from '../../../hub/scoring/automatic.js';
+import { loadModels } from '../../../hub/scoring/models.js';
 import { sql } from '../../../hub/store/sql.js';
 import { dataSet, part10 } from '../../connectors/support/data-sets.js';
 import { type Answer, hang, html, json, metadata, redirect, studyEntry } from '../../connectors/support/hostile-pacs.js';
@@ -274,6 +277,47 @@ async function looked(world: Watching, reading: Sources): Promise<void> {
     await reading.idle();
   }
 }
+
+describe('a scored study with results of its own in the archive', () => {
+  it('is scored again when it is found to be another patient’s, or an object is exchanged under its UID, and not for a result', async () => {
+    const { root } = await at.archive();
+    const write = (file: string, more: Record<string, [string, string]>) =>
+      writeFile(
+        join(root, file),
+        part10(dataSet({ ...uids(1, 1), '00180015': ['CS', 'CHEST'], '7FE00010': ['OB', '1234'], ...more })),
+      );
+    const autoScore = ['pulmonary-nodule'];
+    await addSource(at.db, { id: 'f', organizationId: 'A', kind: 'folder', autoScore, settings: { root } });
+    await write('one', {});
+    sources = at.start({ scheduleAutomatic: createAutomaticScoring(await loadModels(), at.audit) });
+    const jobs = async (): Promise<number> => {
+      await sources.idle();
+      const placed = await at.db.query<{ patient: string; now: string }>(sql`
+        select j.patient_id as patient, r.patient_id as now from scoring_job j join resource r on r.type = 'ImagingStudy' and r.id = j.focus_id order by j.created desc`);
+      expect(placed[0]!.patient).toBe(placed[0]!.now);
+      await at.db.query(sql`update scoring_job set state = 'done' where state = 'queued'`);
+      return placed.length;
+    };
+    expect(await jobs()).toBe(1);
+    await at.db.query(sql`
+      insert into result_store_job (job_id, task_id, report_id, report_version, study_id, patient_id, custodian_id, sop_instance_uid, state)
+      select task_id, task_id, 'r', 1, focus_id, patient_id, custodian_id, '2.25.1', 'done' from scoring_job`);
+    await write('result', { ...uids(1, 2), '00080060': ['CS', 'SR'], '0020000E': ['UI', '2.25.7.1.9'] });
+    expect(await jobs()).toBe(1);
+    await write('one', { '7FE00010': ['OB', '4321'] });
+    expect(await jobs()).toBe(2);
+    await write('one', { '00100010': ['PN', 'Li^Na'], '00100020': ['LO', 'P2'] });
+    await write('result', {
+      ...uids(1, 2),
+      '00080060': ['CS', 'SR'],
+      '0020000E': ['UI', '2.25.7.1.9'],
+      '00100010': ['PN', 'Li^Na'],
+      '00100020': ['LO', 'P2'],
+    });
+    expect(await jobs()).toBe(3);
+    expect(await held()).toEqual([]);
+  });
+});
 
 describe('whatever happens in a PACS', () => {
   type Event = { study: number; instance: number; is: 'put' | 'discarded' | 'deleted' | 'down'; as: number };

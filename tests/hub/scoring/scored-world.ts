@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { systems } from '../../../fhir-profiles/codes.js';
 import type { Finding } from '../../../models/finding.js';
 import type { Scored } from '../../../models/score-messages.js';
+import { studyInstanceUidOf } from '../../../hub/imaging/study-uid.js';
 import { publish } from '../../../hub/scoring/publish.js';
 import { scoringQueue } from '../../../hub/scoring/queue.sql.js';
+import type { StudyHeader } from '../../../hub/scoring/study-header.js';
 import { findResource, toResource } from '../../../hub/store/resources.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
 import { type Client, kindOfTask, made, organization, series, type World } from '../security/world.js';
@@ -48,14 +50,15 @@ export const finding = (study: FhirResource, more: Partial<Finding> = {}): Findi
  * Resolves with the report, as its asker reads it.
  */
 export async function scoredFor(
-  world: World,
+  world: Pick<World, 'hub'>,
   asker: Client,
   task: FhirResource,
   {
     findings = [],
     version = '1.0.0',
     positive = findings.length > 0,
-  }: { findings?: Finding[]; version?: string; positive?: boolean } = {},
+    header,
+  }: { findings?: Finding[]; version?: string; positive?: boolean; header?: StudyHeader } = {},
 ): Promise<{ task: Stored; report: Stored }> {
   const { hub } = world.hub;
   const placed = made(await asker.post(task));
@@ -66,7 +69,7 @@ export async function scoredFor(
     if (job.task_id !== placed.id) throw new Error('another job waits');
     const study = (await findResource(tx, job.focus_type, job.focus_id))!;
     const scored: Scored = {
-      studyInstanceUid: '',
+      studyInstanceUid: header ? (studyInstanceUidOf(study) ?? '') : '',
       inputs: [{ sopInstanceUid: findings[0]?.sopInstanceUid ?? '1.2', sha256: 'a'.repeat(64) }],
       positive,
       findings,
@@ -92,6 +95,7 @@ export async function scoredFor(
         scored,
         made,
         started: toResource(study).started,
+        ...(header ? { header } : {}),
       }))
     )
       throw new Error('not published');
