@@ -30,23 +30,16 @@ function tokenEndpoint({ publicUrl, oidcIssuer }: Pick<Config, 'publicUrl' | 'oi
     grant_types_supported: ['client_credentials', ...(oidcIssuer ? [TOKEN_EXCHANGE] : [])],
     token_endpoint_auth_methods_supported: ['private_key_jwt', ...(oidcIssuer ? ['none'] : [])],
     token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
-    scopes_supported: [
-      'system/*.cruds',
-      'system/*.rs',
-      'user/*.cruds',
-      'user/*.rs',
-      'patient/*.cruds',
-      'patient/*.rs',
-      'launch',
-      'launch/patient',
-    ],
+    scopes_supported: ['system/*.cruds', 'system/*.rs', 'user/*.cruds', 'user/*.rs', 'patient/*.cruds', 'patient/*.rs', 'launch'],
   };
 }
 
-/** SMART App Launch 2.2, "Conformance". There is no authorization endpoint: people sign in at the issuer. */
+/**
+ * SMART App Launch 2.2, "Conformance". There is no authorization endpoint, since people sign in at the issuer: so neither `launch-ehr` nor `context-ehr-patient`
+ * is claimed, and no `issuer`, which stands for `sso-openid-connect`.
+ */
 function smartConfiguration(config: Pick<Config, 'publicUrl' | 'oidcIssuer'>) {
   return {
-    issuer: config.publicUrl,
     ...tokenEndpoint(config),
     // Required of every SMART server; codes are redeemed at the issuer, which has to ask for the same.
     code_challenge_methods_supported: ['S256'],

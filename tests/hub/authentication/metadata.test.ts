@@ -20,7 +20,10 @@ describe('what the hub says of itself to clients', () => {
       token_endpoint_auth_signing_alg_values_supported: expect.arrayContaining(['RS384', 'ES384']),
       capabilities: expect.arrayContaining(['client-confidential-asymmetric', 'permission-v2']),
     });
-    expect(body).not.toHaveProperty('authorization_endpoint');
+    // what stands for a sign-in at the hub itself is not claimed
+    for (const absent of ['authorization_endpoint', 'issuer']) expect(body).not.toHaveProperty(absent);
+    for (const absent of ['launch-ehr', 'launch-standalone', 'context-ehr-patient', 'sso-openid-connect'])
+      expect(body.capabilities).not.toContain(absent);
   });
 
   it('names grants that its token endpoint knows', async () => {
