@@ -6,8 +6,9 @@ import { unsealedRows } from '../audit/proof/seal.js';
 import type { AuditWriter } from '../audit/record.js';
 import type { Database, Queryable } from '../store/database.js';
 import type { StepCounts } from '../ingest/step-counts.js';
+import { carries } from '../scoring/memory-budget.js';
 import type { ScoreTimes } from '../scoring/score-times.js';
-import { type Sql, sql } from '../store/sql.js';
+import { raw, type Sql, sql } from '../store/sql.js';
 
 /** Gauges that are a statement: one sample a row, with its other columns as labels. */
 const statements: readonly { name: string; help: string; labels: readonly string[]; statement: Sql }[] = [
@@ -32,6 +33,14 @@ const statements: readonly { name: string; help: string; labels: readonly string
     help: 'Memory that the processes which score may use together.',
     labels: [],
     statement: sql`select coalesce(sum(memory_mb), 0)::int as value from scoring_worker where seen > now() - interval '1 minute'`,
+  },
+  {
+    name: 'hub_scoring_awaited_model_jobs',
+    help: 'Scoring jobs that wait for a process which carries their model, by model.',
+    labels: ['model'],
+    statement: sql`
+      select j.model, count(*)::int as value from scoring_job j
+      where j.state in ('queued', 'running') and j.state = 'queued' and not exists (select from scoring_worker w where ${carries(raw('j.model'))}) group by j.model`,
   },
   {
     name: 'hub_connector_lag_seconds',

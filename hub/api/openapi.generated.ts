@@ -1261,6 +1261,13 @@ export interface components {
             next?: string;
         };
         FailedScoringPage: {
+            /** @description Models that no process which scores carries now, with the hospital's jobs that wait for one. They begin as soon as a process carries the model. */
+            awaitedModels: {
+                model: string;
+                jobs: number;
+                /** Format: date-time */
+                oldest: string;
+            }[];
             jobs: {
                 /** @description Reference of the Task. */
                 task: string;

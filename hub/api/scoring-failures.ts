@@ -7,7 +7,7 @@ import type { Decision } from '../access/decision.js';
 import { agentOf, decidedBy } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
-import { type FailedJob, failedJobs } from '../scoring/retry-job.js';
+import { awaitedModels, type FailedJob, failedJobs } from '../scoring/retry-job.js';
 import type { Database } from '../store/database.js';
 import { asked, pageSize } from './asked.js';
 import type { components } from './openapi.generated.js';
@@ -23,8 +23,8 @@ export interface ScoringFailuresDeps {
 }
 
 /**
- * `GET /scoring/failures`: scores of a hospital's studies that failed for good, with the reason, for its administrator. One is tried again by an update of
- * its Task to `requested`.
+ * `GET /scoring/failures`: scores of a hospital's studies that failed for good, with the reason, for its administrator, and the models that others wait for. A
+ * failed one is tried again by an update of its Task to `requested`.
  */
 export function registerScoringFailures(server: Server, deps: ScoringFailuresDeps): void {
   server.route({ method: 'GET', path: '/scoring/failures', handler: (request) => list(deps, request) });
@@ -53,9 +53,14 @@ async function list(deps: ScoringFailuresDeps, request: Request): Promise<Page> 
   const after = _cursor === undefined ? {} : { after: positionOf(_cursor) };
   const rows = await failedJobs(deps.db, { custodianId: caller.organizationId, count: count + 1, ...after });
   const shown = rows.slice(0, count);
+  const awaited = await awaitedModels(deps.db, caller.organizationId);
   await deps.audit.commit([{ ...entry(decision), entity: shown.map(({ taskId }) => `Task/${taskId}`) }]);
   const last = rows.length > count ? shown.at(-1) : undefined;
-  return { jobs: shown.map(toItem), ...(last ? { next: `${last.failed.getTime()}.${last.taskId}` } : {}) };
+  return {
+    awaitedModels: awaited.map(({ oldest, ...of }) => ({ ...of, oldest: oldest.toISOString() })),
+    jobs: shown.map(toItem),
+    ...(last ? { next: `${last.failed.getTime()}.${last.taskId}` } : {}),
+  };
 }
 
 const query = (maxPage: number) =>

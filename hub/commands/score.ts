@@ -1,15 +1,19 @@
 import { insertEntries } from '../audit/insert-entries.sql.js';
 import { COMMAND_LINE } from '../audit/vocabulary.js';
 import { inState, lockTask, moveTask } from '../jobs/task-state.js';
-import { failedJobs, retryJob } from '../scoring/retry-job.js';
+import { awaitedModels, failedJobs, retryJob } from '../scoring/retry-job.js';
 import type { Queryable } from '../store/database.js';
 import { table, withDatabase } from './operate.js';
 
 const SHOWN = 500;
 
-/** `hub score failures [HOSPITAL]`: what failed for good, with the reason. */
+/** `hub score failures [HOSPITAL]`: what failed for good, with the reason, and what waits for a model. */
 export async function listFailures(hospital?: string): Promise<void> {
-  const jobs = await withDatabase((db) => failedJobs(db, { count: SHOWN, ...(hospital ? { custodianId: hospital } : {}) }));
+  const of = hospital ? { custodianId: hospital } : {};
+  const [jobs, awaited] = await withDatabase((db) =>
+    Promise.all([failedJobs(db, { count: SHOWN, ...of }), awaitedModels(db, hospital)]),
+  );
+  for (const { model, jobs: waiting } of awaited) console.log(`${waiting} wait for a process that carries ${model}`);
   if (jobs.length === 0) return console.log('no score has failed');
   console.log(table(jobs.map(({ created: _, automatic: __, ...job }) => job)));
   if (jobs.length === SHOWN) console.log(`the newest ${SHOWN}`);

@@ -1,5 +1,6 @@
 import type { Queryable } from '../store/database.js';
-import { sql } from '../store/sql.js';
+import { raw, sql } from '../store/sql.js';
+import { carries } from './memory-budget.js';
 
 /** A job that failed for good is begun again as if it were new, at the end of its class. @returns false when there is none that failed. */
 export async function retryJob(tx: Queryable, taskId: string): Promise<boolean> {
@@ -8,6 +9,21 @@ export async function retryJob(tx: Queryable, taskId: string): Promise<boolean> 
     where task_id = ${taskId} and state = 'failed' returning task_id`);
   return rows.length > 0;
 }
+
+/** Jobs of a model that no process which scores carries, at least for now: they wait for one. */
+export interface AwaitedModel {
+  model: string;
+  jobs: number;
+  oldest: Date;
+}
+
+/** What one hospital's studies, or all, wait for. */
+export const awaitedModels = (on: Queryable, custodianId?: string): Promise<AwaitedModel[]> =>
+  on.query<AwaitedModel & Record<string, unknown>>(sql`
+    select j.model, count(*)::integer as jobs, min(j.created) as oldest from scoring_job j
+    where j.state in ('queued', 'running') and j.state = 'queued' and (${custodianId ?? null}::text is null or j.custodian_id = ${custodianId ?? null})
+      and not exists (select from scoring_worker w where ${carries(raw('j.model'))})
+    group by j.model order by j.model`);
 
 /** A job that failed for good, with the reason. */
 export interface FailedJob {

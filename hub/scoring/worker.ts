@@ -94,8 +94,7 @@ async function perform(deps: ScoringDeps, budget: MemoryBudget, claim: ScoringCl
   const study = await findResource(deps.db, job.focus_type, job.focus_id);
   const manifest = deps.models.get(job.model);
   if (!study || study.deleted) return fail(deps, claim, 'What was to be scored is no longer there.');
-  if (!manifest)
-    return settle(deps, claim, { ok: false, code: 'invalid-model', message: 'This process does not carry the model.' });
+  if (!manifest) return leave(deps, claim, 'This process does not carry the model.');
   if (!budget.fits(manifest)) return fail(deps, claim, tooLarge(manifest, deps.config.scoringMemory));
   const before = await refusal(deps, job, study);
   if (before) return fail(deps, claim, before);
@@ -109,6 +108,10 @@ async function perform(deps: ScoringDeps, budget: MemoryBudget, claim: ScoringCl
   const published = await deps.db.transaction((tx) => publish(tx, deps.audit, { job, owner, study, manifest, ...outcome.value }));
   deps.log.info({ task: job.task_id, model: job.model, published, ms: Date.now() - started }, 'scored');
 }
+
+/** Leaves a job to a process that can do it; it is no fault of the job. */
+const leave = ({ db, retrySeconds }: ScoringDeps, { job, owner }: ScoringClaim, why: string): Promise<void> =>
+  scoringQueue.requeue(db, job.task_id, owner, retrySeconds ?? 10, why, true);
 
 /** Why whoever asked may not have it any more, in a sentence; a rule of the custodian asks for its own. */
 async function refusal({ permission }: ScoringDeps, { caller }: Job, focus: ResourceRow): Promise<string | undefined> {

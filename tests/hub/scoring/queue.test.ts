@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { createMemoryBudget, type MemoryBudget } from '../../../hub/scoring/memory-budget.js';
 import { loadModels, type Models } from '../../../hub/scoring/models.js';
 import { pruneJobs, scoringQueue } from '../../../hub/scoring/queue.sql.js';
+import { awaitedModels } from '../../../hub/scoring/retry-job.js';
 import { raw, sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 
@@ -108,5 +109,27 @@ describe('the memory of a process', () => {
     await elsewhere.leave(test.db);
     expect((await take(here)).id).toMatch(/^huge-/);
     expect(here.fits(models.get('huge')!)).toBe(false);
+  });
+});
+
+describe('a model that a process does not carry', () => {
+  it('is left to one that does, however long that takes, and told of', async () => {
+    await fill(3, { model: 'new', priority: 10 });
+    await fill(1, { model: 'small' });
+    const [here, elsewhere] = [
+      createMemoryBudget(models, 2000),
+      createMemoryBudget(new Map([['new', models.get('small')!]]), 2000),
+    ];
+    await here.announce(test.db);
+    expect((await take(here)).id).toMatch(/^small-/);
+    expect((await take(here)).id).toBeUndefined();
+    expect(await awaitedModels(test.db, 'a')).toMatchObject([{ model: 'new', jobs: 3 }]);
+    await elsewhere.announce(test.db);
+    expect(await awaitedModels(test.db)).toEqual([]);
+    expect((await take(elsewhere)).id).toMatch(/^new-/);
+    elsewhere.refuse('new');
+    expect((await take(elsewhere)).id).toBeUndefined();
+    await elsewhere.announce(test.db);
+    expect(await awaitedModels(test.db, 'a')).toMatchObject([{ model: 'new', jobs: 2 }]);
   });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pino from 'pino';
 import { systems } from '../../../fhir-profiles/codes.js';
@@ -6,7 +7,9 @@ import { addSource } from '../../../hub/ingest/hospital.js';
 import { carriedOf, reportLeftOut } from '../../../hub/scoring/carried-models.js';
 import { loadModels, type Models } from '../../../hub/scoring/models.js';
 import { resultsOf } from '../../../hub/scoring/results.js';
+import { sql } from '../../../hub/store/sql.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
+import { clientOf } from '../security/world.js';
 import { indexStudy } from './phantom-study.js';
 
 const model = 'covid-ct';
@@ -32,7 +35,7 @@ it.each<[string, Record<string, unknown>, boolean]>([
 describe('a hub that does not carry it', () => {
   let running: RunningHub;
   beforeAll(async () => {
-    running = await startHub({ config: { researchModels: false } });
+    running = await startHub({ config: { researchModels: false, workers: 1 } });
     await running.join([{ id: 'hospital-a', assigner: 'urn:oid:1.2.3' }]);
   });
   afterAll(() => running.stop());
@@ -58,6 +61,22 @@ describe('a hub that does not carry it', () => {
     expect(JSON.parse(answer.text).issue[0].diagnostics).toMatch(
       /^The model covid-ct can't be asked for\. It is for research only/,
     );
+  });
+
+  it('leaves jobs of it to a process that does, and tells the hospital of them', async () => {
+    const job = (task: string, of: string) => sql`
+      insert into scoring_job (task_id, focus_type, focus_id, focus_version, patient_id, custodian_id, requester_id, model, created)
+      values (${task}, 'ImagingStudy', 'gone', 1, 'p', 'hospital-a', 'hospital-a', ${of}, '2026-01-01T00:00:00Z'::timestamptz)`;
+    await running.db.query(job('awaits', model));
+    await running.db.query(job('fails', 'pulmonary-nodule'));
+    await running.enrol({ username: 'administrator', role: 'hospital-administrator', organizationId: 'hospital-a' });
+    const administrator = clientOf(running, await running.person('administrator'));
+    for (let failed = 0; failed === 0; await sleep(50)) failed = (await administrator.get('/scoring/failures')).body.jobs.length;
+    expect((await administrator.get('/scoring/failures')).body).toMatchObject({
+      awaitedModels: [{ model, jobs: 1, oldest: '2026-01-01T00:00:00.000Z' }],
+      jobs: [{ task: 'Task/fails' }],
+    });
+    expect((await running.http().get('/metrics')).text).toContain(`hub_scoring_awaited_model_jobs{model="${model}"} 1`);
   });
 
   it('tells its operator of the model and of each rule that scores nothing because of it', async () => {
