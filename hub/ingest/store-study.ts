@@ -3,6 +3,7 @@ import type { Queryable } from '../store/database.js';
 import { createResources, findResource, lastStanding, type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { sql } from '../store/sql.js';
+import { scopeBesideOwnDocuments } from './own-documents.js';
 import { isAccessionNumber, renderStudy } from './render-study.js';
 import { linkAwaiting } from './statements/awaited-studies.js';
 import { addInstances, addSeries, type Claim, endpointIds, ofStudy, studyRows } from './study-rows.sql.js';
@@ -49,7 +50,8 @@ export async function storeStudy(
     await tx.query(sql`
     update study_claim set removed = null where custodian_id = ${custodianId} and study_instance_uid = ${claim.study_instance_uid}`);
   else if (isDeepStrictEqual(plain(resource), plain(before))) return { row: current, created: false, changed: false };
-  const row = await updateResource(tx, { resource, custodianId }, current.version);
+  const scope = await scopeBesideOwnDocuments(tx, resource, instances);
+  const row = await updateResource(tx, { resource, custodianId, scope }, current.version);
   if (claim.accession_number !== accessionOf(before)) await linkAwaiting(tx, row);
   return { row, created: false, changed: true };
 }

@@ -41,7 +41,7 @@ export function extractKeys(resource: FhirResource): Keys {
 }
 
 /** Modalities and body sites by code, '' for a series without one: what a limited sharing scope is compared with. */
-function imagingScope(resource: FhirResource): { modality: string[]; bodySite: string[] } {
+export function imagingScope(resource: FhirResource): { modality: string[]; bodySite: string[] } {
   if (resource.resourceType !== 'ImagingStudy') return { modality: [], bodySite: [] };
   const series = list(resource.series) as FhirResource[];
   // a series that does not say counts too: what is unknown lies outside a limited scope, whatever the other series are

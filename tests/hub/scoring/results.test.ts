@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import iconv from 'iconv-lite';
-import { systems } from '../../../fhir-profiles/codes.js';
+import { extensions, systems } from '../../../fhir-profiles/codes.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
 import { inState } from '../../../hub/jobs/task-state.js';
 import { annotationsOf } from '../../../hub/scoring/annotations.js';
@@ -43,8 +43,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'results-'));
   database = await testDatabase();
   [hub, pacs] = await Promise.all([startHub({ database, config: { workers: 1 } }), startOrthanc()]);
-  await hub.join(['a', 'b', 'c'].map((id) => ({ id, assigner: `urn:oid:1.2.3.${id.charCodeAt(0)}` })));
-  for (const id of ['a', 'b', 'c']) tokens[id] = await hub.system(id);
+  await hub.join(['a', 'b', 'c', 'd'].map((id) => ({ id, assigner: `urn:oid:1.2.3.${id.charCodeAt(0)}` })));
+  for (const id of ['a', 'b', 'c', 'd']) tokens[id] = await hub.system(id);
   await hub.enrol({ username: 'physician-a', name: '李雷', role: 'physician', organizationId: 'a' });
   tokens['physician'] = await hub.person('physician-a');
   const phantom = await writeChestCt({
@@ -177,7 +177,7 @@ describe('the structured report in the archive of the hospital', () => {
     expect(stored.equals(await structuredReport())).toBe(true);
     const { version, ...indexed } = await until(async () => {
       const row = await study();
-      return row?.modality.includes('SR') && { ...toResource(row), version: row.version };
+      return row && toResource(row).series.length > 1 && { ...toResource(row), version: row.version };
     });
     const { modality, series } = indexed as FhirResource;
     expect(modality.map((m: { code: string }) => m.code)).toEqual(['CT', 'SR']);
@@ -194,6 +194,36 @@ describe('the structured report in the archive of the hospital', () => {
       sql`select subtype from audit_event where type = 'scoring' and subtype like 'store%' order by id`,
     );
     expect(entries.map((e) => e.subtype)).toEqual(['store-begin', 'store']);
+  });
+
+  it('narrows no agreement: who shares chest CTs goes on to share one that was scored', async () => {
+    const [{ bodySite }] = toResource((await study())!).series;
+    const limits = [
+      { url: 'modality', valueCoding: { system: systems.dicomTerminology, code: 'CT' } },
+      { url: 'bodySite', valueCoding: { system: bodySite.system, code: bodySite.code } },
+    ];
+    const agreement = {
+      resourceType: 'OrganizationAffiliation',
+      id: 'chest-ct',
+      active: true,
+      period: { start: '2026-01-01' },
+      organization: { reference: 'Organization/a' },
+      participatingOrganization: { reference: 'Organization/d' },
+      code: [{ coding: [{ system: systems.affiliationKind, code: 'sharing-agreement' }] }],
+      extension: [{ url: extensions.sharingScope, extension: limits }],
+    };
+    const registrar = await hub.system('commission', 'hub-administrator');
+    const entered = await hub
+      .http()
+      .put('/fhir/OrganizationAffiliation/chest-ct')
+      .set('authorization', `Bearer ${registrar}`)
+      .send(agreement);
+    expect([entered.status, entered.body.issue]).toEqual([201, undefined]);
+    const path = `/fhir/ImagingStudy/${(await study())!.id}`;
+    expect((await get(path, 'd')).status).toBe(404);
+    await hub.sign('chest-ct', 'a', 'd');
+    const { status, text } = await get(path, 'd');
+    expect([status, JSON.parse(text).modality?.map((m: { code: string }) => m.code)]).toEqual([200, ['CT', 'SR']]);
   });
 
   it('is there once, also when a worker dies after the archive has it', async () => {
@@ -234,6 +264,13 @@ describe('the structured report of a score', () => {
     expect(text.match(/UIDREF:\(112040,DCM,"Tracking Unique Identifier"\)/g)!.length).toBe(1 + report.result.length - 1);
     expect(text.match(/SCOORD:\(111030,DCM,"Image Region"\)=\(POLYLINE/g)!.length).toBeGreaterThanOrEqual(planted);
     expect(text).toContain('no physician has checked it');
+    const [, , finding = ''] = text.split('"Measurement Group")');
+    for (const stated of [
+      /\(363698007,SCT,"Finding Site"\)=\(\d+,SCT,"(Left|Right) lung structure"\)>\s+.*Laterality"\)=\(\d+,SCT,"\1"\)/,
+      /\(nodule-patch-probability,99FEDHUB,"[^"]+"\)="0\.\d+"/,
+      /\(121106,DCM,"Comment"\)="(left|right) lung, (upper|middle|lower) third of its height"/,
+    ])
+      expect(finding).toMatch(stated);
   });
 
   it('has the patient as the images have her, in their character set', async () => {
