@@ -32,7 +32,7 @@ export interface ReleaseDeps {
   config: Pick<Config, 'trustedProxy'>;
 }
 
-/** What was released, when (`Date.now()`), and how that stands in the audit. */
+/** What was released, when (`Date.now()`), and how that is to stand in the audit. */
 export interface Released {
   retrieval: Retrieval;
   studyId: string;
@@ -54,7 +54,10 @@ export async function isStillAllowed(
   return false;
 }
 
-/** What the caller may retrieve and a source has. @throws Refusal 403 or 404; what was asked is on record by then. */
+/**
+ * What the caller may retrieve and a source has. Its entry is still to be committed, before anything leaves.
+ * @throws Refusal 403 or 404; what was asked is on record by then.
+ */
 export async function authorized(
   deps: ReleaseDeps,
   request: Request,
@@ -69,7 +72,7 @@ export async function authorized(
     (await deps.db.snapshot((tx) => asCaller<RecordRow>(tx, deps.access, caller, statement)));
   const { seen, found } = firstRetrievable(judgedStudies(access, rows), wanted, isRepresentative && !wanted.sopInstanceUid);
   const entry = entryOf(deps, request, caller, wanted.studyInstanceUid, seen, found);
-  await deps.audit.commit([entry]);
+  if (typeof found !== 'object') await deps.audit.commit([entry]);
   if (!seen) throw notFound();
   if (!seen.decision.allowed || found === undefined) throw denied(seen.row, seen.decision);
   if (typeof found === 'string') throw unretrievable(found);

@@ -55,6 +55,9 @@ export function registerWadoRs(server: Server, deps: WadoDeps): void {
   ]);
 }
 
+/** Made once: a reason of its own for each retrieval that ends would cost more than its bytes. */
+const GONE = new Error('the connection of the answer is closed');
+
 async function retrieve(
   deps: WadoDeps,
   slots: StreamSlots,
@@ -69,7 +72,7 @@ async function retrieve(
   // The slot is held, and the source's answer read, for as long as the connection of this answer is open.
   const gone = new AbortController();
   request.raw.res.once('close', () => {
-    gone.abort();
+    gone.abort(GONE);
     release();
   });
   const released = await authorized(deps, request, caller, wanted, kind.isRepresentative ?? false);
@@ -81,7 +84,11 @@ async function retrieve(
     baseUrl: `${deps.config.publicUrl}/dicomweb`,
     ask: (representation, frames) => asked(deps, released, representation, frames, gone.signal),
   };
-  const begun = await answered(deps, released, answering, kind, request.method === 'head');
+  // The archive is asked meanwhile; nothing of what it sends leaves before the retrieval is on record.
+  const [, begun] = await Promise.all([
+    deps.audit.commit([released.entry]),
+    answered(deps, released, answering, kind, request.method === 'head'),
+  ]);
   if (typeof begun === 'string') return h.response().code(200).header('content-type', begun).header('cache-control', 'no-store');
   const guarded = { ...begun, body: whileAllowed(begun.body, () => isStillAllowed(deps, caller, released), released.at) };
   return streamed(h, guarded, gone.signal);
@@ -97,6 +104,8 @@ async function asked(
 ): Promise<RetrieveReply> {
   const request = frames ? { ...retrieval.request, frames } : retrieval.request;
   const reply = await open(connectorFor, { ...retrieval, request }, representation, gone);
+  // One that breaks off before it is read is found by whoever reads it.
+  reply.body.on('error', () => undefined);
   if (gone.aborted) discard(reply);
   else gone.addEventListener('abort', () => discard(reply), { once: true });
   return reply;

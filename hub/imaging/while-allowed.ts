@@ -89,5 +89,7 @@ export function whileAllowed(body: Readable, isAllowed: () => Promise<boolean>, 
     if (!body.readableEnded) guard.destroy(new Error('the source broke off'));
   });
   guard.on('close', () => body.destroy());
+  // It broke off before it was read, and says so no more; who is to read this listens by then.
+  if (body.destroyed) setImmediate(() => guard.destroy(body.errored ?? new Error('the source broke off')));
   return body.pipe(guard);
 }

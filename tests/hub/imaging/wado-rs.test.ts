@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { get as httpGet, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -66,6 +66,16 @@ const lastEntry = async () =>
   )[0];
 const first = () => study.series[0]!;
 const instancePath = () => `${STUDY}/series/${first().seriesInstanceUid}/instances/${first().instances[0]!.sopInstanceUid}`;
+
+/** Nothing can be put on record until what this returns is called. */
+async function holdAudit(): Promise<() => Promise<void>> {
+  const holding = await world.db.pool.connect();
+  await holding.query('begin; lock table audit_event in share mode');
+  return async () => {
+    await holding.query('rollback');
+    holding.release();
+  };
+}
 
 describe('WADO-RS', () => {
   it('gives a study as its files are, byte for byte, and has it on record', async () => {
@@ -210,6 +220,19 @@ describe('A source', () => {
     return () => world.connectors.set(STUDY, old);
   };
 
+  /** An archive whose answer, a message without parts, is there as soon as it is asked. */
+  const answeringAtOnce = () => {
+    const body = Readable.from([Buffer.from('--x--\r\n')], { objectMode: false });
+    let restore = (): unknown => undefined;
+    const asked = new Promise<void>((resolve) => {
+      restore = failing(async () => {
+        resolve();
+        return { contentType: 'multipart/related; type="application/dicom"; boundary=x', body };
+      });
+    });
+    return { body, asked, restore };
+  };
+
   it.each([
     ['unreachable', 502],
     ['refused', 502],
@@ -247,6 +270,29 @@ describe('A source', () => {
     }));
     await expect(binary(STUDY)).rejects.toThrow(/aborted|hang up/);
     restore();
+  });
+
+  it('is read no further than to its beginning until the retrieval is on record, also when it breaks off meanwhile', async () => {
+    for (const breaksOff of [false, true]) {
+      const { body, asked, restore } = answeringAtOnce();
+      let socket: Socket | undefined;
+      world.server.listener.once('connection', (opened) => {
+        socket = opened;
+      });
+      const free = await holdAudit();
+      const answer = binary(STUDY).then(
+        (reply) => reply.status,
+        (error: Error) => error.message,
+      );
+      await asked;
+      if (breaksOff) body.destroy(new SourceError('timeout', 'gone'));
+      await sleep(200);
+      expect(socket?.bytesWritten).toBe(0);
+      await free();
+      expect(await answer).toEqual(breaksOff ? expect.stringMatching(/aborted|hang up/) : 200);
+      restore();
+    }
+    expect(await lastEntry()).toMatchObject({ subtype: 'retrieve', outcome: 0 });
   });
 
   it('is left alone as soon as the caller goes away, and his streams are bounded and given back', async () => {
