@@ -211,6 +211,8 @@ export interface Part10Object {
   sopInstanceUid: string;
   transferSyntaxUid: string;
   bytes: Uint8Array;
+  /** The last item of its Original Attributes Sequence is of the change that made it, and of this object alone. */
+  isReconciled?: boolean;
 }
 
 /** The identifiers of a SOP Instance and of what it belongs to. */

@@ -56,7 +56,7 @@ export async function* objectsOf(deps: ObjectsDeps, of: ObjectsOf): AsyncGenerat
         continue;
       }
       await deps.assertAllowed(result.object.bytes.length);
-      yield result.object;
+      yield { ...result.object, isReconciled: true };
     }
     for (const sopInstanceUid of missing)
       await deps.notDelivered({ sopInstanceUid, retryable: true, detail: 'The custodian’s archive does not send it.' });

@@ -1,13 +1,14 @@
-import { SourceError } from '../../connector.js';
+import { type Part10Object, SourceError } from '../../connector.js';
 import { bufferSource } from '../../dicom/byte-source.js';
 import { knownUids, text } from '../../dicom/describe.js';
 import { copyDigest } from '../../dicom/metadata-digest.js';
 import { DicomProblem } from '../../dicom/problem.js';
-import { readObject as readFile } from '../../dicom/read-study.js';
+import { readObject } from '../../dicom/read-study.js';
+import type { DicomJson } from '../../dicom/values.js';
 import { verificationContext } from './echo.js';
 import { find, findContext } from './find.js';
 import { fetchObjects, isListed } from './objects.js';
-import { maxObjectBytes, readObject } from './received-object.js';
+import { readHeader } from './received-object.js';
 import { type DimseSource, inSession } from '../source.js';
 
 /** An object that is to be stored, by what it says of itself. */
@@ -18,17 +19,25 @@ export interface ObjectHeader {
   sopClassUid: string;
   /** Of its attributes, the same in every transfer syntax; never of its pixels. */
   digest: string;
+  /** Items of its Original Attributes Sequence (0400,0561), each as text: who changed it when, and what was there before. */
+  changes: readonly string[];
 }
+
+/** What two copies of an object are compared by. @throws DicomProblem for attributes that nest too deep */
+const comparable = (json: DicomJson): Pick<ObjectHeader, 'digest' | 'changes'> => {
+  const changes = json['04000561']?.Value;
+  return { digest: copyDigest(json), changes: (Array.isArray(changes) ? changes : []).map((item) => copyDigest(item as object)) };
+};
 
 /** Undefined when the bytes are no DICOM file, or do not state their UIDs. */
 export async function headerOf(bytes: Uint8Array): Promise<ObjectHeader | undefined> {
-  const read = await readFile(bufferSource(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)));
+  const read = await readObject(bufferSource(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)));
   if (!read.ok) return undefined;
   const { studyInstanceUid, seriesInstanceUid, sopInstanceUid } = knownUids(read.json);
   const sopClassUid = text(read.json, '00080016');
   if (!studyInstanceUid || !seriesInstanceUid || !sopInstanceUid || !sopClassUid) return undefined;
   try {
-    return { studyInstanceUid, seriesInstanceUid, sopInstanceUid, sopClassUid, digest: copyDigest(read.json) };
+    return { studyInstanceUid, seriesInstanceUid, sopInstanceUid, sopClassUid, ...comparable(read.json) };
   } catch (error) {
     if (error instanceof DicomProblem) return undefined;
     throw error;
@@ -82,24 +91,28 @@ function listSeries(
 }
 
 /**
- * What the PACS holds under an object's SOP Instance UID: the same object by its attributes, another one, or after all nothing.
+ * What the PACS holds under an object's SOP Instance UID: the same object by its attributes, another one, or after all nothing. Some archives change objects as
+ * they store them: one that was reconciled is the same where the archive's copy says so of itself, by the change that made it.
  * @throws SourceError when it lists the object and does not send it.
  */
 export async function compareWithHeld(
   source: DimseSource,
   header: ObjectHeader,
+  { isReconciled = false }: Pick<Part10Object, 'isReconciled'>,
   signal: AbortSignal,
 ): Promise<'same' | 'another' | 'nothing'> {
   const { studyInstanceUid, seriesInstanceUid, sopInstanceUid, sopClassUid } = header;
   const wanted = { studyInstanceUid, seriesInstanceUid, sopInstanceUid, sopClasses: [sopClassUid] };
   try {
     for await (const object of fetchObjects(source, { ...wanted, sopInstanceUids: new Set([sopInstanceUid]) }, signal)) {
-      const read = await readObject(object, { maxBytes: maxObjectBytes });
-      const held = read.kind === 'study' ? read.study.series[0]?.instances[0] : undefined;
-      return held?.digest === header.digest ? 'same' : 'another';
+      const held = comparable((await readHeader(object)).json);
+      const change = isReconciled ? header.changes.at(-1) : undefined;
+      const isOfChange = change !== undefined && held.changes.includes(change);
+      return held.digest === header.digest || isOfChange ? 'same' : 'another';
     }
     return 'nothing';
   } catch (error) {
+    if (error instanceof DicomProblem) return 'another';
     if (error instanceof SourceError && error.code === 'not-found') return 'nothing';
     throw error;
   }

@@ -119,7 +119,7 @@ class Storing {
       this.sent.has(header.sopInstanceUid) || (this.held.known(header) ?? (await this.apart(() => this.held.ask(header))));
     if (!isHeld) return undefined;
     try {
-      const held = await this.apart(() => compareWithHeld(this.source, header, this.signal));
+      const held = await this.apart(() => compareWithHeld(this.source, header, object, this.signal));
       return held === 'nothing' ? undefined : held === 'same' ? outcomeOf(object, statuses.success) : duplicate(object);
     } catch (error) {
       this.signal.throwIfAborted();

@@ -463,10 +463,57 @@ describe('an archive that speaks DIMSE alone', () => {
     expect(await at.received(studyUid(21))).toHaveLength(MANY);
   });
 
-  it('that holds an object of its own under one of the UIDs keeps it, and the delivery says which', async () => {
+  const custodiansOf = async (uid: string): Promise<string[]> =>
+    (
+      await at.hub.db.pool.query('select custodian_id as id from study_claim where study_instance_uid = $1 order by 1', [uid])
+    ).rows.map((row) => row.id);
+
+  it('that may have objects of which nothing is on record does not make them its own', async () => {
+    const { rows } = await at.hub.db.pool.query('select task_id from delivery_job where study_instance_uid = $1', [studyUid(20)]);
+    await at.hub.db.pool.query("update delivery_instance set state = 'failed' where task_id = $1", [rows[0].task_id]);
+    await at.hub.db.pool.query("update delivery_job set state = 'cancelled' where task_id = $1", [rows[0].task_id]);
+    await at.hub.hub.sources.reindex('b.pacs');
+    await at.hub.hub.sources.idle();
+    expect(await custodiansOf(studyUid(20))).toEqual([A.id]);
+  });
+
+  it('that changes what it stores has it all the same', async () => {
+    const { study, b } = await examined(23, 3);
+    await place(study, b).then((task) => at.taskAs(physician, task.id!, 'completed'));
+    const path = '/instances';
+    const ids = (await (
+      await fetch(`${at.receiving.orthancUrl}/tools/lookup`, { method: 'POST', body: objectUid(23, 0) })
+    ).json()) as {
+      Path: string;
+    }[];
+    const kept = Buffer.from(await (await fetch(`${at.receiving.orthancUrl}${ids[0]!.Path}/file`)).arrayBuffer());
+    await fetch(`${at.receiving.orthancUrl}${ids[0]!.Path}`, { method: 'DELETE' });
+    const description = kept.indexOf(Buffer.from('CHEST'));
+    kept.write('ABDOM', description, 'latin1');
+    expect((await fetch(`${at.receiving.orthancUrl}${path}`, { method: 'POST', body: kept as never })).status).toBe(200);
+    const { rows } = await at.hub.db.pool.query('select task_id from delivery_job where study_instance_uid = $1', [studyUid(23)]);
+    await at.hub.db.pool.query("update delivery_instance set state = 'pending', attempts = 0 where task_id = $1", [
+      rows[0].task_id,
+    ]);
+    await at.hub.db.pool.query(
+      "update delivery_job set state = 'queued', run_after = now(), lease_owner = null, lease_until = null where task_id = $1",
+      [rows[0].task_id],
+    );
+    await at.hub.db.pool.query(
+      "update resource set content = jsonb_set(content::jsonb, '{status}', '\"requested\"')::json where type = 'Task' and id = $1",
+      [rows[0].task_id],
+    );
+    const done = await at.taskAs(physician, rows[0].task_id, 'completed', 'failed');
+    expect([done.status, counts(done)['instances-delivered']]).toEqual(['completed', 3]);
+  });
+
+  it('that holds an object of its own under one of the UIDs keeps it, and the delivery says which; it stays its own', async () => {
     const { study, b } = await examined(22, 4);
     const [own] = ctStudy(22, 'B-22', 1, { '00081030': ['LO', 'its own'] });
     await fetch(`${at.receiving.orthancUrl}/instances`, { method: 'POST', body: own as never });
+    await at.hub.hub.sources.reindex('b.pacs');
+    await at.hub.hub.sources.idle();
+    expect(await custodiansOf(studyUid(22))).toEqual([A.id, B.id]);
     const task = await place(study, b);
     const failed = await at.taskAs(physician, task.id!, 'completed', 'failed');
     expect([failed.status, failed.statusReason.text]).toEqual(['failed', '1 of 4 objects could not be delivered.']);
@@ -474,5 +521,12 @@ describe('an archive that speaks DIMSE alone', () => {
       `${objectUid(22, 0)}: The PACS holds another object with this SOP Instance UID.`,
     );
     expect(await at.received(studyUid(22))).toHaveLength(4);
+    await at.hub.hub.sources.reindex('b.pacs');
+    await at.hub.hub.sources.idle();
+    const { rows } = await at.hub.db.pool.query(
+      'select sop_instance_uid as uid from imaging_instance where custodian_id = $1 and study_instance_uid = $2',
+      [B.id, studyUid(22)],
+    );
+    expect(rows).toEqual([{ uid: objectUid(22, 0) }]);
   });
 });
