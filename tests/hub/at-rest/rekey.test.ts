@@ -4,6 +4,9 @@ import { systems } from '../../../fhir-profiles/codes.js';
 import { withCheckDigit } from '../../../hub/identity/national-identifier.js';
 import { openSettings, type StoredSettings } from '../../../hub/ingest/credentials.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
+import { findScoreRecord, insertScoreRecord, type ScoreRecord } from '../../../hub/scoring/score-record.js';
+import type { Verdict } from '../../../hub/scoring/verdict/verdict.js';
+import { findVerdicts, insertVerdict } from '../../../hub/scoring/verdict/verdicts.sql.js';
 import { type Database, openDatabase } from '../../../hub/store/database.js';
 import { createProtection } from '../../../hub/store/protection.js';
 import { reprotect } from '../../../hub/store/reprotect.js';
@@ -104,6 +107,11 @@ describe('a change of the secret', () => {
     };
     await addSource(before.hub.db, { id: 'a.pacs', organizationId: 'a', kind: 'dicomweb', settings }, OLD);
     expect(await find(before.a, wanted)).toEqual([patient.id]);
+    const record = { reportId: 'r', focus: 'ImagingStudy/s', custodianId: 'a' } as ScoreRecord;
+    await insertScoreRecord(before.hub.db, { record, provenanceId: 'p', taskId: 't' });
+    // more than are brought over at once
+    const words = Array.from({ length: 101 }, (_, i) => ({ reportVersion: i + 2, text: `word ${i}` }) as Verdict);
+    for (const word of words) await insertVerdict(before.hub.db, 'r', word);
     await stop();
 
     const during = await hubOf(NEW, [OLD]);
@@ -133,6 +141,8 @@ describe('a change of the secret', () => {
     expect(await find(after.a, `identifier=${INSURANCE}`)).toEqual([patient.id]);
     const [source] = await after.hub.db.query<StoredSettings & { id: string }>(sql`select id, settings, secrets from connector`);
     expect(openSettings([NEW], 'a.pacs', source!)).toMatchObject(settings);
+    const { db } = after.hub;
+    expect([await findScoreRecord(db, db, 'r'), await findVerdicts(db, db, 'r')]).toEqual([record, words]);
     const { body: history } = await after.a.get(`/fhir/Patient/${patient.id}/_history`);
     expect(history.entry.map((e: { resource: object }) => e.resource)).toMatchObject([lei('a', 'A-1'), lei('a', 'A-1')]);
     expect((await after.a.post(lei('a', 'A-2'))).status).toBe(409);
