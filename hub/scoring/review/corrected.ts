@@ -44,6 +44,9 @@ const interpretation = (positive: boolean) => [
   { coding: [{ system: systems.observationInterpretation, code: positive ? 'POS' : 'NEG' }] },
 ];
 
+/** What is measured of a finding, and where it lies; everything else is what the model scored it by. */
+const MEASURES = ['diameter', 'volume', 'centre-x', 'centre-y', 'centre-z', 'sop-instance-uid', 'frame', 'box', 'slices'];
+
 /** A finding as the physician sees it. Of the machine's measures those stay that the change leaves true. @param whole the Observation about the whole */
 export function changedFinding(
   from: Observation,
@@ -55,7 +58,8 @@ export function changedFinding(
     ...(change.box ? ['sop-instance-uid', 'frame', 'box', 'slices', 'centre-x', 'centre-y', 'centre-z', 'volume'] : []),
     ...(change.diameterMm === undefined ? [] : ['diameter', 'volume']),
   ];
-  const kept = ((from.component ?? []) as Component[]).filter((c) => !stale.includes(codeOf(c) ?? ''));
+  const measures = MEASURES.filter((code) => !stale.includes(code));
+  const kept = ((from.component ?? []) as Component[]).filter((c) => measures.includes(codeOf(c) ?? ''));
   const site = change.box && whole.bodySite ? { bodySite: whole.bodySite } : {};
   return withMeasures({ ...derived(from, by), ...site, interpretation: interpretation(true) }, kept, change);
 }

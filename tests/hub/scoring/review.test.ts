@@ -23,10 +23,15 @@ beforeAll(async () => {
   [a, second, b] = await Promise.all([world.person('physician-a'), world.person('second-a'), world.person('physician-b')]);
 });
 afterAll(() => world?.hub.stop());
+const LEFT_LUNG = { system: systems.snomed, code: '44029006', display: 'Left lung structure' };
+
 async function scored(): Promise<void> {
   study = await chestStudy(world);
   ({ report } = await scoredFor(world, b, scoringTask(study, world.patientOfA, 'b'), {
-    findings: [finding(study), finding(study, { score: 0.7, diameterMm: 5, box: { x: 60, y: 60, width: 6, height: 6 } })],
+    findings: [
+      finding(study, { site: LEFT_LUNG, evidence: { probability: 0.98 } }),
+      finding(study, { score: 0.7, diameterMm: 5, box: { x: 60, y: 60, width: 6, height: 6 } }),
+    ],
   }));
 }
 
@@ -128,7 +133,12 @@ describe('a machine’s report that a physician', () => {
     expect(changed!.derivedFrom).toEqual([{ reference: `ImagingStudy/${study.id}` }, { reference: `Observation/${first!.id}` }]);
     expect(component(changed!, 'box').valueString).toBe('11 21 9 9');
     expect(component(changed!, 'diameter').valueQuantity.value).toBe(9);
-    for (const stale of ['volume', 'slices', 'centre-x']) expect(component(changed!, stale)).toBeUndefined();
+    for (const stale of ['volume', 'slices', 'centre-x', 'nodule-patch-probability']) {
+      expect(component(first!, stale)).toBeDefined();
+      expect(component(changed!, stale)).toBeUndefined();
+    }
+    // where it was moved to, nobody has said which lung that is
+    expect([first!.bodySite.coding, changed!.bodySite]).toEqual([[LEFT_LUNG], whole!.bodySite]);
     expect(changed!.valueQuantity).toBeUndefined();
     expect(added).toMatchObject({ derivedFrom: [{ reference: `ImagingStudy/${study.id}` }], note: [{ text: 'subpleural' }] });
     for (const observation of [newWhole!, changed!, added!]) {
