@@ -35,6 +35,10 @@ const DEFAULT_SECRET = 'demonstration-secret-change-me';
 const schema = z.strictObject({
   production: flag(false).describe('Production: refuses default secrets, the demonstration, and plain HTTP beyond loopback.'),
   databaseUrl: z.string().optional().describe('PostgreSQL 15 or later. Without it an embedded PostgreSQL runs under dataDir.'),
+  connectionSeconds: count(10).describe(
+    'Seconds that a connection to the database is waited for; a request that gets none is answered with 503.',
+  ),
+  statementSeconds: count(30).describe('Seconds that one statement may take in the database, or that its answer is waited for.'),
   dataDir: z.string().default('.data').describe('Where the embedded database and the demonstration archives live.'),
   host: z.string().default('127.0.0.1').describe('Address to listen on.'),
   port: count(8080, 0).describe('Port to listen on; 0 picks a free one.'),

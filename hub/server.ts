@@ -57,7 +57,7 @@ function answer(request: Request, h: ResponseToolkit, log: Logger) {
   return reply;
 }
 
-/** Database states that mean "not now": connection lost, shutting down, too many connections, statement cancelled; no writes, no right or no table. */
+/** Database states that mean "not now": connection lost, no answer, shutting down, too many connections, statement cancelled; no writes, no right or no table. */
 const OUTAGES = /^(08|53|57|25006|42501|42P01)|^ECONN|^EPIPE|^ETIMEDOUT/;
 
 function refusalOf(
@@ -76,7 +76,8 @@ function refusalOf(
   const status = error.output?.statusCode ?? 500;
   if (error.isBoom && status < 500) return fromHttp(status);
   log.error({ requestId: request.info.id, route: request.route.path, err: error }, 'request failed');
-  if (OUTAGES.test(error.code ?? '') || /connection|terminat|timeout exceeded/i.test(error.message)) return unavailable();
+  if (OUTAGES.test(error.code ?? '') || /connection|terminat|timeout exceeded|read timeout/i.test(error.message))
+    return unavailable();
   return new Refusal(500, [{ severity: 'error', code: 'exception', diagnostics: 'The request could not be handled.' }]);
 }
 

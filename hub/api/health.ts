@@ -7,6 +7,7 @@ import { createMetrics } from './metrics.js';
 import type { StepCounts } from '../ingest/step-counts.js';
 import { notFound } from '../outcomes.js';
 import type { ScoreTimes } from '../scoring/score-times.js';
+import { knownMigrations } from '../store/data-source.js';
 import type { Database } from '../store/database.js';
 import { sql } from '../store/sql.js';
 
@@ -78,7 +79,9 @@ async function checkAll(deps: HealthDeps): Promise<Readiness> {
   const [database, schema, audit, policy] = await Promise.all([
     check(async () => deps.db.query(sql`select 1`)),
     check(async () => {
-      if (await deps.db.dataSource.showMigrations()) throw new Error('migrations are pending');
+      const executed = await deps.db.query<{ name: string }>(sql`select name from migrations`);
+      if (knownMigrations.some((known) => !executed.some(({ name }) => name === known)))
+        throw new Error('migrations are pending');
     }),
     check(() => deps.audit.check()),
     check(() => deps.access.prepare(deps.db)),

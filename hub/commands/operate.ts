@@ -31,7 +31,7 @@ export async function openStore(
   progress: (line: string) => void,
 ): Promise<{ db: Database; url: string; close(): Promise<void> }> {
   const { url, leave } = await reachDatabase(config, progress);
-  const db = await openDatabase(url, { protection: createProtection(config) });
+  const db = await openDatabase(url, { protection: createProtection(config), limits: config });
   await reprotect(
     db,
     'seal',

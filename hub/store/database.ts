@@ -34,18 +34,33 @@ pg.types.setTypeParser(pg.types.builtins.JSON, (text) => text);
 /** Pages are as cheap in any order as in a row: the planner's default is for disks that turn, and makes it read whole indexes instead. */
 const PLANNER = '-c random_page_cost=1.1';
 
+/** How long a database is waited for; one that does not answer in time is as one that is gone. */
+export interface DatabaseLimits {
+  /** Seconds until a connection is there, or one of the pool's is free. */
+  connectionSeconds: number;
+  /** Seconds that a statement may take: the database ends it then, or, where it says nothing, a second later the connection is given up. */
+  statementSeconds: number;
+}
+
+const LIMITS: DatabaseLimits = { connectionSeconds: 30, statementSeconds: 30 };
+
 /**
  * Opens the database and brings its schema up to date (safe to run twice and by many processes at once).
  * @throws Error when a newer version made it, or values in it are sealed under a key that `protection` has not.
  */
-export async function openDatabase(url: string, options: { protection: Protection; poolSize?: number }): Promise<Database> {
-  const { protection } = options;
+export async function openDatabase(
+  url: string,
+  options: { protection: Protection; poolSize?: number; limits?: DatabaseLimits },
+): Promise<Database> {
+  const { protection, limits = LIMITS } = options;
   const dataSource = await migrate(url);
   const pool = new pg.Pool({
     connectionString: url,
     max: options.poolSize ?? 16,
     application_name: 'hub',
-    statement_timeout: 30_000,
+    connectionTimeoutMillis: limits.connectionSeconds * 1000,
+    statement_timeout: limits.statementSeconds * 1000,
+    query_timeout: (limits.statementSeconds + 1) * 1000,
     options: PLANNER,
     idle_in_transaction_session_timeout: 60_000,
   });
@@ -110,15 +125,21 @@ async function inTransaction<T>(
     await client.query('commit');
     return result;
   } catch (error) {
-    await client.query('rollback').catch((failure: Error) => {
-      broken = failure;
-    });
+    // A connection that does not answer would not answer this either.
+    if (isUnanswered(error)) broken = error;
+    else
+      await client.query('rollback').catch((failure: Error) => {
+        broken = failure;
+      });
     throw error;
   } finally {
     if (!broken) client.off('error', lost);
     client.release(broken);
   }
 }
+
+/** pg's error of a statement whose connection said nothing in time. */
+const isUnanswered = (error: unknown): error is Error => error instanceof Error && error.message === 'Query read timeout';
 
 /**
  * The pool listens to a connection while it is idle, a query while it runs: one that is lost between two statements would end the process. The

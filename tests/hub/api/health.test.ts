@@ -1,12 +1,17 @@
 import type { Server } from '@hapi/hapi';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import pino from 'pino';
 import supertest from 'supertest';
 import { createAccess } from '../../../hub/access/create-access.js';
 import { registerHealth } from '../../../hub/api/health.js';
 import { type AuditWriter, openAudit } from '../../../hub/audit/record.js';
+import { loadConfig } from '../../../hub/config.js';
+import { createHttpServer } from '../../../hub/server.js';
+import { openDatabase } from '../../../hub/store/database.js';
 import { raw, sql } from '../../../hub/store/sql.js';
+import { startFaultyLine } from '../../support/faulty-line.js';
 import { administer } from '../../support/global-setup.js';
-import { type TestDatabase, testDatabase } from '../../support/test-database.js';
+import { type TestDatabase, testDatabase, testProtection } from '../../support/test-database.js';
 import { serverForCallers } from './stand-in.js';
 
 describe('the state of the process', () => {
@@ -57,6 +62,42 @@ describe('the state of the process', () => {
     const { body } = await get('/readyz').expect(503);
     expect(body.checks).toEqual({ database: 'failed', schema: 'failed', audit: 'failed', policy: 'failed' });
     expect((await get('/metrics').expect(200)).text).toContain('hub_audit_pending_entries 0');
+  });
+
+  it('is not ready while the database says nothing, which no request waits for without end, and is ready when it speaks again', async () => {
+    const line = await startFaultyLine(Number(new URL(database.url).port));
+    const url = new URL(database.url);
+    url.port = String(line.port);
+    const limits = { connectionSeconds: 1, statementSeconds: 1 };
+    const db = await openDatabase(url.href, { protection: testProtection(), poolSize: 2, limits });
+    const overLine = createHttpServer(loadConfig({}, { port: 0 }), pino({ level: 'silent' }));
+    const asked = supertest(overLine.listener);
+    registerHealth(overLine, { db, audit, access: await createAccess({ consentRequiredFor: [] }) });
+    const one = sql`select 1 as one`;
+    const inSnapshot = () => db.snapshot((tx) => tx.query(one));
+    overLine.route([
+      { method: 'GET', path: '/statement', handler: async () => ({ rows: await db.query(one) }) },
+      { method: 'GET', path: '/snapshot', handler: async () => ({ rows: await inSnapshot() }) },
+    ]);
+    await overLine.initialize();
+    try {
+      await asked.get('/snapshot').expect(200, { rows: [{ one: 1 }] });
+      line.set('stalls');
+      // more than there are connections: some wait for an answer, some for a connection, one of those that are given up for a new one
+      const paths = ['/statement', '/snapshot', '/statement', '/snapshot', '/statement'];
+      const answers = await Promise.all(paths.map((path) => asked.get(path)));
+      for (const { status, body } of answers)
+        expect({ status, body }).toMatchObject({ status: 503, body: { resourceType: 'OperationOutcome' } });
+      const { body } = await asked.get('/readyz').expect(503);
+      expect(body.checks).toMatchObject({ database: 'failed', schema: 'failed', policy: 'failed' });
+      line.set('passes');
+      await asked.get('/statement').expect(200);
+      await asked.get('/snapshot').expect(200);
+    } finally {
+      await line.stop();
+      await overLine.stop();
+      await db.close();
+    }
   });
 
   it('tells metrics: requests by route, audit, pool, scoring, connectors and quarantine', async () => {
