@@ -9,6 +9,7 @@ import { findScoreRecord } from '../score-record.js';
 import { isOfScoredPatient } from '../scored-patient.sql.js';
 import type { DicomDocument } from '../structured-report/dicom-document.js';
 import { documentOf } from '../structured-report/documents.js';
+import { KEY_OBJECT_SELECTION } from '../structured-report/rejection-note.js';
 import { findVerdicts } from '../verdict/verdicts.sql.js';
 import { type StoreJob, storeQueue } from './queue.sql.js';
 
@@ -48,10 +49,11 @@ type StoreClaim = Claim<StoreJob>;
 async function perform(deps: StoreBackDeps, claim: StoreClaim): Promise<void> {
   const { job, owner, signal } = claim;
   const document = await documentFor(deps, job);
-  const failure = 'why' in document ? document : await deps.store(objectOf(job, document), signal);
+  if ('why' in document) return settle(deps, claim, document);
+  const failure = await deps.store(objectOf(job, document), signal);
   if (signal.aborted) return storeQueue.requeue(deps.db, job.job_id, owner, 0, 'The worker stopped.', true);
   if (failure) return settle(deps, claim, failure);
-  await finish(deps, claim);
+  await finish(deps, claim, document.sopClassUid === KEY_OBJECT_SELECTION ? 'rejection-note' : 'structured-report');
 }
 
 const final = (why: string): NotStored => ({ why, again: false });
@@ -91,10 +93,10 @@ async function settle(deps: StoreBackDeps, claim: StoreClaim, { why, again }: No
 }
 
 /** What was published stands; the Task says where else it is. */
-async function finish({ db, audit, log }: StoreBackDeps, { job, owner }: StoreClaim): Promise<void> {
+async function finish({ db, audit, log }: StoreBackDeps, { job, owner }: StoreClaim, kind: string): Promise<void> {
   const done = await db.transaction(async (tx) => {
     if (!(await storeQueue.finish(tx, job.job_id, owner, 'done'))) return false;
-    const output = { type: { text: 'structured-report' }, valueUri: `urn:oid:${job.sop_instance_uid}` };
+    const output = { type: { text: kind }, valueUri: `urn:oid:${job.sop_instance_uid}` };
     await changeTask(tx, job, (task) => ({ output: [...(toResource(task).output ?? []), output] }));
     await audit.append(tx, [{ ...entryOf(job), subtype: 'store', action: 'C' }]);
     return true;

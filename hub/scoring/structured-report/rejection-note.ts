@@ -12,7 +12,7 @@ import { stableUid } from './stable-uid.js';
 import { seriesNumber } from './structured-report.js';
 
 /** Key Object Selection Document Storage (PS3.4 table B.5-1). */
-const KEY_OBJECT_SELECTION = '1.2.840.10008.5.1.4.1.1.88.59';
+export const KEY_OBJECT_SELECTION = '1.2.840.10008.5.1.4.1.1.88.59';
 
 /**
  * That a physician rejected what a model found, for the archive that holds it: a Key Object Selection (PS3.3 A.35.4, PS3.16 TID 2010) with the title Rejected for

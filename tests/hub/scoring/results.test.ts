@@ -476,6 +476,12 @@ describe('the document of a score after a physician’s word', () => {
     const unnamed = await structuredReport('b', newerId);
     expect([unnamed.includes('P-33'), unnamed.includes(uidOf(documents[0]!)!)]).toEqual([false, false]);
     expect(await drawn()).toMatchObject({ status: 'entered-in-error', findings: [], instances: [] });
+    const [scored] = await hub.db.query<{ task_id: string }>(sql`select task_id from score_record where report_id = ${newerId}`);
+    const { output } = toResource((await findResource(hub.db, 'Task', scored!.task_id))!);
+    expect(output.map((o: { type: { text: string } }) => o.type.text)).toEqual([
+      'report',
+      ...['structured-report', 'structured-report', 'structured-report', 'rejection-note'],
+    ]);
     await word({ decision: 'accept' });
     const again = (await filed(5))[4]!;
     expect(await dump(again)).toMatch(/Verification Flag {3}: VERIFIED/);
