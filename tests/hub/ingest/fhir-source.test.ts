@@ -212,6 +212,14 @@ describe('a hospital’s FHIR server', () => {
       link: [{ type: 'replaces' }],
     });
     expect([given === kept || given !== '', await held()]).toEqual([true, []]);
+    // the one that was given up, and the order
+    await discard('Patient', retired.id);
+    await discard('ServiceRequest', order.id);
+    await hub.hub.sources.idle();
+    expect((await east.get(`/fhir/Patient/${kept}`)).body.active).not.toBe(false);
+    expect((await east.get(`/fhir/ServiceRequest/${orderId}`)).status).toBe(410);
+    const [, calledOff] = (await east.get(`/fhir/ServiceRequest/${orderId}/_history`)).body.entry;
+    expect([calledOff.resource.status, await held()]).toEqual(['entered-in-error', []]);
   });
 
   it('whose ImagingStudy has an Endpoint has its images indexed and retrieved by it', async () => {
@@ -274,16 +282,30 @@ describe('a FHIR server that asks for SMART Backend Services', () => {
     await hub.join([{ id: 'north', assigner: 'urn:oid:1.2.3.4' }]);
     const settings = {
       baseUrl: `${his.url}/fhir`,
-      types: ['Patient'],
+      types: ['Patient', 'Appointment'],
       pageSize: 1,
       numberSystem: assigner,
       auth: { kind: 'smart', clientId: 'federation-hub', privateKey: key },
     };
+    const [someone] = (await there.get(`/fhir/Patient?identifier=${assigner}|E-1`)).body.entry;
+    made(
+      await there.post({
+        resourceType: 'Appointment',
+        status: 'booked',
+        start: '2030-01-02T09:00:00+08:00',
+        end: '2030-01-02T09:20:00+08:00',
+        participant: [{ actor: { reference: `Patient/${someone.resource.id}` }, status: 'accepted' }],
+      }),
+    );
     await addSource(hub.db, { id: 'north.fhir', organizationId: 'north', kind: 'fhir', settings }, 'secret-of-the-tests-only');
     await hub.hub.sources.idle();
     expect(await stateOf('north.fhir')).toMatchObject({ last_error: null });
     const found = await hub.db.query(sql`select id from resource where type = 'Patient' and custodian_id = 'north'`);
     expect(found.length).toBeGreaterThan(5);
+    const north = clientOf(hub, await hub.system('north'));
+    const { entry: booked } = (await north.get('/fhir/Appointment')).body;
+    const person = (await north.get(`/fhir/${booked[0].resource.participant[0].actor.reference}`)).body;
+    expect([booked.length, person.identifier[0].value]).toEqual([1, 'E-1']);
     const issued = await his.db.query(
       sql`select id from audit_event where agent = 'Client/federation-hub' and outcome = 0 and subtype like '%token%'`,
     );
@@ -332,7 +354,7 @@ it('what was handed on and could not be taken is handed on again', async () => {
   };
   const first = await read(2);
   const whole = await read(100);
-  expect([first.length, whole.length, whole.slice(0, 2)]).toEqual([2, 8, first]);
+  expect([first.length, whole.length, whole.slice(0, 2)]).toEqual([2, 7, first]);
   expect(await read(100)).toEqual([]);
   await outbound.close();
 });
