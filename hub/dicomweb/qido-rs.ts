@@ -3,10 +3,10 @@ import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { scopeAllows } from '../access/authentication/scopes.js';
 import type { Access } from '../access/access.js';
-import type { Decision, RequestAccess } from '../access/decision.js';
+import type { RequestAccess } from '../access/decision.js';
 import { denied } from '../access/denial.js';
 import { type Shown, shown } from '../access/shown.js';
-import { agentOf, decidedBy } from '../access/write-request.js';
+import { agentOf } from '../access/write-request.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Config } from '../config.js';
 import { assertRecordable, queryText, type Search, searchEntries } from '../fhir/search-audit.js';
@@ -16,6 +16,7 @@ import type { Database } from '../store/database.js';
 import { isOfPatient } from './qido/patient-keys.sql.js';
 import { parseQido, type QidoQuery, type QidoTarget } from './qido/query.js';
 import { type Found, searchAll, type Searching, searchWithin } from './qido/search.js';
+import { studyOutcome } from './study-outcome.js';
 import { uid } from './wado-request.js';
 import { warningsOf } from './qido/warnings.js';
 
@@ -153,18 +154,7 @@ const baseEntry = (asked: Search) =>
     query: queryText(asked),
   }) as const;
 
-function refusalEntry(asked: Search, { studyInstanceUid }: QidoQuery, refused: JudgedStudy | undefined): AuditEntry {
-  const named = [`urn:oid:${studyInstanceUid}`];
-  if (!refused) return { ...baseEntry(asked), outcome: 4, entity: named, detail: 'not-found' };
-  const { row, decision }: { row: JudgedStudy['row']; decision: Decision } = refused;
-  return {
-    ...baseEntry(asked),
-    outcome: 4,
-    patientId: row.patient_id,
-    custodianId: row.custodian_id,
-    concealed: !decision.mayKnow,
-    entity: decision.mayKnow ? [`ImagingStudy/${row.id}`] : named,
-    ...decidedBy(decision),
-    detail: decision.reason,
-  };
-}
+const refusalEntry = (asked: Search, { studyInstanceUid = '' }: QidoQuery, refused: JudgedStudy | undefined): AuditEntry => ({
+  ...baseEntry(asked),
+  ...studyOutcome(studyInstanceUid, refused),
+});

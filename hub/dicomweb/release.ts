@@ -23,6 +23,7 @@ import {
 import { forbidden, notFound, notSupported, Refusal } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { raw, type Sql, sql } from '../store/sql.js';
+import { studyOutcome } from './study-outcome.js';
 import type { WadoRequest } from './wado-request.js';
 
 export interface ReleaseDeps {
@@ -141,9 +142,6 @@ export async function outOfScope(
   return forbidden('The scope of the token does not include reading ImagingStudy.');
 }
 
-const unretrievableAs = (found: Retrieval | Unretrievable | undefined): string =>
-  typeof found === 'string' ? found : 'not-retrievable';
-
 function entryOf(
   deps: ReleaseDeps,
   request: Request,
@@ -152,25 +150,14 @@ function entryOf(
   seen: JudgedStudy | undefined,
   found: Retrieval | Unretrievable | undefined,
 ): AuditEntry {
-  const base = {
+  const isReleased = typeof found === 'object';
+  return {
     ...agentOf(caller, requestContext(request, deps.config)),
     type: 'rest',
     subtype: 'retrieve',
     action: 'R',
     query: request.path,
-  } as const;
-  const named = [`urn:oid:${uid}`];
-  if (!seen) return { ...base, outcome: 4, entity: named, detail: 'not-found' };
-  const { row, decision } = seen;
-  const isReleased = decision.allowed && typeof found === 'object';
-  return {
-    ...base,
-    outcome: isReleased ? 0 : 4,
-    patientId: row.patient_id,
-    custodianId: row.custodian_id,
-    concealed: !decision.mayKnow,
-    entity: decision.mayKnow ? [`ImagingStudy/${row.id}`] : named,
-    ...decidedBy(decision),
-    detail: isReleased ? undefined : decision.allowed ? unretrievableAs(found) : decision.reason,
+    ...studyOutcome(uid, seen),
+    ...(seen?.decision.allowed && !isReleased ? { outcome: 4, detail: found ?? 'not-retrievable' } : {}),
   };
 }
