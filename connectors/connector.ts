@@ -74,6 +74,8 @@ export interface InstanceDescription {
    * object: then nothing is compared.
    */
   digest?: string;
+  /** Of an object that a hub delivered here: the custodian that it is of, as the hub wrote it into the object. Not known without a digest. */
+  copyOf?: string;
   /** Where the connector finds the object again (opaque to the hub, at most 1,000 characters). */
   locator: string;
 }
@@ -253,6 +255,8 @@ export interface Connector {
   backlog?(cursor: string | undefined, signal: AbortSignal): Promise<number | undefined>;
   /** Reads one quarantined item again; `message` is what was kept of it, `sopClassUid` spares a PACS being asked for every class. */
   retry(item: { locator: string; message?: Uint8Array; sopClassUid?: string }, signal: AbortSignal): Promise<Change>;
+  /** Reads the headers of a whole series, for a source whose listing does not show them: a study or an unreadable item each. @throws SourceError. */
+  headers?(series: { studyInstanceUid: string; seriesInstanceUid: string }, signal: AbortSignal): Promise<readonly Change[]>;
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;
   /**
    * Has the archive keep objects: STOW-RS, C-STORE, a file. Yields an outcome for each, in the order given; one that is refused stops no other.

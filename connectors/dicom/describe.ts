@@ -6,6 +6,7 @@ import type {
   SeriesDescription,
   StudyDescription,
 } from '../connector.js';
+import { copiedFrom } from './copy-mark.js';
 import { fhirDate, fhirDateTime } from './date-time.js';
 import { isUid } from './uid.js';
 import type { DicomJson, PersonName } from './values.js';
@@ -132,6 +133,7 @@ function describeObject(json: DicomJson, { digest, locator, transferSyntaxUid }:
     title: text(json, '00420010') ?? codeMeaning(json, '0040A043'),
     numberOfFrames: count(json, '00280008'),
     digest,
+    copyOf: copiedFrom(json),
     locator,
   });
 }

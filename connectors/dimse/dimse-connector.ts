@@ -100,6 +100,7 @@ export function createDimseConnector(settings: DimseSettings & { outbound: Outbo
     hasNews: (_cursor, signal) => withFinder(source, signal, (finder) => hasNews(listingWith(finder, signal))),
     retry: ({ locator, sopClassUid }, signal) =>
       withFinder(source, signal, async (finder) => asOne(await readAgain(readingWith(finder, signal), locator, sopClassUid))),
+    headers: (series, signal) => readObjects(source, series, signal),
     retrieve: (request, signal) => retrieveByGet(source, request, signal),
     store: (objects, signal) => storeObjects(source, objects, signal),
     storedLocator: locatorOf,

@@ -6,11 +6,11 @@ import type { Delivery, DeliveryJob } from './queue.sql.js';
 export interface Copy
   extends Pick<Delivery, 'study_id' | 'patient_id' | 'custodian_id' | 'recipient_id' | 'local_patient_id' | 'caller'> {
   task_id: string;
-  /** Series of which the recipient has something. */
+  /** Series of which the recipient has something, or may have. */
   series: string[];
 }
 
-/** The recipient has acknowledged an object of this series. */
+/** An object of this series leaves for the recipient: whatever becomes of its acknowledgement, a copy may be there from now on. */
 export async function noteCopy(
   tx: Queryable,
   job: DeliveryJob,
@@ -24,6 +24,13 @@ export async function noteCopy(
     on conflict (task_id) do update set allowed_until = excluded.allowed_until, caller = excluded.caller,
       series = case when c.series @> excluded.series then c.series else c.series || excluded.series end,
       ended_at = null, ended_because = null`);
+}
+
+/** There is no copy where every object was refused. */
+export async function forgetCopy(tx: Queryable, taskId: string): Promise<void> {
+  await tx.query(sql`
+    delete from delivered_copy where task_id = ${taskId}
+      and not exists (select from delivery_instance where task_id = ${taskId} and state in ('delivered', 'pending'))`);
 }
 
 /** Copies that were not looked at for so long, the longest first; each is taken by one process. */

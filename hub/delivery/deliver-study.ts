@@ -37,14 +37,11 @@ export async function deliverStudy(
 ): Promise<void> {
   const { db } = deps;
   const claim = { taskId: job.task_id, owner };
-  const seriesOf = new Map(of.pending.map((one) => [one.sopInstanceUid, one.seriesInstanceUid]));
+  /** Series that the recipient may have something of from now on. */
+  const begun = new Set<string>();
   let isLost = false;
   const settle = async (outcome: Parameters<typeof settleInstance>[2]): Promise<void> => {
-    const series = seriesOf.get(outcome.sopInstanceUid);
-    await db.transaction(async (tx) => {
-      isLost = !(await settleInstance(tx, claim, outcome)) || isLost;
-      if (outcome.delivered && series) await noteCopy(tx, job, series, allowedUntil);
-    });
+    isLost = !(await settleInstance(db, claim, outcome)) || isLost;
     await deps.onProgress();
   };
   /** What was acknowledged is put on record, also when nothing more is to be sent. */
@@ -63,6 +60,11 @@ export async function deliverStudy(
       assertAllowed: async (bytes) => {
         assertHeld();
         if (leave.isDue(bytes)) await leave.ask(bytes);
+      },
+      leaves: async (seriesInstanceUid) => {
+        if (begun.has(seriesInstanceUid)) return;
+        await db.transaction((tx) => noteCopy(tx, job, seriesInstanceUid, allowedUntil));
+        begun.add(seriesInstanceUid);
       },
       notDelivered: (failure: NotDelivered) => settle({ ...failure, delivered: false }),
     },

@@ -1,3 +1,4 @@
+import { modifyingSystem } from '../../connectors/dicom/copy-mark.js';
 import type { Assigner, Reconciliation } from '../../connectors/dicom/write/reconcile.js';
 import { assignerSystem } from '../identity/identifiers.js';
 import type { Queryable } from '../store/database.js';
@@ -27,7 +28,7 @@ export async function reconciliationFor(
       : {}),
     originalIssuer: assignerOf(await assignerSystem(tx, job.custodian_id)),
     source: job.custodian_id,
-    modifyingSystem: 'federation-hub',
+    modifyingSystem,
     at: job.created,
   };
 }

@@ -29,6 +29,8 @@ export interface ObjectsDeps {
   connectorFor: ConnectorFor;
   /** Asked before an object leaves, with its size. @throws when it may not. */
   assertAllowed(bytes: number): Promise<void>;
+  /** Told before the first object of a series leaves, and of each that follows. */
+  leaves(seriesInstanceUid: string): Promise<void>;
   notDelivered(failure: NotDelivered): Promise<void>;
   signal: AbortSignal;
 }
@@ -56,6 +58,7 @@ export async function* objectsOf(deps: ObjectsDeps, of: ObjectsOf): AsyncGenerat
         continue;
       }
       await deps.assertAllowed(result.object.bytes.length);
+      await deps.leaves(seriesInstanceUid);
       yield { ...result.object, isReconciled: true };
     }
     for (const sopInstanceUid of missing)

@@ -9,6 +9,7 @@ import { Revoked } from '../imaging/while-allowed.js';
 import { beginTask, failTask, inState, lockTask, moveTask } from '../jobs/task-state.js';
 import { type Claim, startWorkers, type Workers, type WorkerSettings } from '../jobs/workers.js';
 import { type ResourceRow, toResource } from '../store/resources.js';
+import { forgetCopy } from './copies.sql.js';
 import { type DeliverDeps, deliverStudy, Lost } from './deliver-study.js';
 import { disclosureOf, entryOf } from './entry.js';
 import { countInstances, failedInstances, pendingInstances } from './instances.sql.js';
@@ -199,6 +200,7 @@ async function end(
     ];
     const more = (task: ResourceRow) => ({ output: withOutputs(toResource(task), outputs) });
     if (!(await failTask(tx, deliveryQueue, claim, reason, more))) return;
+    await forgetCopy(tx, job.task_id);
     await deps.audit.append(tx, [{ ...entryOf(job.task_id, job), ...(entry as { subtype: string; action: 'R'; outcome: 4 }) }]);
   });
 }

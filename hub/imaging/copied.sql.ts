@@ -7,7 +7,11 @@ import { type Sql, sql } from '../store/sql.js';
 export const mayBeCopied: Sql = sql`not exists (
   select from imaging_instance own where own.custodian_id = j.recipient_id and own.sop_instance_uid = i.sop_instance_uid)`;
 
-/** Condition: of a study a copy may have been delivered to the hospital, or is on its way to it. @param custodianId as a value or in SQL. @param uids the Study Instance UIDs, as a text array in SQL */
-export const areCopied = (custodianId: string | Sql, uids: Sql): Sql => sql`exists (
+/**
+ * Condition: of a study a copy may have been delivered to the hospital, is on its way to it, or was found there. @param custodianId as a value or in SQL.
+ * @param uids the Study Instance UIDs, as a text array in SQL
+ */
+export const areCopied = (custodianId: string | Sql, uids: Sql): Sql => sql`(exists (
   select from delivery_job j where j.recipient_id = ${custodianId} and j.study_instance_uid = any(${uids})
-    and (j.state in ('queued', 'running') or exists (select from delivery_instance i where i.task_id = j.task_id and ${mayBeCopied})))`;
+    and (j.state in ('queued', 'running') or exists (select from delivery_instance i where i.task_id = j.task_id and ${mayBeCopied})))
+  or exists (select from found_copy f where f.custodian_id = ${custodianId} and f.study_instance_uid = any(${uids})))`;

@@ -28,6 +28,8 @@ export interface HospitalState {
   studies: number;
   /** Items in the quarantine that nobody has dealt with. */
   held: number;
+  /** Objects in its archives that are other hospitals' by their mark, and of which no delivery is on record. */
+  foundCopies: number;
   /** What is scored without being asked, in words. */
   rules: string[];
 }
@@ -38,7 +40,8 @@ export async function listHospitals(db: Database, id?: string): Promise<Hospital
   const hospitals = await db.query<Omit<HospitalState, 'sources' | 'rules'> & Record<string, unknown>>(sql`
     select o.id, o.name, o.active,
       (select count(*) from study_claim s where s.custodian_id = o.id and s.removed is null) as studies,
-      (select count(*) from quarantine q where q.custodian_id = o.id and q.state = 'held') as held
+      (select count(*) from quarantine q where q.custodian_id = o.id and q.state = 'held') as held,
+      (select count(*) from found_copy f where f.custodian_id = o.id) as "foundCopies"
     from organization o where o.kind = 'hospital' and ${only} order by o.id`);
   const sources = await db.query<SourceState & { organizationId: string; rules: unknown } & Record<string, unknown>>(sql`
     select c.id, c.kind, c.enabled, c.last_success as "lastSuccess", c.backlog, c.last_error as "lastError", c.organization_id as "organizationId",

@@ -7,6 +7,7 @@ import { searchedIdentifier } from '../store/patient-identifier.js';
 import { findResource, newId, type ResourceRow } from '../store/resources.js';
 import type { FhirResource } from '../store/search-keys.js';
 import { keyed, sql } from '../store/sql.js';
+import { askWhereUntold } from './follow/looks.js';
 import { type Origin, quarantineItems, resolveItems, resolveStudyItems } from './quarantine.js';
 import { recordSubmission } from './record-submission.js';
 import { asItems, type Sorted, sortInstances } from './sort-instances.js';
@@ -95,6 +96,7 @@ export async function takeIn(
   const resorted = late.length > 0 ? await resort(tx, submission, facts, sorted, late) : sorted;
   await locateInstances(tx, submission.custodianId, submission.connectorId ?? null, resorted.located);
   const stored = await storeStudy(tx, submission.custodianId, claim, baseOf);
+  if (sorted.fresh.length > 0) await askWhereUntold(tx, submission.custodianId, facts.studyInstanceUid);
   return settle(tx, deps, submission, { facts, sorted: resorted, conflicts: [], claim, stored, act, detail });
 }
 

@@ -8,6 +8,7 @@ import {
 import { Refusal } from '../outcomes.js';
 import type { Database } from '../store/database.js';
 import { ownPartOf } from './copies.js';
+import { withHeaders } from './seen-headers.js';
 import { type Origin, quarantineItems } from './quarantine.js';
 import { followStudy } from './follow/follow-study.js';
 import { askForLookLater } from './follow/looks.js';
@@ -75,11 +76,13 @@ async function take(
   isAskable = isFollowed(deps, origin),
 ): Promise<readonly UnreadableItem[]> {
   const { db, audit, records, withdrawJobs } = deps;
+  const seen = change.kind === 'study' ? await withHeaders(deps, origin, change.study) : undefined;
+  const unread = seen ? await holdEach(deps, origin, seen.unread) : [];
   try {
     return await db.transaction(async (tx) => {
       if (change.kind === 'study') {
-        const study = await ownPartOf(tx, origin.custodianId, change.study);
-        return study ? (await submitStudy(tx, deps, { ...origin, study, isAskable })).quarantined : [];
+        const study = await ownPartOf(tx, deps, origin, seen?.study ?? change.study);
+        return [...unread, ...(study ? (await submitStudy(tx, deps, { ...origin, study, isAskable })).quarantined : [])];
       }
       if (!records) throw new Error('statements are not taken here');
       await takeStatement(tx, { audit, records, withdrawJobs }, origin, change.statement);
@@ -125,6 +128,11 @@ async function holdForNow(deps: TakeDeps, origin: Origin, item: UnreadableItem):
   if (reason === 'source-error' && studyInstanceUid && origin.connectorId && deps.connector?.look)
     await askForLookLater(deps.db, origin.connectorId, studyInstanceUid);
   return hold(deps, origin, [item]);
+}
+
+async function holdEach(deps: TakeDeps, origin: Origin, items: readonly UnreadableItem[]): Promise<UnreadableItem[]> {
+  for (const item of items) await holdForNow(deps, origin, item);
+  return [...items];
 }
 
 async function hold(deps: TakeDeps, origin: Origin, items: UnreadableItem[]): Promise<UnreadableItem[]> {

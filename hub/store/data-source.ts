@@ -30,6 +30,7 @@ import { RecordsGone1763856042000 } from './migrations/0042-records-gone.js';
 import { Verdicts1763856044000 } from './migrations/0044-verdicts.js';
 import { LabelsTakenOver1763856045000 } from './migrations/0045-labels-taken-over.js';
 import { ScoringFocusId1763856046000 } from './migrations/0046-scoring-focus-id.js';
+import { FoundCopies1763856047000 } from './migrations/0047-found-copies.js';
 import { CarriedModels1763856048000 } from './migrations/0048-carried-models.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
@@ -64,6 +65,7 @@ const migrations = [
   Verdicts1763856044000,
   LabelsTakenOver1763856045000,
   ScoringFocusId1763856046000,
+  FoundCopies1763856047000,
   CarriedModels1763856048000,
 ];
 

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import iconv from 'iconv-lite';
 import { bufferSource } from '../../connectors/dicom/byte-source.js';
+import { copiedFrom } from '../../connectors/dicom/copy-mark.js';
 import type { Element } from '../../connectors/dicom/data-set.js';
 import { type DicomObject, openDicom } from '../../connectors/dicom/part10.js';
 import { DicomProblem } from '../../connectors/dicom/problem.js';
@@ -78,6 +79,7 @@ async function expectReconciled(before: Buffer, after: Buffer, to: Reconciliatio
   const earlier = itemsOf(was, '04000561');
   const originals = itemsOf(is, '04000561');
   expect(originals.slice(0, -1)).toEqual(earlier);
+  expect([copiedFrom(was), copiedFrom(is)]).toEqual([undefined, to.source]);
   const last = originals.at(-1)!;
   expect(value(last, '04000565')).toBe('COERCE');
   expect(value(last, '04000562')).toBe('20261126100000.123000+0000');
@@ -224,6 +226,15 @@ describe('an object', () => {
     expect(itemsOf(json, '00101002').map((one) => value(one, '00100020'))).toEqual(['P1', 'B-4711']);
     expect(itemsOf(json, '04000561').map((one) => value(one, '04000564'))).toEqual(['hospital-a', 'hospital-b']);
     expect(value(itemsOf(json, '00101002')[1], '00100021')).toBe('HOSP-B');
+  });
+
+  it('is known as a copy also where an archive gives the sequence as bytes, or does not give it', async () => {
+    const item = toDicomJson(await open(await reconciled(part10(dataSet()), latin)))['04000561']!;
+    const bytes = { vr: 'UN', InlineBinary: Buffer.from(JSON.stringify(item.Value)).toString('base64') };
+    expect(copiedFrom({ '04000561': bytes })).toBe('unknown');
+    expect(copiedFrom({ '04000561': { vr: 'UN', BulkDataURI: 'bulkdata/04000561' } })).toBe('unknown');
+    expect(copiedFrom({ '04000561': { vr: 'UN', InlineBinary: '' } })).toBeUndefined();
+    expect(copiedFrom({ '04000561': { vr: 'SQ', Value: [{ '04000563': { vr: 'LO', Value: ['a PACS'] } }] } })).toBeUndefined();
   });
 
   it('whose old values could remain unseen is refused', async () => {

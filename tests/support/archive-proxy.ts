@@ -10,13 +10,21 @@ export interface ArchiveProxy {
   acknowledged: string[][];
   /** Asked before a request to store goes on; its number counts from 1. */
   beforeStore: (number: number) => Promise<void>;
+  /** Asked once the archive has stored a request: whether its answer is lost. */
+  losesAnswer: () => boolean;
   stop(): Promise<void>;
 }
 
 /** @param target root of the archive, without path. @param known the SOP Instance UIDs that are looked for in what is stored. */
 export async function startArchiveProxy(target: string, known: () => readonly string[]): Promise<ArchiveProxy> {
   let stores = 0;
-  const proxy: ArchiveProxy = { url: '', acknowledged: [], beforeStore: async () => undefined, stop: async () => undefined };
+  const proxy: ArchiveProxy = {
+    url: '',
+    acknowledged: [],
+    beforeStore: async () => undefined,
+    losesAnswer: () => false,
+    stop: async () => undefined,
+  };
   const server = createServer(async (asked, answer) => {
     const chunks: Buffer[] = [];
     for await (const chunk of asked) chunks.push(chunk as Buffer);
@@ -27,6 +35,7 @@ export async function startArchiveProxy(target: string, known: () => readonly st
       await proxy.beforeStore(stores);
     }
     const passed = forward(`${target}${asked.url}`, { method: asked.method, headers: asked.headers }, (reply) => {
+      if (isStore && proxy.losesAnswer()) return void answer.destroy();
       if (isStore && reply.statusCode === 200) proxy.acknowledged.push(known().filter((uid) => body.includes(uid)));
       answer.writeHead(reply.statusCode ?? 502, reply.headers);
       reply.pipe(answer);

@@ -1,15 +1,10 @@
-import {
-  type Connector,
-  SourceError,
-  type StudyDescription,
-  type StudyNow,
-  type UnreadableItem,
-} from '../../../connectors/connector.js';
+import { type Connector, SourceError, type StudyNow, type UnreadableItem } from '../../../connectors/connector.js';
 import { contradiction, demographicsOfDescription } from '../../identity/demographics.js';
 import type { Database, Queryable } from '../../store/database.js';
 import { mapInTurn } from '../../store/in-turn.js';
 import { sql } from '../../store/sql.js';
 import { ownPartOf } from '../copies.js';
+import { withHeaders } from '../seen-headers.js';
 import type { Origin } from '../quarantine.js';
 import type { IngestDeps } from '../submit-study.js';
 import { lookRequest } from './index-view.js';
@@ -79,16 +74,21 @@ async function look(deps: FollowDeps, source: FollowedSource, uid: string, signa
   const limit = AbortSignal.timeout(LONGEST_LOOK_MS);
   try {
     const now = await source.connector.look(request, signal ? AbortSignal.any([signal, limit]) : limit);
-    return { began, now: { ...now, studies: await ownParts(deps.db, source.custodianId, now.studies) } };
+    return { began, now: await withoutCopies(deps, source, now) };
   } catch (error) {
     if (limit.aborted && !signal?.aborted) throw new SourceError('timeout', 'The source does not tell of a study in time.');
     throw error;
   }
 }
 
-async function ownParts(on: Queryable, custodianId: string, studies: readonly StudyDescription[]): Promise<StudyDescription[]> {
-  const own = await mapInTurn(studies, (study) => ownPartOf(on, custodianId, study));
-  return own.flatMap((study) => study ?? []);
+async function withoutCopies(deps: FollowDeps, source: FollowedSource, now: StudyNow): Promise<StudyNow> {
+  const seen = await mapInTurn(now.studies, (study) => withHeaders({ ...deps, connector: source.connector }, source, study));
+  const own = await mapInTurn(seen, ({ study }) => deps.db.transaction((tx) => ownPartOf(tx, deps, origin(source), study)));
+  return {
+    ...now,
+    studies: own.flatMap((study) => study ?? []),
+    unreadable: [...now.unreadable, ...seen.flatMap(({ unread }) => unread)],
+  };
 }
 
 /** One that lost objects may be had from another source of its custodian. */

@@ -44,6 +44,19 @@ export async function askElsewhere(
   }
 }
 
+/**
+ * A hospital has something new of a study: sources of others that only told of theirs of it, and showed no header, are to be looked at, for what they have
+ * may be copies.
+ */
+export async function askWhereUntold(on: Queryable, custodianId: string, studyInstanceUid: string): Promise<void> {
+  await on.query(sql`
+    insert into source_look (connector_id, study_instance_uid)
+    select distinct i.connector_id, i.study_instance_uid from study_claim c
+    join imaging_instance i on i.custodian_id = c.custodian_id and i.study_instance_uid = c.study_instance_uid
+    where c.study_instance_uid = ${studyInstanceUid} and c.custodian_id <> ${custodianId} and i.digest is null and i.connector_id is not null
+    order by i.connector_id on conflict do nothing`);
+}
+
 /** Looks that are due, oldest first. */
 export function dueLooks(on: Queryable, connectorId: string): Promise<Look[]> {
   return on.query<Look & Record<string, unknown>>(sql`

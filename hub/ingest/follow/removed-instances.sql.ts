@@ -29,7 +29,7 @@ export async function removeInstances(
   tx: Queryable,
   of: OfStudy,
   instances: readonly { sop_instance_uid: string }[],
-  cause: 'gone' | 'replaced',
+  cause: 'gone' | 'replaced' | 'copy',
 ): Promise<void> {
   if (instances.length === 0) return;
   await tx.query(sql`

@@ -4,7 +4,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { systems } from '../../../fhir-profiles/codes.js';
 import { validateResource } from '../../../fhir-profiles/index.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
+import { listHospitals } from '../../../hub/ingest/hospital-state.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
+import { element, item } from '../../connectors/support/data-sets.js';
 import { type FaultyLine, startFaultyLine } from '../../support/faulty-line.js';
 import { A, B, C, counts, ctStudy, type Hospitals, objectUid, outputOf, startHospitals, studyUid, until } from './hospitals.js';
 
@@ -31,6 +33,7 @@ beforeAll(async () => {
 afterAll(() => at?.stop());
 beforeEach(() => {
   at.proxy.beforeStore = async () => undefined;
+  at.proxy.losesAnswer = () => false;
   at.proxy.acknowledged.length = 0;
 });
 
@@ -195,6 +198,27 @@ describe('a foreign study', () => {
   });
 });
 
+/** A restore to a moment before every delivery: nothing of them is on record. */
+const forgetDeliveries = () => at.hub.db.pool.query('truncate delivery_job, delivery_instance, delivered_copy, found_copy');
+
+/** Has hospital B's archive read again from the beginning, to its end. */
+async function readAgain(): Promise<void> {
+  await at.hub.db.pool.query(
+    'update connector set cursor = null, reset = reset + 1, last_success = null where organization_id = $1',
+    [B.id],
+  );
+  await at.hub.hub.sources.idle();
+}
+
+/** What is indexed of a study, by custodian. */
+const heldOf = async (study: number) =>
+  (
+    await at.hub.db.pool.query(
+      'select custodian_id, count(*)::int as n from imaging_instance where study_instance_uid = $1 group by 1 order by 1',
+      [studyUid(study)],
+    )
+  ).rows.map(({ custodian_id, n }) => [custodian_id, n]);
+
 describe('a copy', () => {
   it('does not become the recipient’s own, nor goes out with what the recipient adds to it', async () => {
     const own = { '00080018': `${studyUid(1)}.9`, '0020000E': `${studyUid(1)}.8` };
@@ -217,6 +241,40 @@ describe('a copy', () => {
       ).status;
     expect(await retrieve('')).toBe(403);
     expect(await retrieve(`/series/${own['0020000E']}/instances/${own['00080018']}`)).toBe(200);
+
+    await forgetDeliveries();
+    await readAgain();
+    expect(await heldOf(1)).toEqual([
+      [A.id, 12],
+      [B.id, 1],
+    ]);
+    expect(await retrieve('')).toBe(403);
+    const [hospital] = await listHospitals(at.hub.db, B.id);
+    expect(hospital?.foundCopies).toBe(12);
+  });
+
+  it('of which the acknowledgement was lost, and whose delivery was cancelled then, stays the custodian’s, and is to be removed', async () => {
+    const { study, a, b } = await examined(10, 10);
+    at.proxy.losesAnswer = () => true;
+    const task = await place(study, b);
+    await until(async () => (await at.received(studyUid(10))).length === 10);
+    const waiting = await until(async () => {
+      const { rows } = await at.hub.db.pool.query(
+        "select 1 from delivery_job where task_id = $1 and state = 'queued' and attempts > 0",
+        [task.id],
+      );
+      return rows.length > 0 && (await at.call(physician, 'get', `/fhir/Task/${task.id}`)).body;
+    });
+    expect((await at.call(physician, 'put', `/fhir/Task/${task.id}`, { ...waiting, status: 'cancelled' })).status).toBe(200);
+    await readAgain();
+    expect(await heldOf(10)).toEqual([[A.id, 10]]);
+    const given = await deny(a);
+    const told = await until(async () => {
+      const { body } = await at.call(physician, 'get', `/fhir/Task/${task.id}`);
+      return outputOf(body, 'copy-to-be-removed');
+    });
+    expect(told.valueDateTime).toBeDefined();
+    await withdraw(given);
   });
 });
 
@@ -438,6 +496,19 @@ describe('an archive that speaks DIMSE alone', () => {
       studyUid(20),
     ]);
     expect(rows).toEqual([{ custodian_id: A.id }]);
+  });
+
+  it('has copies that are known by their mark when no delivery is on record, also of a study that nobody else has yet', async () => {
+    await forgetDeliveries();
+    const mark = Buffer.concat([
+      element('04000563', 'LO', Buffer.from('federation-hub')),
+      element('04000564', 'LO', Buffer.from(A.id)),
+    ]);
+    const marked = ctStudy(30, 'B-30', 4, { '04000561': ['SQ', item(mark)] });
+    for (const body of [...marked, ...ctStudy(31, 'B-31', 2)])
+      await fetch(`${at.receiving.orthancUrl}/instances`, { method: 'POST', body: body as never });
+    await readAgain();
+    expect([await heldOf(20), await heldOf(30), await heldOf(31)]).toEqual([[[A.id, 12]], [], [[B.id, 2]]]);
   });
 
   it('whose line is cut, that is killed, and comes back, has the rest; nothing is asked for anew', async () => {
