@@ -109,7 +109,7 @@ client:
     await running.hub.sources.idle();
     const { status, stdout } = await run('hospital', 'list');
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^county-hospital +河东县人民医院 +true +0 +0 +county-hospital\.1$/m);
+    expect(stdout).toMatch(/^county-hospital +河东县人民医院 +true +0 +0 +0 +county-hospital\.1$/m);
     const members = () => database.db.pool.query('select consortium_id, organization_id from consortium_member');
     expect((await members()).rows).toEqual([]);
     await running.sign('east-consortium.county-hospital', 'county-hospital');

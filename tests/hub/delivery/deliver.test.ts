@@ -498,19 +498,6 @@ describe('an archive that speaks DIMSE alone', () => {
     expect(rows).toEqual([{ custodian_id: A.id }]);
   });
 
-  it('has copies that are known by their mark when no delivery is on record, also of a study that nobody else has yet', async () => {
-    await forgetDeliveries();
-    const mark = Buffer.concat([
-      element('04000563', 'LO', Buffer.from('federation-hub')),
-      element('04000564', 'LO', Buffer.from(A.id)),
-    ]);
-    const marked = ctStudy(30, 'B-30', 4, { '04000561': ['SQ', item(mark)] });
-    for (const body of [...marked, ...ctStudy(31, 'B-31', 2)])
-      await fetch(`${at.receiving.orthancUrl}/instances`, { method: 'POST', body: body as never });
-    await readAgain();
-    expect([await heldOf(20), await heldOf(30), await heldOf(31)]).toEqual([[[A.id, 12]], [], [[B.id, 2]]]);
-  });
-
   it('whose line is cut, that is killed, and comes back, has the rest; nothing is asked for anew', async () => {
     const { study, b } = await examined(21, MANY);
     line.set('meters');
@@ -604,5 +591,18 @@ describe('an archive that speaks DIMSE alone', () => {
       [B.id, studyUid(22)],
     );
     expect(rows).toEqual([{ uid: objectUid(22, 0) }]);
+  });
+
+  it('has copies that are known by their mark when no delivery is on record, also of a study that nobody else has yet', async () => {
+    await forgetDeliveries();
+    const mark = Buffer.concat([
+      element('04000563', 'LO', Buffer.from('federation-hub')),
+      element('04000564', 'LO', Buffer.from(A.id)),
+    ]);
+    const marked = ctStudy(30, 'B-30', 4, { '04000561': ['SQ', item(mark)] });
+    for (const body of [...marked, ...ctStudy(31, 'B-31', 2)])
+      await fetch(`${at.receiving.orthancUrl}/instances`, { method: 'POST', body: body as never });
+    await readAgain();
+    expect([await heldOf(20), await heldOf(30), await heldOf(31)]).toEqual([[[A.id, 12]], [], [[B.id, 2]]]);
   });
 });
