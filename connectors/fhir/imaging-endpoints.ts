@@ -46,13 +46,13 @@ export function createImagingEndpoints(servers: readonly DicomwebSource[]): Imag
     const address = await addressOf(client, endpoint);
     const server = servers.find(({ baseUrl }) => isBelow(baseUrl.replace(/\/+$/, ''), address));
     if (!server)
-      throw new SourceError('forbidden-address', 'The Endpoint leads to a server that the record of the hospital does not name.');
+      throw new NotImaging('forbidden-address', 'The Endpoint leads to a server that the record of the hospital does not name.');
     return { ...server, baseUrl: address };
   };
   return {
     async *images(client, study, signal) {
       const studyInstanceUid = uidOf(study);
-      if (studyInstanceUid === undefined) return;
+      if (studyInstanceUid === undefined || servers.length === 0) return;
       for (const endpoint of endpointsOf(study)) {
         const items = await orItem({ studyInstanceUid }, async () => {
           const source = await sourceOf(client, endpoint);
@@ -95,7 +95,7 @@ export function createImagingEndpoints(servers: readonly DicomwebSource[]): Imag
 
 export const isOfImages = (locator: string): boolean => LOCATOR.test(locator);
 
-/** An Endpoint of another kind, or one that is switched off. */
+/** An Endpoint of another kind, one that is switched off, or one that is not gone to: its images come by another source, or not at all. */
 class NotImaging extends SourceError {}
 
 function exceptNotImaging(error: unknown): undefined {

@@ -261,8 +261,17 @@ describe('a hospital’s FHIR server', () => {
       sql`select version from resource where type = 'Endpoint' and id = 'images'`,
     );
     const endpoint = toResource((await findResource(his.db, 'Endpoint', 'images'))!);
-    await updateResource(his.db, { resource: { ...endpoint, address: `${hub.url}/dicomweb` }, custodianId: '' }, row!.version);
+    const other: string[] = [];
+    const archive = createServer((request, response) => {
+      other.push(request.url ?? '');
+      response.end();
+    });
+    await new Promise<void>((resolve) => archive.listen(0, '127.0.0.1', resolve));
+    const address = `http://127.0.0.1:${(archive.address() as AddressInfo).port}/dicomweb`;
+    await updateResource(his.db, { resource: { ...endpoint, address }, custodianId: '' }, row!.version);
     expect((await east.get(`/dicomweb/studies/${studyUid(1)}`)).status).toBe(502);
+    expect(other).toEqual([]);
+    archive.close();
   });
 });
 
