@@ -177,7 +177,11 @@ function wholeGroup(record: ScoreRecord, { summary, physician }: Standing): Cont
 }
 
 /** The coded values about the whole, whether the operating point is reached, and what a reader must know before he believes any of it. */
-function evaluations({ manifest }: ScoreRecord, { positive, summary }: Standing, verdict: Verdict | undefined): Child[] {
+function evaluations(
+  { manifest }: ScoreRecord,
+  { positive, summary, physician }: Standing,
+  verdict: Verdict | undefined,
+): Child[] {
   const coded = Object.entries(manifest.summary).flatMap(([name, stated]) => {
     const value = 'values' in stated ? stated.values[summary[name] ?? -1] : undefined;
     return value ? [contains(codeValue(stated.code, value))] : [];
@@ -188,6 +192,7 @@ function evaluations({ manifest }: ScoreRecord, { positive, summary }: Standing,
     `Limits of use: ${manifest.limitsOfUse.join(' ')}`,
   ].join(' ');
   return [
+    ...(physician ? personObserver(physician) : []),
     contains(codeValue(statementOf(verdict), positive ? sct('10828004', 'Positive') : sct('260385009', 'Negative'))),
     ...coded,
     contains(textValue(dcm('121106', 'Comment'), caution)),

@@ -431,7 +431,9 @@ describe('the document of a score after a physician’s word', () => {
     });
     const [, second, third] = (await filed(3)) as [Buffer, Buffer, Buffer];
     expect([third.includes(uidOf(second)!), third.length]).toEqual([true, (await structuredReport('a', newerId)).length]);
-    const groups = (await dump(third)).split('"Measurement Group")').slice(1);
+    const [measurements = '', evaluations = ''] = (await dump(third)).split('"Qualitative Evaluations")');
+    expect(evaluations).toMatch(/PNAME:\(121008,DCM,"Person Observer Name"\)="李雷"[\s\S]*"Finding"\)=\(\d+,SCT,"Positive"\)/);
+    const groups = measurements.split('"Measurement Group")').slice(1);
     const his = groups.filter((group) => group.includes('PNAME:(121008,DCM,"Person Observer Name")="李雷"'));
     // the whole, the changed finding, the added one
     expect([groups.length, his.length]).toEqual([result.length + 1, 3]);
