@@ -7,8 +7,12 @@ export default {
   transform: {},
   testEnvironment: 'node',
   testRunner: '<rootDir>/tests/support/runner/native-runner.js',
+  testSequencer: '<rootDir>/tests/support/runner/longest-first.js',
   globalSetup: '<rootDir>/tests/support/global-setup.js',
   globalTeardown: '<rootDir>/tests/support/global-teardown.js',
   testTimeout: 120_000,
-  maxWorkers: 2,
+  // files wait for processes, archives and browsers for part of their time: three of them keep two processors at work
+  maxWorkers: 3,
+  // what a test that failed left running keeps nothing waiting
+  forceExit: true,
 };

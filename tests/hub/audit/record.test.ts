@@ -205,7 +205,7 @@ describe('the audit', () => {
       const partitions = await database.db.query<{ name: string }>(
         sql`select inhrelid::regclass::text as name from pg_inherits where inhparent = 'audit_event'::regclass`,
       );
-      expect(partitions.length).toBe(3);
+      expect(partitions.length).toBeGreaterThanOrEqual(3);
       for (const { name } of partitions) await expect(database.db.query(raw(`truncate ${name}`))).rejects.toThrow('append-only');
       expect(await requestIds()).toHaveLength(1);
     },

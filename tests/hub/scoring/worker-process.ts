@@ -1,6 +1,6 @@
 /**
  * A scoring worker in a process of its own, to be stopped or killed: `node worker-process.js DATABASE_URL FOLDER MODELS [WORD]`. Says on stdout how far
- * it is; at that word it stops, till it is told to go on.
+ * it is; when it first says that word it stops, till it is told to go on.
  */
 import { openAudit } from '../../../hub/audit/record.js';
 import { loadModels } from '../../../hub/scoring/models.js';
@@ -10,9 +10,12 @@ import { retrieveFrom } from './phantom-study.js';
 import { testProtection } from '../../support/test-database.js';
 
 const [url = '', folder = '', modelsRoot, stopsAt] = process.argv.slice(2);
+let isToStop = true;
 const say = (word: string) => {
   process.stdout.write(`${word}\n`);
-  if (word === stopsAt) process.kill(process.pid, 'SIGSTOP');
+  if (word !== stopsAt || !isToStop) return;
+  isToStop = false;
+  process.kill(process.pid, 'SIGSTOP');
 };
 const db = await openDatabase(url, { protection: testProtection(), poolSize: 4 });
 const retrieve = retrieveFrom(folder);

@@ -81,7 +81,7 @@ function startWorkers(changes: Partial<ScoringDeps> = {}) {
     retrieve,
     config: { scoringTimeout: 100, scoringMemory: 16_384 },
     count: 1,
-    leaseSeconds: 2,
+    leaseSeconds: 30,
     retrySeconds: 0.05,
     idleSeconds: 0.05,
     ...changes,
@@ -169,8 +169,9 @@ describe('a scoring job', () => {
   it.each(['while it retrieves', 'while it computes'])('whose worker is killed %s completes once, elsewhere', async (when) => {
     const of = await indexStudy(test.db);
     const task = await request(of);
-    const worker = spawnWorker();
-    await worker.says(when === 'while it retrieves' ? 'retrieving' : 'retrieved');
+    const word = when === 'while it retrieves' ? 'retrieving' : 'retrieved';
+    const worker = spawnWorker(word);
+    await worker.says(word);
     worker.process.kill('SIGKILL');
     await worker.ended;
     expect((await taskOf(task.id)).status).toBe('in-progress');
@@ -186,9 +187,8 @@ describe('a scoring job', () => {
   it('whose worker sleeps past its lease is published by the other one alone', async () => {
     const of = await indexStudy(test.db);
     const task = await request(of);
-    const sleeper = spawnWorker();
+    const sleeper = spawnWorker('retrieved');
     await sleeper.says('retrieved');
-    sleeper.process.kill('SIGSTOP');
     const workers = startWorkers();
     await taskAs(task.id, 'completed', 'failed');
     await workers.stop();
@@ -335,9 +335,10 @@ describe('a scoring job', () => {
   });
 });
 
-function spawnWorker(): { process: ChildProcess; says(word: string): Promise<void>; ended: Promise<void> } {
+/** @param stopsAt word at which it stops until it is told to go on. */
+function spawnWorker(stopsAt: string): { process: ChildProcess; says(word: string): Promise<void>; ended: Promise<void> } {
   const script = fileURLToPath(new URL('./worker-process.js', import.meta.url));
-  const worker = spawn(process.execPath, [script, test.url, folder, quick.modelsRoot], {
+  const worker = spawn(process.execPath, [script, test.url, folder, quick.modelsRoot, stopsAt], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH },
   });
