@@ -40,6 +40,14 @@ async function drain(rest: AsyncGenerator<Buffer>): Promise<void> {
   for await (const _ of rest);
 }
 
+/** How many of the last bytes may be the beginning of the delimiter, which begins with a line break: seldom any, so that chunks are passed on uncopied. */
+function begunAtEnd(bytes: Buffer, delimiter: Buffer): number {
+  const from = Math.max(0, bytes.length - delimiter.length + 1);
+  for (let at = bytes.indexOf('\r', from); at >= 0; at = bytes.indexOf('\r', at + 1))
+    if (delimiter.subarray(0, bytes.length - at).equals(bytes.subarray(at))) return bytes.length - at;
+  return 0;
+}
+
 class PartReader {
   /** What was read and not given yet. The line break that the first delimiter may lack is supplied. */
   #rest: Buffer = Buffer.from('\r\n');
@@ -59,8 +67,7 @@ class PartReader {
     this.isAtDelimiter = false;
     for (;;) {
       const at = this.#rest.indexOf(this.delimiter);
-      // The last bytes may be the beginning of a delimiter.
-      const decided = at >= 0 ? at : Math.max(0, this.#rest.length - this.delimiter.length + 1);
+      const decided = at >= 0 ? at : this.#rest.length - begunAtEnd(this.#rest, this.delimiter);
       const given = this.#rest.subarray(0, decided);
       this.#rest = this.#rest.subarray(at >= 0 ? at + this.delimiter.length : decided);
       this.isAtDelimiter = at >= 0;
