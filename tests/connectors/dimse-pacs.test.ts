@@ -1,5 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Connector, Part10Object, RetrieveRequest, StoreOutcome, StudyDescription } from '../../connectors/connector.js';
 import { bufferSource } from '../../connectors/dicom/byte-source.js';
@@ -10,6 +14,7 @@ import { createConnector } from '../../connectors/index.js';
 import { createOutbound } from '../../connectors/outbound.js';
 import { type Dcmqrscp, startDcmqrscp } from '../support/dcmqrscp.js';
 import { filesBelow, type Orthanc, startOrthanc } from '../support/orthanc.js';
+import { freePort } from '../support/free-port.js';
 import { describeWithRealData } from '../support/real-data.js';
 import { countsByStudy, instancesOf, never, read } from './support/changes.js';
 import { bytesOf, partsOf } from './support/multipart.js';
@@ -233,6 +238,26 @@ describeWithRealData('an archive that is asked to keep objects by C-STORE', (dat
       [false, 0xc000],
       [true, 0],
     ]);
+  });
+
+  it('or a workstation that takes C-STORE and is asked for nothing', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'storescp-'));
+    const port = await freePort();
+    const child = spawn('storescp', ['-od', folder, '+xa', String(port)], { stdio: 'ignore' });
+    try {
+      const workstation = connect(port, 'STORESCP');
+      for (let i = 0; i < 100 && !(await workstation.health(never())).reachable; i += 1) await sleep(50);
+      const files = (await filesOf(join(data, 'hospital-c', 'dicom'))).slice(0, 3);
+      const outcomes = await store(workstation, [...files, files[0]!]);
+      // the first one once more: it can't be asked whether it has it
+      expect(outcomes.map(({ stored, status }) => [stored, status])).toEqual([0, 1, 2, 3].map(() => [true, 0]));
+      expect(await filesBelow(folder)).toHaveLength(3);
+    } finally {
+      const exit = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exit;
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   it('that does not answer is unreachable, and its health says why', async () => {

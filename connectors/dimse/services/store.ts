@@ -113,18 +113,18 @@ class Storing {
     await this.session?.association.send(context.id, { ...command, hasDataSet: true }, dataSet);
   }
 
-  /** What comes of an object whose SOP Instance UID the PACS has; undefined when it has none. */
+  /** What comes of an object whose SOP Instance UID the PACS has; undefined when it has none, or can't be asked about what this side sent before. */
   private async heldAs(object: Part10Object, header: ObjectHeader): Promise<StoreOutcome | undefined> {
-    const isHeld =
-      this.sent.has(header.sopInstanceUid) || (this.held.known(header) ?? (await this.apart(() => this.held.ask(header))));
-    if (!isHeld) return undefined;
+    const isListed = this.held.known(header) ?? (await this.apart(() => this.held.ask(header)));
+    if (!isListed && !this.sent.has(header.sopInstanceUid)) return undefined;
     try {
       const held = await this.apart(() => compareWithHeld(this.source, header, object, this.signal));
       return held === 'nothing' ? undefined : held === 'same' ? outcomeOf(object, statuses.success) : duplicate(object);
     } catch (error) {
       this.signal.throwIfAborted();
-      if (!(error instanceof SourceError) || error.code !== 'bad-response') throw error;
-      return givenUp(object, error);
+      const isOfItem = error instanceof SourceError && ['bad-response', 'refused'].includes(error.code);
+      if (!isOfItem) throw error;
+      return isListed || error.code === 'bad-response' ? givenUp(object, error) : undefined;
     }
   }
 
