@@ -33,11 +33,26 @@ export async function forgetCopy(tx: Queryable, taskId: string): Promise<void> {
       and not exists (select from delivery_instance where task_id = ${taskId} and state in ('delivered', 'pending'))`);
 }
 
-/** Copies that were not looked at for so long, the longest first; each is taken by one process. */
-export function copiesToCheck(tx: Queryable, seconds: number, most: number): Promise<Copy[]> {
+/** Which copies are due: by the database's clock, as it is now. */
+export interface Due {
+  /** Not looked at since then. */
+  since: string;
+  now: string;
+}
+
+export async function dueBefore(on: Queryable, seconds: number): Promise<Due> {
+  const [due] = await on.query<Due & Record<string, unknown>>(
+    sql`select (clock_timestamp() - make_interval(secs => ${seconds}))::text as since, clock_timestamp()::text as now`,
+  );
+  return due as Due;
+}
+
+/** Copies that are due, those that waited longest first; each is taken by one process, once. Those whose basis ends by itself are due then, too. */
+export function copiesToCheck(tx: Queryable, { since, now }: Due, most: number): Promise<Copy[]> {
   return tx.query<Copy & Record<string, unknown>>(sql`
-    update delivered_copy set checked = now() where task_id in (
-      select task_id from delivered_copy where ended_at is null and (checked < now() - make_interval(secs => ${seconds}) or allowed_until <= now())
+    update delivered_copy set checked = clock_timestamp() where task_id in (
+      select task_id from delivered_copy
+      where ended_at is null and checked < ${now}::timestamptz and (checked < ${since}::timestamptz or allowed_until <= ${now}::timestamptz)
       order by checked limit ${most} for update skip locked)
     returning task_id, study_id, patient_id, custodian_id, recipient_id, local_patient_id, series, caller`);
 }

@@ -1,10 +1,11 @@
+import { mapConcurrently } from '../../connectors/map-concurrently.js';
 import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import { lockTask, moveTask } from '../jobs/task-state.js';
 import type { Queryable } from '../store/database.js';
 import { enqueue } from '../store/outbox.js';
 import { toResource } from '../store/resources.js';
 import { basisEnd } from './basis-end.sql.js';
-import { type Copy, copiesToCheck, endCopy, prolongCopy } from './copies.sql.js';
+import { type Copy, copiesToCheck, dueBefore, endCopy, prolongCopy } from './copies.sql.js';
 import { copyPermission, type PermissionDeps } from './permission.js';
 import { withOutputs } from './task-details.js';
 
@@ -12,23 +13,29 @@ export interface CopiesDeps extends Pick<PermissionDeps, 'db' | 'access'> {
   audit: Audit;
 }
 
-/** Copies that are looked at in one go. */
-const MOST = 500;
+/** Copies that are taken at once, and that are looked at beside each other. */
+const TOGETHER = 500;
+const AT_ONCE = 4;
 
 /**
  * Looks at copies that were delivered. A copy can't be called back: where nothing allows it any more (a grant, an agreement or a consent has ended, the
  * patients are no longer linked, the study was withdrawn), its hospital is told that it is to be removed, and the Task says since when.
+ * All that are due are looked at, once, batch by batch.
  * @param seconds since the last look at a copy.
  * @returns how many have ended. Safe to run in many processes at once.
  */
-export async function endCopies(deps: CopiesDeps, seconds: number): Promise<number> {
-  const copies = await deps.db.transaction((tx) => copiesToCheck(tx, seconds, MOST));
+export async function endCopies(deps: CopiesDeps, seconds: number, together = TOGETHER): Promise<number> {
+  const due = await dueBefore(deps.db, seconds);
   let ended = 0;
-  for (const copy of copies) {
+  const look = async (copy: Copy): Promise<void> => {
     const why = await whyEnded(deps, copy);
     if (why !== undefined && (await deps.db.transaction((tx) => end(tx, deps.audit, copy, why)))) ended += 1;
+  };
+  for (;;) {
+    const copies = await deps.db.transaction((tx) => copiesToCheck(tx, due, together));
+    await mapConcurrently(copies, AT_ONCE, look);
+    if (copies.length < together) return ended;
   }
-  return ended;
 }
 
 /** Reason class; undefined while it is allowed, by whatever basis. */
