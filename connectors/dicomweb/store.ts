@@ -37,6 +37,11 @@ async function* batches(objects: AsyncIterable<Part10Object>): AsyncGenerator<Pa
     }
     batch.push(object);
     bytes += object.bytes.length;
+    // a large object is gone before the next one is there
+    if (bytes < most.bytes) continue;
+    yield batch;
+    batch = [];
+    bytes = 0;
   }
   if (batch.length > 0) yield batch;
 }

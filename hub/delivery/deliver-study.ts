@@ -1,4 +1,5 @@
 import type { Connector } from '../../connectors/connector.js';
+import type { Config } from '../config.js';
 import type { ConnectorFor } from '../imaging/retrieve.js';
 import { leaveWhileAllowed } from '../imaging/while-allowed.js';
 import type { Claim } from '../jobs/workers.js';
@@ -15,6 +16,7 @@ export class Lost extends Error {}
 export interface DeliverDeps extends PermissionDeps {
   db: Database;
   connectorFor: ConnectorFor;
+  config: Pick<Config, 'deliveryHours' | 'deliveryObjectBytes'>;
   /** Called after an object was settled. */
   onProgress(): Promise<void>;
 }
@@ -57,6 +59,7 @@ export async function deliverStudy(
     {
       ...deps,
       signal,
+      mostBytes: deps.config.deliveryObjectBytes,
       assertAllowed: async (bytes) => {
         assertHeld();
         if (leave.isDue(bytes)) await leave.ask(bytes);

@@ -1,5 +1,6 @@
 import { addAbortSignal } from 'node:stream';
 import { reconcile, type Reconciled, type Reconciliation } from '../../connectors/dicom/write/reconcile.js';
+import { createGate } from '../../connectors/gate.js';
 import { type Part10Object, type RetrieveReply, SourceError } from '../../connectors/connector.js';
 import { asSourceError } from '../../connectors/outbound.js';
 import { type MessagePart, partsOf } from '../imaging/parts.js';
@@ -32,11 +33,14 @@ export interface ObjectsDeps {
   /** Told before the first object of a series leaves, and of each that follows. */
   leaves(seriesInstanceUid: string): Promise<void>;
   notDelivered(failure: NotDelivered): Promise<void>;
+  /** A larger object is not delivered. */
+  mostBytes: number;
   signal: AbortSignal;
 }
 
-/** A larger object is held in memory by nobody. */
-const MOST_BYTES = 1024 ** 3;
+/** Objects that are larger are held one at a time in a process, whatever the number of deliveries. */
+const LARGE_BYTES = 32 * 1024 * 1024;
+const large = createGate({ maxConcurrent: 1 });
 
 /**
  * The pending objects of a study as they come from the custodian's archive, each reconciled to the recipient's patient; nothing is kept, and one object
@@ -48,8 +52,9 @@ export async function* objectsOf(deps: ObjectsDeps, of: ObjectsOf): AsyncGenerat
     const missing = new Set(waiting);
     const expected = { studyInstanceUid: of.studyInstanceUid, seriesInstanceUid, patientIds: of.patientIds };
     for await (const { part, asked } of retrieved(deps, of, seriesInstanceUid, missing)) {
-      const bytes = await bytesOf(part);
-      const result: Reconciled = bytes ? await reconcile(bytes, of.to, expected) : TOO_LARGE;
+      await using held = await holdObject(part, deps);
+      const result: Reconciled =
+        'bytes' in held ? await reconcile(held.bytes, of.to, expected) : tooLarge(held.head, deps.mostBytes);
       const sopInstanceUid = result.ok ? result.object.sopInstanceUid : (result.sopInstanceUid ?? asked ?? '');
       // what was not asked for is passed over
       if (!missing.delete(sopInstanceUid)) continue;
@@ -66,7 +71,17 @@ export async function* objectsOf(deps: ObjectsDeps, of: ObjectsOf): AsyncGenerat
   }
 }
 
-const TOO_LARGE: Reconciled = { ok: false, reason: 'too-large', detail: 'The object is larger than can be delivered.' };
+function tooLarge(head: Buffer, mostBytes: number): Reconciled {
+  const detail = `The object is larger than ${Math.floor(mostBytes / 2 ** 20)} MiB, the most that is delivered.`;
+  return { ok: false, reason: 'too-large', detail, sopInstanceUid: statedUid(head) };
+}
+
+/** Media Storage SOP Instance UID (0002,0003) of the beginning of a file. */
+function statedUid(head: Buffer): string | undefined {
+  const at = head.indexOf(Buffer.from([0x02, 0x00, 0x03, 0x00, 0x55, 0x49]), 132);
+  if (at < 0 || at + 8 > head.length) return undefined;
+  return head.toString('latin1', at + 8, at + 8 + head.readUInt16LE(at + 6)).replace(/[\0 ]+$/, '');
+}
 
 function bySeries(pending: readonly PendingInstance[]): Map<string, string[]> {
   const series = new Map<string, string[]>();
@@ -124,14 +139,29 @@ async function replyTo({ db, connectorFor, signal }: ObjectsDeps, wanted: Wanted
   }
 }
 
-/** Undefined for a part that is larger than is held. */
-async function bytesOf({ body }: MessagePart): Promise<Buffer | undefined> {
+type Held = AsyncDisposable & ({ bytes: Buffer } | { head: Buffer });
+
+/** A part in memory, as long as it is not disposed of, or the beginning of one that is larger than is held. A large one waits until no other is held. */
+async function holdObject(
+  { body }: MessagePart,
+  { mostBytes, signal }: Pick<ObjectsDeps, 'mostBytes' | 'signal'>,
+): Promise<Held> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of body) {
-    length += chunk.length;
-    if (length > MOST_BYTES) return undefined;
-    chunks.push(chunk);
+  let leave: ((didAnswer: boolean) => void) | undefined;
+  const dispose = async (): Promise<void> => leave?.(true);
+  try {
+    for await (const chunk of body) {
+      length += chunk.length;
+      if (length > mostBytes) {
+        return { head: Buffer.concat([...chunks.slice(0, 4), chunk]), [Symbol.asyncDispose]: dispose };
+      }
+      if (length > LARGE_BYTES) leave ??= await large.enter(signal);
+      chunks.push(chunk);
+    }
+    return { bytes: Buffer.concat(chunks, length), [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
   }
-  return Buffer.concat(chunks);
 }

@@ -4,7 +4,6 @@ import { SourceError } from '../../connectors/connector.js';
 import type { Decision } from '../access/decision.js';
 import { decidedBy } from '../access/write-request.js';
 import type { Audit } from '../audit/vocabulary.js';
-import type { Config } from '../config.js';
 import { Revoked } from '../imaging/while-allowed.js';
 import { beginTask, failTask, inState, lockTask, moveTask } from '../jobs/task-state.js';
 import { type Claim, startWorkers, type Workers, type WorkerSettings } from '../jobs/workers.js';
@@ -20,7 +19,6 @@ import { progress, withOutputs } from './task-details.js';
 
 export interface DeliveryDeps extends Omit<DeliverDeps, 'onProgress'>, WorkerSettings {
   audit: Audit;
-  config: Pick<Config, 'deliveryHours'>;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
   /** Seconds before the first second try; the next waits twice as long, up to five minutes. Default 5. */
   retrySeconds?: number;

@@ -13,6 +13,8 @@ import { A, B, C, counts, ctStudy, type Hospitals, objectUid, outputOf, startHos
 const run = promisify(execFile);
 /** More than one request to store holds. */
 const MANY = 80;
+/** Larger objects are not delivered. */
+const MOST_BYTES = 2 ** 20;
 
 let at: Hospitals;
 let physician: string;
@@ -20,7 +22,7 @@ let stranger: string;
 const known: string[] = [];
 
 beforeAll(async () => {
-  at = await startHospitals(() => known);
+  at = await startHospitals(() => known, { deliveryObjectBytes: MOST_BYTES });
   await at.hub.enrol(
     { username: 'li.wei', role: 'physician', organizationId: B.id },
     { username: 'ma.chao', role: 'physician', organizationId: C.id },
@@ -436,6 +438,20 @@ describe('a delivery', () => {
     expect(failed.statusReason.text).toBe('1 of 3 objects could not be delivered.');
     expect(outputOf(failed, 'failed-instance')?.valueString).toContain(objectUid(8, 0));
     expect(await at.received(studyUid(8))).toEqual([objectUid(8, 1), objectUid(8, 2)]);
+  });
+
+  it('gives up an object that is larger than is held, and says which', async () => {
+    const { b } = await at.person('A-11', 'B-11', 11);
+    const [first, second] = ctStudy(11, 'A-11', 2);
+    const [, , large] = ctStudy(11, 'A-11', 3, { '00420011': ['OB', Buffer.alloc(MOST_BYTES)] });
+    const more = ctStudy(11, 'A-11', 12).slice(3);
+    const study = await at.archive([first!, large!, second!, ...more], studyUid(11));
+    const task = await place(study, b);
+    const failed = await at.taskAs(physician, task.id!, 'completed', 'failed');
+    expect(counts(failed)).toEqual({ 'instances-total': 12, 'instances-delivered': 11, 'instances-failed': 1 });
+    expect(outputOf(failed, 'failed-instance')?.valueString).toBe(
+      `${objectUid(11, 2)}: The object is larger than 1 MiB, the most that is delivered.`,
+    );
   });
 
   it('is seen by the custodian, who is a party, and by no stranger', async () => {
