@@ -4,7 +4,9 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { Initial1763856000001 } from '../../../hub/store/migrations/0001-initial.js';
 import { ConsentProvisions1763856003000 } from '../../../hub/store/migrations/0003-consent-provisions.js';
+import { createDataSource, knownMigrations } from '../../../hub/store/data-source.js';
 import { openDatabase } from '../../../hub/store/database.js';
+import { migrateWithin, whileNobodyMigrates } from '../../../hub/store/migrate.js';
 import { sql } from '../../../hub/store/sql.js';
 import { administer } from '../../support/global-setup.js';
 import { hub, refused } from '../commands/command-line.js';
@@ -53,6 +55,37 @@ describe('migrations', () => {
     await Promise.all([start(), start()]);
     const names = await landed();
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('give scores that stood before the labels of what they were made of, and keep their documents that wait', async () => {
+    const source = await createDataSource(empty.url).initialize();
+    const earlier = knownMigrations.slice(0, knownMigrations.indexOf('Verdicts1763856044000'));
+    await whileNobodyMigrates(source, (runner) => migrateWithin(source, runner, earlier));
+    await source.destroy();
+    const R = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R';
+    const record = (type: string, id: string, refers: string[], labels: string[] = []) => `
+      insert into resource (type, patient_id, id, custodian_id, version, last_updated, modality, body_site, labels, parties, tokens, refers, meta, content)
+      values ('${type}', 'p', '${id}', 'a', 1, now(), '{}', '{}', '{${labels.map((l) => `"${l}"`).join()}}', '{}', '{}',
+        '{${refers.join()}}', '${JSON.stringify(labels.length > 0 ? { security: [{ system: R.split('|')[0], code: 'R' }] } : {})}', '{}')`;
+    await administer(
+      empty.url,
+      record('Observation', 'value', [], [R]),
+      record('DiagnosticReport', 'laboratory', ['Observation/value']),
+      record('Observation', 'score', ['Observation/value']),
+      record('DiagnosticReport', 'report', ['Observation/score']),
+      record('DiagnosticReport', 'other', []),
+      `insert into score_record (report_id, provenance_id, task_id, focus, sealed) values ('report', 'p', 't', 'DiagnosticReport/laboratory', 'x')`,
+      `insert into result_store_job (task_id, report_id, study_id, patient_id, custodian_id, sop_instance_uid) values ('t', 'r', 's', 'p', 'a', '1.2')`,
+    );
+    const db = await openDatabase(empty.url, { protection: testProtection() });
+    const labelled = await db.query<{ id: string; labels: string[] }>(sql`select id, labels from resource order by id`);
+    const [job] = await db.query(sql`select job_id, task_id, report_version, state from result_store_job`);
+    await db.close();
+    expect(Object.fromEntries(labelled.map(({ id, labels }) => [id, labels]))).toEqual({
+      ...{ value: [R], score: [R], report: [R] },
+      ...{ laboratory: [], other: [] },
+    });
+    expect(job).toEqual({ job_id: 't', task_id: 't', report_version: 1, state: 'queued' });
   });
 
   it('find what records that stood before refer to, and leave their consents as closed as they were', async () => {
