@@ -43,19 +43,22 @@ export function createDeletions(settings: DeletionSettings, gone: (id: string) =
   };
   return {
     async *changes(client, known, checkpoint, index) {
+      const began = Date.now();
       const kept = await withHistory(client);
-      for (const type of settings.types.filter((one) => kept.has(one))) {
-        for await (const id of deletedSince(client, type, known, settings)) if (await isDenied(client, id)) yield gone(id);
+      const ofHistory = settings.types.filter((type) => kept.has(type));
+      const others = settings.types.filter((type) => !kept.has(type));
+      const isDue = began - (known.listed ?? 0) >= settings.fullListingMs;
+      // what went before the history was looked at for the first time shows in the ids alone
+      const compared = [...ofHistory.filter((type) => known.history?.[type] === undefined), ...(isDue ? others : [])];
+      if (index && compared.length > 0) {
+        yield* missing(client, compared, index, settings, gone);
+        if (isDue) known.listed = began;
         yield checkpoint();
       }
-      const others = settings.types.filter((one) => !kept.has(one));
-      if (others.length === 0 || !index) return;
-      const isFirst = known.listed === undefined;
-      if (Date.now() - (known.listed ?? 0) < settings.fullListingMs) return;
-      const began = Date.now();
-      if (!isFirst) yield* missing(client, others, index, settings, gone);
-      known.listed = began;
-      yield checkpoint();
+      for (const type of ofHistory) {
+        for await (const id of deletedSince(client, type, known, began, settings)) if (await isDenied(client, id)) yield gone(id);
+        yield checkpoint();
+      }
     },
   };
 }
@@ -79,15 +82,16 @@ function typesWithHistory(statement: unknown): ReadonlySet<string> {
   return new Set(withHistory.map((one) => String(one.type)));
 }
 
-/** `Type/id` of what was deleted since it was asked last. Whoever asks for the first time begins now: what was read is there. */
+/** `Type/id` of what was deleted since it was asked last; for the first time, since a while before `began`. */
 async function* deletedSince(
   client: Client,
   type: string,
   known: Known,
+  began: number,
   { overlapMs, pageSize }: DeletionSettings,
 ): AsyncGenerator<string> {
   const since = known.history?.[type];
-  const from = since === undefined ? Date.now() : Date.parse(since) - overlapMs;
+  const from = since === undefined ? began - CLOCKS_APART : Date.parse(since) - overlapMs;
   const query = new URLSearchParams({ _since: new Date(from).toISOString(), _count: String(pageSize) });
   let at: string | undefined;
   for await (const { bundle, at: now } of bundlePages(client, await client.request(`${type}/_history?${query}`))) {
