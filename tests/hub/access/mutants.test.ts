@@ -6,7 +6,7 @@ import type { Queryable } from '../../../hub/store/database.js';
 import { Sql } from '../../../hub/store/sql.js';
 import { type TestDatabase, testDatabase } from '../../support/test-database.js';
 import { compare, compareConsents } from './agreement.js';
-import { type Asker, askers, consentWorlds, crowdedWorlds, SETTINGS, type World, worlds } from './world.js';
+import { type Asker, askers, consentWorlds, crowdedWorlds, SETTINGS, isLeapDay, type World, worlds } from './world.js';
 import { inForce } from './oracle.js';
 import { agreementsOf, inWorld, openInstant } from './world-database.js';
 
@@ -91,6 +91,9 @@ const TELLING: Readonly<Record<string, readonly [world: number, asker: number]>>
   'a level that is not known is normal': [220, 0],
 };
 
+/** On the 29th of February nobody has such an instant. */
+const AT_MAJORITY = 'a parent acts at the instant of majority';
+
 let database: TestDatabase;
 let instant: Awaited<ReturnType<typeof openInstant>>;
 
@@ -131,7 +134,7 @@ describe('the equality of the policy in its two forms', () => {
       'and g.valid_from <= now() and now() < g.valid_until\n    and (g.kind',
       'and g.valid_from < now() and now() < g.valid_until\n    and (g.kind',
     ],
-    ['a parent acts at the instant of majority', 'or now() < ((p.date_from', 'or now() <= ((p.date_from'],
+    [AT_MAJORITY, 'or now() < ((p.date_from', 'or now() <= ((p.date_from'],
     ['a parent acts for adults', "(g.kind = 'guardian'", "(g.kind <> ''"],
     ['an appointed guardian’s part ends with majority', "(g.kind = 'guardian'", "(g.kind = ''"],
     ['guardians of others count', 'g.related_person_id = any(', "g.related_person_id <> all('{}') or '' = any("],
@@ -254,7 +257,7 @@ describe('the equality of the policy in its two forms', () => {
 
   it('is not the same with any of these mistakes in its SQL', async () => {
     const mistaken = [];
-    for (const [name, from, to] of mutants) {
+    for (const [name, from, to] of mutants.filter((one) => one[0] !== AT_MAJORITY || !isLeapDay(0))) {
       // each has a policy of its own: what one has read is nothing for the others
       const access = await createAccess(SETTINGS);
       mistaken.push({
