@@ -19,6 +19,7 @@ const policyCommands = from(() => import('./commands/policy.js'));
 const reindexCommands = from(() => import('./commands/reindex.js'));
 const replayScoreCommands = from(() => import('./commands/replay-score.js'));
 const rekeyCommands = from(() => import('./commands/rekey.js'));
+const deliveryCommands = from(() => import('./commands/delivery.js'));
 const scoreCommands = from(() => import('./commands/score.js'));
 const serveCommands = from(() => import('./commands/serve.js'));
 const tokenCommands = from(() => import('./commands/token.js'));
@@ -168,9 +169,24 @@ score
   .action(scoreCommands('listFailures'));
 score.command('retry <task...>').description('begin failed scores again').action(scoreCommands('retryScores'));
 score
+  .command('unfiled [hospital]')
+  .description('documents of scores that could not be filed in the archive of their custodian, with the reason')
+  .action(scoreCommands('listUnfiled'));
+score.command('file <task...>').description('file again what could not be').action(scoreCommands('fileAgain'));
+score
   .command('replay <id>')
   .description('make a published score again, by the id of its DiagnosticReport or Provenance, and compare it to the last bit')
   .action(replayScoreCommands('replayPublished'));
+
+const delivery = program.command('delivery').description('deliveries to other archives that failed for good');
+delivery
+  .command('failures [hospital]')
+  .description('failed deliveries to a hospital, or all, with the reason')
+  .action(deliveryCommands('listFailures'));
+delivery
+  .command('retry <task...>')
+  .description('begin failed deliveries again, in the right of whoever asked for them')
+  .action(deliveryCommands('retryDeliveries'));
 
 const audit = program.command('audit').description('the audit and its proof (see docs/audit-proof.md)');
 const KEY = ['--key <key...>', 'trusted key: its thumbprint, or a file with a JWK or JWK Set'] as const;

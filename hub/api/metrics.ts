@@ -43,6 +43,43 @@ const statements: readonly { name: string; help: string; labels: readonly string
       where j.state in ('queued', 'running') and j.state = 'queued' and not exists (select from scoring_worker w where ${carries(raw('j.model'))}) group by j.model`,
   },
   {
+    name: 'hub_delivery_jobs',
+    help: 'Deliveries to a hospital’s archive that wait, run or failed for good (`hub delivery failures`).',
+    labels: ['hospital', 'state'],
+    statement: sql`
+      select recipient_id as hospital, state, count(*)::int as value from delivery_job where state in ('queued', 'running', 'failed') group by recipient_id, state`,
+  },
+  {
+    name: 'hub_delivery_oldest_seconds',
+    help: 'Seconds since the oldest delivery to a hospital’s archive that is not over was asked for.',
+    labels: ['hospital'],
+    statement: sql`
+      select recipient_id as hospital, extract(epoch from now() - min(created))::float8 as value from delivery_job
+      where state in ('queued', 'running') group by recipient_id`,
+  },
+  {
+    name: 'hub_copies_oldest_look_seconds',
+    help: 'Seconds since the delivered copy was looked at that waits longest, whether what allowed it still stands.',
+    labels: [],
+    statement: sql`
+      select extract(epoch from now() - checked)::float8 as value from delivered_copy where ended_at is null order by checked limit 1`,
+  },
+  {
+    name: 'hub_result_store_jobs',
+    help: 'Documents of scores for a hospital’s archive that wait, are being filed or failed for good (`hub score unfiled`).',
+    labels: ['hospital', 'state'],
+    statement: sql`
+      select custodian_id as hospital, state, count(*)::int as value from result_store_job where state in ('queued', 'running', 'failed') group by custodian_id, state`,
+  },
+  {
+    name: 'hub_result_store_oldest_seconds',
+    help: 'Seconds since the oldest document for a hospital’s archive that is not filed yet was made.',
+    labels: ['hospital'],
+    statement: sql`
+      select custodian_id as hospital, extract(epoch from now() - min(created))::float8 as value from result_store_job
+      where state in ('queued', 'running') group by custodian_id`,
+  },
+  {
     name: 'hub_connector_lag_seconds',
     help: 'Seconds since a hospital’s source was last read to its end.',
     labels: ['hospital', 'connector', 'kind'],

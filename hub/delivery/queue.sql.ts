@@ -69,8 +69,15 @@ export async function retryDelivery(
   { caller, address, connector_id, local_patient_id }: Pick<Delivery, 'caller' | 'address' | 'connector_id' | 'local_patient_id'>,
 ): Promise<void> {
   await tx.query(sql`
-    update delivery_job set state = 'queued', attempts = 0, run_after = now(), created = now(), finished = null, last_error = null,
-      caller = ${JSON.stringify(caller)}, address = ${address}, connector_id = ${connector_id}, local_patient_id = ${local_patient_id}
+    update delivery_job set caller = ${JSON.stringify(caller)}, address = ${address}, connector_id = ${connector_id}, local_patient_id = ${local_patient_id}
+    where task_id = ${taskId} and state = 'failed'`);
+  await retryFailed(tx, taskId);
+}
+
+/** The same in the right of whoever asked for it. */
+export async function retryFailed(tx: Queryable, taskId: string): Promise<void> {
+  await tx.query(sql`
+    update delivery_job set state = 'queued', attempts = 0, run_after = now(), created = now(), finished = null, last_error = null
     where task_id = ${taskId} and state = 'failed'`);
   await tx.query(
     sql`update delivery_instance set state = 'pending', attempts = 0, detail = null, settled = null where task_id = ${taskId} and state = 'failed'`,

@@ -110,6 +110,12 @@ describe('the state of the process', () => {
     await database.db.query(
       sql`insert into quarantine (id, custodian_id, locator, reason, detail) values ('q', 'a', 'x', 'not-dicom', 'y')`,
     );
+    await database.db.query(sql`
+      insert into result_store_job (job_id, task_id, report_id, report_version, study_id, patient_id, custodian_id, sop_instance_uid, state, finished)
+      values ('j', 't', 'r', 1, 's', 'p', 'a', '1.2', 'failed', now())`);
+    await database.db.query(sql`
+      insert into delivery_job (task_id, study_id, study_instance_uid, patient_id, custodian_id, recipient_id, connector_id, local_patient_id, caller, address, created)
+      values ('d', 's', '1.3', 'p', 'a', 'b', 'c', 'l', '{}', '', now() - interval '90 seconds')`);
     await get('/healthz?patient=secret').expect(200);
     await get('/nowhere/secret').expect(404);
     const { text } = await get('/metrics')
@@ -117,6 +123,9 @@ describe('the state of the process', () => {
       .expect('content-type', /^text\/plain/);
     expect(text).toContain('hub_scoring_jobs{state="queued",model="m"} 1');
     expect(text).toMatch(/hub_scoring_oldest_waiting_seconds\{model="m"\} \d/);
+    expect(text).toContain('hub_result_store_jobs{hospital="a",state="failed"} 1');
+    expect(text).toContain('hub_delivery_jobs{hospital="b",state="queued"} 1');
+    expect(text).toMatch(/hub_delivery_oldest_seconds\{hospital="b"\} 9\d/);
     expect(text).toMatch(/hub_connector_lag_seconds\{hospital="a",connector="c",kind="folder"\} (9|[1-9]\d)\d/);
     expect(text).toContain('hub_quarantine_items{hospital="a",reason="not-dicom"} 1');
     expect(text).toContain('hub_http_request_seconds_count{method="get",route="/healthz",status="200"} 1');

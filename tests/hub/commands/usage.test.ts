@@ -17,6 +17,7 @@ describe('the command line', () => {
     ['account bind', '--patient'],
     ['commission add', 'auditors'],
     ['model list', 'licence'],
+    ['delivery retry', 'in the right of'],
     ['model check', 'self-test'],
   ])('hub %s --help says what it does', async (command, word) => {
     const { status, stdout, stderr } = await hub([...command.split(' ').filter(Boolean), '--help']);

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { systems } from '../../../fhir-profiles/codes.js';
 import { validateResource } from '../../../fhir-profiles/index.js';
+import { failedDeliveries, retryFailedDelivery } from '../../../hub/delivery/failed-deliveries.js';
 import { addSource } from '../../../hub/ingest/hospital.js';
 import { listHospitals } from '../../../hub/ingest/hospital-state.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
@@ -607,6 +608,17 @@ describe('an archive that speaks DIMSE alone', () => {
       [B.id, studyUid(22)],
     );
     expect(rows).toEqual([{ uid: objectUid(22, 0) }]);
+
+    const [listed] = await failedDeliveries(at.hub.db, { recipientId: B.id, count: 1 });
+    expect(listed).toMatchObject({ taskId: task.id, custodian: A.id, missing: 1, total: 4, reason: failed.statusReason.text });
+    expect(await failedDeliveries(at.hub.db, { recipientId: C.id, count: 1 })).toEqual([]);
+    const lookup = await fetch(`${at.receiving.orthancUrl}/tools/lookup`, { method: 'POST', body: objectUid(22, 0) });
+    const [{ Path }] = (await lookup.json()) as [{ Path: string }];
+    await fetch(`${at.receiving.orthancUrl}${Path}`, { method: 'DELETE' });
+    expect(await at.hub.db.transaction((tx) => retryFailedDelivery(tx, task.id!))).toBeDefined();
+    expect(await at.hub.db.transaction((tx) => retryFailedDelivery(tx, task.id!))).toBeUndefined();
+    const done = await at.taskAs(physician, task.id!, 'completed', 'failed');
+    expect([done.status, counts(done)['instances-delivered']]).toEqual(['completed', 4]);
   });
 
   it('has copies that are known by their mark when no delivery is on record, also of a study that nobody else has yet', async () => {

@@ -12,6 +12,7 @@ import { annotationsOf } from '../../../hub/scoring/annotations.js';
 import { differences } from '../../../hub/scoring/replay/differences.js';
 import { replayScore } from '../../../hub/scoring/replay/replay.js';
 import { asRecorded, findScoreRecord, type ScoreRecord } from '../../../hub/scoring/score-record.js';
+import { failedFilings, retryFilings } from '../../../hub/scoring/store-back/failed-filings.sql.js';
 import { headerFor } from '../../../hub/scoring/structured-report/patient-and-study.js';
 import { placeScoringTask } from '../../../hub/scoring/task-writer.js';
 import { findResource, toResource } from '../../../hub/store/resources.js';
@@ -149,8 +150,8 @@ async function dumped(bytes: Buffer, tool: 'dsrdump' | 'dcmdump', ...options: st
 describe('the structured report in the archive of the hospital', () => {
   const job = async () =>
     (
-      await hub.db.query<{ state: string; task_id: string; last_error: string }>(
-        sql`select state, task_id, last_error from result_store_job where report_id = ${reportId}`,
+      await hub.db.query<{ state: string; task_id: string; last_error: string; sop_instance_uid: string }>(
+        sql`select state, task_id, last_error, sop_instance_uid from result_store_job where report_id = ${reportId}`,
       )
     )[0]!;
   const again = (change: string) =>
@@ -235,13 +236,22 @@ describe('the structured report in the archive of the hospital', () => {
     expect(await hub.db.query(sql`select reason from quarantine where state = 'held'`)).toEqual([]);
   });
 
-  it('is given up with the reason in the Task when it can never be stored, and what was published stands', async () => {
+  it('is given up with the reason in the Task when it can never be stored, and what was published stands; it can be filed later, however old', async () => {
+    const { task_id: taskId, sop_instance_uid: uid } = await job();
     await again("state = 'queued', sop_instance_uid = '2.25.1'");
     await settled('failed');
     const { status, note } = await taskOf();
     expect([status, note[0].text]).toEqual(['completed', expect.stringMatching(/not in the archive.*another report/)]);
     expect((await structuredReport()).length).toBeGreaterThan(1000);
     expect(await inArchive()).toHaveLength(1);
+    expect(await failedFilings(hub.db, { custodianId: 'a', count: 9 })).toMatchObject([
+      { taskId, report: `DiagnosticReport/${reportId}`, reason: expect.stringContaining('another report') },
+    ]);
+    await again(`created = now() - interval '2 days', sop_instance_uid = '${uid}'`);
+    expect(await hub.db.transaction((tx) => retryFilings(tx, taskId))).toBe(1);
+    await settled('done');
+    expect(await failedFilings(hub.db, { count: 9 })).toEqual([]);
+    expect(await hub.db.transaction((tx) => retryFilings(tx, taskId))).toBe(0);
   });
 });
 
