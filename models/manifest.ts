@@ -87,11 +87,24 @@ export const manifestSchema = z.strictObject({
   findingCodes: z.array(coding).min(1),
   /** Values of each finding beside its score and its measures. */
   findingValues: z.record(z.string(), z.strictObject({ code: coding, unit: z.string().min(1) })).default({}),
-  /** The values about the whole, with their code: a quantity with its UCUM unit, or one of the coded values by its place in the list. The first is the main one. */
+  /**
+   * The values about the whole, with their code: a quantity with its UCUM unit and what it can be, or one of the coded values by its place in the list. The first is
+   * the main one; `findingCount` is how many findings there are.
+   */
   summary: z.record(
     z.string(),
     z.union([
-      z.strictObject({ code: coding, unit: z.string().min(1) }),
+      z
+        .strictObject({
+          code: coding,
+          unit: z.string().min(1),
+          minimum: z.number().optional(),
+          maximum: z.number().optional(),
+          integer: z.boolean().optional(),
+          /** The threshold that it is compared with, by name. */
+          threshold: z.string().min(1).optional(),
+        })
+        .refine(({ minimum, maximum }) => (minimum ?? 0) <= (maximum ?? Number.POSITIVE_INFINITY), 'minimum is above maximum'),
       z.strictObject({ code: coding, values: z.array(coding).min(2) }),
     ]),
   ),
@@ -103,6 +116,9 @@ export const manifestSchema = z.strictObject({
       .min(1),
   }),
 });
+
+/** Name of the value that counts the findings. */
+export const FINDING_COUNT = 'findingCount';
 
 export type Manifest = z.infer<typeof manifestSchema>;
 export type DrawnTensor = z.infer<typeof drawnTensor>;

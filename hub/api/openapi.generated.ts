@@ -758,7 +758,9 @@ export interface components {
             model: string;
             /** @description What the score is. */
             title: string;
-            /** @description In the order of time. */
+            /** @description UCUM code of the values. */
+            unit: string;
+            /** @description In the order of time; of a moment that was scored more than once, what a physician stands behind, else the latest; nothing that was superseded. */
             points: {
                 /** @description Reference to the Observation. */
                 observation: string;
@@ -771,6 +773,7 @@ export interface components {
                 method: string;
                 /** @description Reference to the Device that is this version of the model: values of different ones are not to be compared. */
                 device: string;
+                /** @description Of this value, where it has one. */
                 threshold?: number;
             }[];
         };

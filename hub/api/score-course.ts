@@ -43,13 +43,13 @@ async function answer(deps: ScoreCourseDeps, request: Request, h: ResponseToolki
     ['_count', String(deps.config.maxPage)],
   ] as const;
   const found = await deps.search('Observation', query, callerOfRequest(request), requestContext(request, deps.config));
-  const points = courseOf(observationsIn(found));
-  const course: ScoreCourse = { patient, model: name, title: main.code.display, points };
+  const points = courseOf(observationsIn(found), main);
+  const course: ScoreCourse = { patient, model: name, title: main.code.display, unit: main.unit, points };
   const language = /^en\b/i.test(String(request.headers['accept-language'] ?? 'zh')) ? 'en' : 'zh';
   const response =
     format === 'svg'
       ? h
-          .response(courseChart(nameOf(main.code, language), points, language))
+          .response(courseChart({ title: nameOf(main.code, language), ...main }, points, language))
           .type('image/svg+xml; charset=utf-8')
           .header('content-security-policy', "default-src 'none'")
       : h.response(course);

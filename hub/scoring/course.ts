@@ -1,5 +1,5 @@
 /** How a score went over time: pure, from the Observations that a search has shown to the caller. */
-import { systems } from '../../fhir-profiles/codes.js';
+import { extensions, systems } from '../../fhir-profiles/codes.js';
 import { codeIn } from '../store/fhir-elements.js';
 import type { FhirResource } from '../store/search-keys.js';
 
@@ -15,26 +15,51 @@ export interface CoursePoint {
   method: string;
   /** Scores of another Device, that is of another version, are not to be compared. */
   device: string;
+  /** Of this very value. */
   threshold?: number;
 }
 
 const VOID = new Set(['entered-in-error', 'cancelled', 'unknown']);
 
-/** The points in the order of time. Of several scores about the same moment the one that was issued last stands; what was rejected does not. */
-export function courseOf(observations: readonly FhirResource[]): CoursePoint[] {
-  const standing = new Map<string, FhirResource>();
-  for (const observation of observations) {
-    const known = standing.get(observation.effectiveDateTime);
-    if (VOID.has(observation.status) || typeof observation.valueQuantity?.value !== 'number') continue;
-    if (!known || Date.parse(known.issued) <= Date.parse(observation.issued))
-      standing.set(observation.effectiveDateTime, observation);
-  }
-  return [...standing.values()].map(toPoint).sort((a, b) => Date.parse(a.effective) - Date.parse(b.effective));
+/** What is drawn: the model's main value. */
+export interface Charted {
+  /** UCUM code. */
+  unit: string;
+  /** Name of the threshold that it is compared with. */
+  threshold?: string | undefined;
 }
 
-function toPoint(observation: FhirResource): CoursePoint {
-  const threshold = (observation.component ?? []).find((c: FhirResource) => codeIn(c.code, systems.modelOutput) === 'threshold')
-    ?.valueQuantity?.value;
+/**
+ * The points in the order of time. Of several scores about the same moment that stands which a physician stands behind, else the one that was issued last; what was
+ * rejected or superseded does not, nor what is in another unit.
+ */
+export function courseOf(observations: readonly FhirResource[], main: Charted): CoursePoint[] {
+  const standing = new Map<string, FhirResource>();
+  for (const observation of observations) {
+    const { valueQuantity, effectiveDateTime: at } = observation;
+    if (VOID.has(observation.status) || isSuperseded(observation)) continue;
+    if (typeof valueQuantity?.value !== 'number' || valueQuantity.code !== main.unit) continue;
+    const known = standing.get(at);
+    if (!known || prevails(observation, known)) standing.set(at, observation);
+  }
+  return [...standing.values()]
+    .map((observation) => toPoint(observation, main))
+    .sort((a, b) => Date.parse(a.effective) - Date.parse(b.effective));
+}
+
+const isSuperseded = ({ extension = [] }: FhirResource): boolean =>
+  extension.some(({ url }: { url: string }) => url === extensions.supersededBy);
+
+/** A machine takes no physician's place. */
+function prevails(one: FhirResource, other: FhirResource): boolean {
+  const [isMachines, isOthers] = [one, other].map(({ status }) => status === 'preliminary');
+  return isMachines === isOthers ? Date.parse(one.issued) >= Date.parse(other.issued) : !isMachines;
+}
+
+function toPoint(observation: FhirResource, main: Charted): CoursePoint {
+  const threshold = (observation.component ?? []).find(
+    ({ code }: FhirResource) => codeIn(code, systems.modelOutput) === 'threshold' && code.text === main.threshold,
+  )?.valueQuantity?.value;
   return {
     observation: `Observation/${observation.id}`,
     effective: observation.effectiveDateTime,

@@ -19,11 +19,11 @@ export interface ResultFact {
 
 /** The value that the operating point is compared with: of the whole where the model gives one, else of its highest finding; null: nothing was found. */
 export function caseScore(
-  { thresholds }: Pick<Manifest, 'thresholds'>,
+  { summary: stated }: Pick<Manifest, 'summary'>,
   { summary, findings }: Pick<Scored, 'summary' | 'findings'>,
 ) {
-  const named = Object.keys(thresholds).find((name) => Object.hasOwn(summary, name));
-  if (named !== undefined) return summary[named] ?? null;
+  const [name] = Object.entries(stated).find(([, value]) => 'threshold' in value && value.threshold !== undefined) ?? [];
+  if (name !== undefined) return summary[name] ?? null;
   return findings.length > 0 ? Math.max(...findings.map(({ score }) => score)) : null;
 }
 

@@ -111,11 +111,11 @@ const codeOf = (c: Component): string | undefined => c.code?.coding?.[0]?.code;
 export function correctedSummary(from: Observation, { values, positive, findings }: Review, stated: Stated, by: By): Observation {
   const own = ([{ code: from.code, ...valueIn(from) }, ...(from.component ?? [])] as Component[]).filter(isOfTheWhole(stated));
   const known = own.map(codeOf);
-  const unknown = values.find(({ code }) => !known.includes(code));
-  if (unknown) throw refused(`The report has no value ${unknown.code}.`, 'values');
+  for (const [i, { code }] of values.entries())
+    if (!known.includes(code)) throw refused(`The report has no value ${code}.`, `values[${i}].code`);
   const [first, ...rest] = own.map((c) => {
-    const given = values.find(({ code }) => code === codeOf(c));
-    if (given) return { code: c.code, ...restated(c, given, stated) };
+    const at = values.findIndex(({ code }) => code === codeOf(c));
+    if (at >= 0) return { code: c.code, ...restated(c, values[at]!, stated, `values[${at}].value`) };
     return findings.length > 0 ? { code: c.code, ...ABSENT } : c;
   });
   return {
@@ -135,6 +135,8 @@ const isOfTheWhole =
 /** What the model's manifest says of its values; absent where the model is no longer carried. */
 export type Stated = Manifest['summary'] | undefined;
 
+type Quantity = Extract<Manifest['summary'][string], { unit: string }>;
+
 /** v3 data-absent-reason: nobody has said. */
 const ABSENT = {
   dataAbsentReason: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/data-absent-reason', code: 'unknown' }] },
@@ -146,15 +148,28 @@ const valueIn = ({ valueQuantity, valueCodeableConcept, dataAbsentReason }: Fhir
   ...(dataAbsentReason ? { dataAbsentReason } : {}),
 });
 
-function restated(c: Component, { code, value }: Review['values'][number], stated: Stated) {
+/** @param element where in the review the value stands. */
+function restated(c: Component, { code, value }: Review['values'][number], stated: Stated, element: string) {
   if (value === null) return ABSENT;
   const as = Object.values(stated ?? {}).find((s) => s.code.code === code);
   if (typeof value === 'number') {
     const unit = (c['valueQuantity'] as { code?: string } | undefined)?.code ?? (as && 'unit' in as ? as.unit : undefined);
-    if (unit === undefined) throw refused(`${code} is no number.`, 'values');
+    if (unit === undefined) throw refused(`${code} is no number.`, element);
+    if (as && 'unit' in as) assertWithin(as, value, element);
     return { valueQuantity: quantity(value, unit) };
   }
   const coding = as && 'values' in as ? as.values.find((v) => v.code === value) : undefined;
-  if (!coding) throw refused(`${code} does not take the code ${value}.`, 'values');
+  if (!coding) throw refused(`${code} does not take the code ${value}.`, element);
   return { valueCodeableConcept: { coding: [coding] } };
+}
+
+function assertWithin({ code, minimum, maximum, integer }: Quantity, value: number, element: string): void {
+  const [least, most] = [minimum ?? Number.NEGATIVE_INFINITY, maximum ?? Number.POSITIVE_INFINITY];
+  if (value >= least && value <= most && (!integer || Number.isInteger(value))) return;
+  const bounds = [
+    ...(integer ? ['a whole number'] : []),
+    ...(minimum === undefined ? [] : [`at least ${minimum}`]),
+    ...(maximum === undefined ? [] : [`at most ${maximum}`]),
+  ];
+  throw refused(`${code.code} is ${bounds.join(', ')}.`, element);
 }

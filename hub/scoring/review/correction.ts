@@ -1,4 +1,4 @@
-import type { Manifest } from '../../../models/manifest.js';
+import { FINDING_COUNT, type Manifest } from '../../../models/manifest.js';
 import { refused } from '../../access/write-rules.js';
 import type { Queryable } from '../../store/database.js';
 import { findResource, type ResourceRow, toResource } from '../../store/resources.js';
@@ -18,7 +18,8 @@ export interface Correction {
 /**
  * @param rows the Observations of the report, the one about the whole first.
  * @param model absent where it is no longer carried here.
- * @throws Refusal 422 for a finding that is not the report's, and for a box on an image that is not the study's.
+ * @throws Refusal 422 for a finding that is not the report's, a box on an image that is not the study's, a value that can't be one, and a whole that contradicts the
+ * findings that stand.
  */
 export async function applyCorrection(
   tx: Queryable,
@@ -43,6 +44,7 @@ export async function applyCorrection(
   const whole = correctedSummary(summary, review, model?.summary, by);
   replaced.set(summary.id, whole.id);
   const kept = findings.filter((f) => !replaced.has(f.id));
+  assertAgrees(review, model, kept.length + created.length);
   const count = (kind: FindingChange['change']): number => review.findings.filter((f) => f.change === kind).length;
   return {
     created: [whole, ...created],
@@ -50,6 +52,15 @@ export async function applyCorrection(
     result: [whole, ...kept, ...created].map((o) => o.id),
     counts: { removed: count('remove'), added: count('add'), changed: count('change'), values: review.values.length },
   };
+}
+
+/** What is said of the whole, beside how many findings stand. */
+function assertAgrees({ positive, values }: Review, model: Manifest | undefined, standing: number): void {
+  if (positive === false && standing > 0)
+    throw refused(`The whole is not negative while findings stand (${standing}): they are removed first.`, 'positive');
+  const count = model?.summary[FINDING_COUNT]?.code.code;
+  const at = values.findIndex(({ code, value }) => code === count && value !== null && value !== standing);
+  if (at >= 0) throw refused(`The findings that stand are ${standing}.`, `values[${at}].value`);
 }
 
 const unchanged = (rows: readonly ResourceRow[]): Correction => ({

@@ -49,10 +49,13 @@ const finding = z.discriminatedUnion('change', [
   z.strictObject({ change: z.literal('add'), ...seen, box }),
 ]);
 
+/** No value of a model is larger; its manifest says more. */
+const MOST = 1e9;
+
 /** One of the values about the whole by its code: a number in the model's unit, a code among the model's, or null where there is nothing to say. */
 const value = z.strictObject({
   code: z.string().min(1).max(64),
-  value: z.union([z.number(), z.string().min(1).max(64), z.null()]),
+  value: z.union([z.number().min(-MOST).max(MOST), z.string().min(1).max(64), z.null()]),
 });
 
 /** A physician's word on a machine's report. */

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import { systems } from '../../../fhir-profiles/codes.js';
 import type { FhirResource } from '../../../hub/store/search-keys.js';
+import { courseChart } from '../../../hub/api/score-course-chart.js';
 import { startBrowser } from '../../support/browser.js';
 import { samplePatient, sampleStudy } from '../../support/fhir-samples.js';
 import { type RunningHub, startHub } from '../../support/running-hub.js';
@@ -149,6 +150,41 @@ describe('the course of a score', () => {
     const english = (await course({ format: 'svg' }).set('accept-language', 'en')).body.toString('utf8');
     for (const words of ['Probability of severe COVID-19 from plasma proteins · Score over time', 'threshold 0.5'])
       expect(english).toContain(words);
+  });
+});
+
+describe('values that are no shares', () => {
+  const point = (value: number, threshold?: number) => ({
+    observation: 'Observation/o',
+    effective: '2026-03-02T08:00:00+08:00',
+    value,
+    status: 'final',
+    method: '',
+    device: '',
+    ...(threshold === undefined ? {} : { threshold }),
+  });
+  const drawn = (of: Omit<Parameters<typeof courseChart>[0], 'title'>, ...points: ReturnType<typeof point>[]) => {
+    const picture = courseChart({ title: 'Blood', ...of }, points, 'en');
+    return {
+      picture,
+      labels: [...picture.matchAll(/text-anchor="end" fill="#546e7a">(-?[\d.]+)</g)].map(([, label]) => Number(label)),
+      heights: [...picture.matchAll(/cy="(-?[\d.]+)"/g)].map(([, y]) => Number(y)),
+    };
+  };
+
+  it.each([
+    [{ unit: 'mL', minimum: 0, maximum: 2500 }, [point(11.9)], [0, 5, 10, 15], 76.5],
+    [{ unit: 'mm' }, [point(0)], [0, 1], 232],
+    [{ unit: '1', minimum: 0, maximum: 1 }, [point(0.25, 0.5)], [0, 0.25, 0.5, 0.75, 1], 183],
+    [{ unit: '1', minimum: 0, maximum: 1000, integer: true }, [point(1)], [0, 1, 2, 3, 4], 183],
+    [{ unit: '%', minimum: 0, maximum: 100 }, [point(50)], [0, 25, 50, 75, 100], 134],
+    [{ unit: 'K', minimum: -5 }, [point(-5), point(3)], [-6, -4, -2, 0, 2, 4], 212.4],
+  ])('are drawn over their own range, with their unit: %j', (of, points, labels, height) => {
+    const { picture, ...there } = drawn(of, ...points);
+    expect(there.labels).toEqual(labels);
+    expect(there.heights[0]).toBeCloseTo(height, 0);
+    expect(picture.includes(`Blood (${of.unit})`)).toBe(of.unit !== '1');
+    expect(picture.includes('threshold')).toBe('threshold' in points[0]!);
   });
 });
 

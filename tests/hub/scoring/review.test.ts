@@ -25,8 +25,8 @@ beforeAll(async () => {
 afterAll(() => world?.hub.stop());
 const LEFT_LUNG = { system: systems.snomed, code: '44029006', display: 'Left lung structure' };
 
-async function scored(): Promise<void> {
-  study = await chestStudy(world);
+async function scored(more: object = {}): Promise<void> {
+  study = await chestStudy(world, world.patientOfA, more);
   ({ report } = await scoredFor(world, b, scoringTask(study, world.patientOfA, 'b'), {
     findings: [
       finding(study, { site: LEFT_LUNG, evidence: { probability: 0.98 } }),
@@ -55,7 +55,7 @@ const component = (of: FhirResource, code: string) =>
   of.component?.find((c: { code: { coding: { code: string }[] } }) => c.code.coding[0]?.code === code);
 
 describe('a machine’s report that a physician', () => {
-  beforeEach(scored);
+  beforeEach(() => scored());
 
   it('accepts is final, with its findings; what the machine said stays under its own version, and the chain leads to it', async () => {
     const answer = await reviewOf(a, report, { decision: 'accept', text: 'Both are old granulomas.' });
@@ -192,7 +192,10 @@ describe('a machine’s report that a physician', () => {
       'Practitioner/physician-a',
       'Practitioner/second-a',
     ]);
-    const corrected = await reviewOf(a, again.body, { decision: 'correct', reason: 'false-positive', positive: false });
+    const findings = again.body.result
+      .slice(1)
+      .map(({ reference }: { reference: string }) => ({ change: 'remove', observation: reference }));
+    const corrected = await reviewOf(a, again.body, { decision: 'correct', reason: 'false-positive', positive: false, findings });
     expect(corrected.body).toMatchObject({
       status: 'corrected',
       resultsInterpreter: [{ reference: 'Practitioner/physician-a' }],
@@ -203,7 +206,7 @@ describe('a machine’s report that a physician', () => {
 });
 
 describe('a machine’s report that was withdrawn, because its study is another patient’s', () => {
-  beforeEach(scored);
+  beforeEach(() => scored());
 
   it('is not taken back by a review, and is neither drawn nor given as a document', async () => {
     const row = (await findResource(world.hub.db, 'ImagingStudy', study.id))!;
@@ -218,7 +221,7 @@ describe('a machine’s report that was withdrawn, because its study is another 
 });
 
 describe('of reviews at the same time', () => {
-  beforeEach(scored);
+  beforeEach(() => scored());
 
   it('one wins, and the others are told that the report is another one by now', async () => {
     const answers = await Promise.all(
@@ -235,7 +238,7 @@ describe('of reviews at the same time', () => {
 });
 
 describe('nobody but a physician who sees the study decides', () => {
-  beforeEach(scored);
+  beforeEach(() => scored());
 
   it('not a system, an administrator, a researcher, a physician elsewhere, nor a record written over the report', async () => {
     const [administrator, researcher, c, d, patient] = await Promise.all([
@@ -284,7 +287,7 @@ describe('nobody but a physician who sees the study decides', () => {
 });
 
 describe('a review that can’t be taken as it stands', () => {
-  beforeAll(scored);
+  beforeAll(() => scored());
 
   it.each([
     ['without a decision', {}, 400],
@@ -293,6 +296,26 @@ describe('a review that can’t be taken as it stands', () => {
     ['that rejects without a reason', { decision: 'reject' }, 400],
     ['for another reason without words', { decision: 'reject', reason: 'other' }, 400],
     ['that corrects without saying of the whole', { decision: 'correct', reason: 'wrong-value' }, 400],
+    ['that is negative and leaves findings', { decision: 'correct', reason: 'false-positive', positive: false }, 422, 'positive'],
+    ...(
+      [
+        ['nodule-candidate-count', -5],
+        ['nodule-candidate-count', 1.5],
+        ['nodule-candidate-count', 3],
+        ['nodule-highest-score', 7.5],
+        ['nodule-largest-diameter', 501],
+      ] as const
+    ).map(([code, value]): [string, object, number, string] => [
+      `with a ${code} of ${value}`,
+      { decision: 'correct', reason: 'wrong-value', positive: true, values: [{ code, value }] },
+      422,
+      'values[0].value',
+    ]),
+    [
+      'with a value beyond all',
+      { decision: 'correct', reason: 'wrong-value', positive: true, values: [{ code: 'nodule-largest-diameter', value: 1e308 }] },
+      400,
+    ],
     [
       'with a finding of another report',
       {
@@ -334,9 +357,10 @@ describe('a review that can’t be taken as it stands', () => {
       422,
     ],
     ['with control characters', { decision: 'reject', reason: 'other', text: 'x\u0000y' }, 400],
-  ])('%s changes nothing', async (_, body, status) => {
+  ] as [string, object, number, string?][])('%s changes nothing', async (_, body, status, ...[element]) => {
     const answer = await reviewOf(a, report, body);
     expect([answer.status, answer.body.resourceType]).toEqual([status, 'OperationOutcome']);
+    if (element) expect(answer.body.issue[0].expression).toEqual([element]);
     expect(await read(`DiagnosticReport/${report.id}`)).toEqual(report);
   });
 
@@ -349,7 +373,7 @@ describe('a review that can’t be taken as it stands', () => {
 });
 
 describe('a newer score of the same study', () => {
-  beforeEach(scored);
+  beforeEach(() => scored());
 
   const supersededBy = (of: FhirResource): string | undefined =>
     of.extension?.find((e: { url: string }) => e.url === extensions.supersededBy)?.valueReference.reference;
@@ -361,6 +385,12 @@ describe('a newer score of the same study', () => {
     const older = await read(`DiagnosticReport/${report.id}`);
     expect([older.status, supersededBy(older)]).toEqual(['preliminary', `DiagnosticReport/${newer.id}`]);
     expect(older.conclusion).toMatch(/^Superseded/);
+    for (const observation of await observationsOf(older)) {
+      expect([observation.status, supersededBy(observation)]).toEqual(['preliminary', `DiagnosticReport/${newer.id}`]);
+      expect(observation.note[0].text).toMatch(/^Superseded/);
+      expect(validateResource(observation).filter((i) => i.severity === 'error')).toEqual([]);
+    }
+    for (const observation of await observationsOf(newer)) expect(supersededBy(observation)).toBeUndefined();
     expect(await read(`DiagnosticReport/${report.id}/_history/1`)).toEqual(report);
     expect(supersededBy(newer)).toBeUndefined();
     const [provenance] = await provenancesOf(newer);
@@ -377,5 +407,35 @@ describe('a newer score of the same study', () => {
     await reviewOf(second, rejected.body, { decision: 'accept' });
     expect(supersededBy(await read(`DiagnosticReport/${report.id}`))).toBe(`DiagnosticReport/${newer.id}`);
     expect((await read(`DiagnosticReport/${report.id}`)).status).toBe('final');
+  });
+
+  it('has in the course of a score the place that it has: none before a physician’s word; a count is drawn as one, without another value’s threshold', async () => {
+    const started = '2027-03-04T05:06:07+08:00';
+    await scored({ started });
+    const course = async (format = 'json') =>
+      a.get(`/scoring/course?patient=${world.patientOfA.id}&model=pulmonary-nodule&format=${format}`);
+    const point = async () =>
+      (await course()).body.points.filter(({ effective }: { effective: string }) => effective === started);
+    expect(await point()).toMatchObject([{ observation: report.result[0].reference, value: 2, status: 'preliminary' }]);
+    const newer = await rescored('1.1.0');
+    expect(await point()).toMatchObject([{ observation: newer.result[0].reference, value: 0 }]);
+    const { body: accepted } = await reviewOf(a, newer, { decision: 'accept' });
+    const newest = (
+      await scoredFor(world, b, scoringTask(study, world.patientOfA, 'b'), {
+        findings: Array(12).fill(finding(study)),
+        version: '1.2.0',
+      })
+    ).report;
+    expect(await point()).toMatchObject([{ observation: accepted.result[0].reference, value: 0, status: 'final' }]);
+    await reviewOf(a, newest, { decision: 'accept' });
+    expect(await point()).toMatchObject([{ observation: newest.result[0].reference, value: 12, status: 'final' }]);
+    expect((await point())[0].threshold).toBeUndefined();
+    const url = `${world.hub.url}/scoring/course?patient=${world.patientOfA.id}&model=pulmonary-nodule&format=svg`;
+    const token = await world.hub.person('physician-a', 'TREAT');
+    const picture = await (await fetch(url, { headers: { authorization: `Bearer ${token}` } })).text();
+    const heights = [...picture.matchAll(/<circle cx="[\d.]+" cy="(-?[\d.]+)"/g)].map(([, y]) => Number(y));
+    expect(heights.length).toBeGreaterThan(1);
+    for (const y of heights) expect(y >= 36 && y <= 232).toBe(true);
+    expect(picture).not.toContain('阈值');
   });
 });
