@@ -484,7 +484,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How far the scoring job of a Task is, as server-sent events, until it is over. Each event is named `progress` and tells all there is; Last-Event-ID is not needed. Whoever may read the Task may follow it, and only as long as he may. For polling, the Task itself tells its state. */
+        /** How far the scoring job of a Task is, as server-sent events, until it is over. Each event is named `progress` and tells all there is; Last-Event-ID is not needed. Whoever may read the Task may follow it, and only as long as he may and his token holds. For polling, the Task itself tells its state. */
         get: operations["followScoring"];
         put?: never;
         post?: never;

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import type { Request, ResponseObject, ResponseToolkit, Server } from '@hapi/hapi';
 import type { Access } from '../access/access.js';
-import { callerOfRequest } from '../access/authentication/bearer-scheme.js';
+import { callerOfRequest, endOfToken } from '../access/authentication/bearer-scheme.js';
 import { requestContext } from '../access/authentication/request-context.js';
 import { isStanding, type Standings } from '../access/authentication/standing.js';
 import type { Caller } from '../access/caller.js';
@@ -35,14 +35,14 @@ export interface ScoringEventsDeps {
 
 /** Streams that one caller, and all callers together, may have open in this process. */
 const MOST = { ofCaller: 8, inAll: 200 };
-/** A stream ends after this time; a client that goes on is let in anew. */
+/** A stream ends after this time, and with its token; a client that goes on is let in anew. */
 const LONGEST_MS = 15 * 60_000;
 /** What may wait for a reader that does not read, bytes. */
 const MOST_WAITING = 64 * 1024;
 
 /**
  * `GET /scoring/jobs/{id}/events`: how far the job of a Task is, as server-sent events (HTML, 9.2), until it is over. Whoever may read the Task may follow it, and
- * only as long as he may; its opening is audited. Each event tells all there is, so one that was missed (`Last-Event-ID`) is not missing.
+ * only as long as he may and his token holds; its opening is audited. Each event tells all there is, so one that was missed (`Last-Event-ID`) is not missing.
  */
 export function registerScoringEvents(server: Server, deps: ScoringEventsDeps): void {
   const slots = createStreamSlots(MOST.ofCaller, { mostInAll: MOST.inAll, what: 'event streams' });
@@ -112,7 +112,7 @@ function follow(
   const timers = [
     setInterval(() => void recheck(), deps.recheckMs ?? 5_000),
     setInterval(() => write(': still here\n\n'), deps.heartbeatMs ?? 15_000),
-    setTimeout(() => end(), LONGEST_MS),
+    setTimeout(() => end(), Math.max(0, Math.min(LONGEST_MS, (endOfToken(request) ?? Number.POSITIVE_INFINITY) - Date.now()))),
   ];
   const unwatch = deps.jobs.watch(id, tell);
   const end = (): void => {

@@ -56,8 +56,16 @@ export async function chargeRequest(request: Request, cost: number): Promise<voi
   await (request.auth.credentials?.['charge'] as Credentials['charge'] | undefined)?.(cost);
 }
 
+/** Milliseconds since the epoch at which the token of an authenticated request ends; undefined where it has no end. */
+export function endOfToken(request: Request): number | undefined {
+  const expires = request.auth.credentials?.['expires'] as number | undefined;
+  return expires === undefined ? undefined : expires * 1000;
+}
+
 interface Credentials {
   caller: Caller;
+  /** Of the token, seconds since the epoch. */
+  expires: number;
   standing: Standing;
   charge: (cost: number) => Promise<void>;
 }
@@ -78,7 +86,7 @@ async function authenticate(deps: BearerDeps, request: Request): Promise<Credent
   const caller =
     standing && capacity && callerOf(standing, capacity, { ...token, scope: scopeOf(standing, capacity.role, token.scope) });
   if (!standing || !caller || (open && !isOf(open, caller))) throw await withoutStanding(deps, token, standing, context);
-  return { caller, standing, charge };
+  return { caller, expires: token.expires, standing, charge };
 }
 
 /** An exceptional access is one person's, for one organization: a token that names another's is nobody's. */

@@ -35,7 +35,7 @@ it.each<[string, Record<string, unknown>, boolean]>([
 describe('a hub that does not carry it', () => {
   let running: RunningHub;
   beforeAll(async () => {
-    running = await startHub({ config: { researchModels: false, workers: 1 } });
+    running = await startHub({ config: { researchModels: false, workers: 1, tokenLifetime: 2 } });
     await running.join([{ id: 'hospital-a', assigner: 'urn:oid:1.2.3' }]);
   });
   afterAll(() => running.stop());
@@ -77,6 +77,32 @@ describe('a hub that does not carry it', () => {
       jobs: [{ task: 'Task/fails' }],
     });
     expect((await running.http().get('/metrics')).text).toContain(`hub_scoring_awaited_model_jobs{model="${model}"} 1`);
+  });
+
+  it('follows a job for nobody longer than his token holds', async () => {
+    const study = await indexStudy(running.db);
+    const token = await running.system('hospital-a');
+    const task = {
+      resourceType: 'Task',
+      status: 'requested',
+      intent: 'order',
+      code: { coding: [{ system: systems.taskKind, code: 'scoring-request' }] },
+      focus: { reference: `ImagingStudy/${study.id}` },
+      for: { reference: `Patient/${study.patient_id}` },
+      requester: { reference: 'Organization/hospital-a' },
+      input: [{ type: { text: 'model' }, valueString: 'pulmonary-nodule' }],
+    };
+    const { body } = await clientOf(running, token).post(task);
+    await running.db.query(sql`update scoring_job set run_after = now() + interval '1 hour' where task_id = ${body.id}`);
+    const followed = await fetch(`${running.url}/scoring/jobs/${body.id}/events`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(followed.status).toBe(200);
+    expect(await followed.text()).toContain('event: progress');
+    const [job] = await running.db.query<{ over: boolean }>(
+      sql`select state not in ('queued', 'running') as over from scoring_job where task_id = ${body.id}`,
+    );
+    expect(job!.over).toBe(false);
   });
 
   it('tells its operator of the model and of each rule that scores nothing because of it', async () => {

@@ -102,3 +102,30 @@ describe('what a search includes', () => {
     expect(JSON.stringify(rows[0].entity)).toContain(`ImagingStudy/${world.otherStudyOfA.id}`);
   });
 });
+
+describe('an id that can be none', () => {
+  it.each(['%00', 'a%00b', '%ff', "'", 'x'.repeat(70)])(
+    'is refused on every path that takes one, and breaks none: %s',
+    async (id) => {
+      const clients = [world.systems.a, await world.person('physician-a'), await world.person('administrator-a')];
+      const routes = world.hub.hub.server.table().filter(({ path }) => path.includes('{'));
+      expect(routes.length).toBeGreaterThan(20);
+      const broken: string[] = [];
+      for (const { method, path } of routes)
+        for (const client of clients) {
+          const at = path.replace(/\{path\*?\}/, `ImagingStudy/${id}`).replace(/\{\w+[*?\d]*\}/g, id);
+          const sent = { resourceType: 'ImagingStudy', decision: 'accept' };
+          const preconditions = { 'if-match': 'W/"1"' };
+          const answer = await (method === 'post'
+            ? client.post(sent, at, preconditions)
+            : method === 'put'
+              ? client.put(sent, at, preconditions)
+              : method === 'delete'
+                ? client.delete(at)
+                : client.get(at));
+          if (answer.status < 400 || answer.status >= 500) broken.push(`${method} ${at} ${answer.status}`);
+        }
+      expect(broken).toEqual([]);
+    },
+  );
+});
