@@ -201,8 +201,13 @@ describe('a foreign study', () => {
   });
 });
 
-/** A restore to a moment before every delivery: nothing of them is on record. */
-const forgetDeliveries = () => at.hub.db.pool.query('truncate delivery_job, delivery_instance, delivered_copy, found_copy');
+/** A restore to a moment before the deliveries of a study: nothing of them is on record. */
+async function forgetDeliveries(study: number): Promise<void> {
+  const tasks = '(select task_id from delivery_job where study_instance_uid = $1)';
+  for (const table of ['delivered_copy', 'delivery_instance', 'delivery_job'])
+    await at.hub.db.pool.query(`delete from ${table} where task_id in ${tasks}`, [studyUid(study)]);
+  await at.hub.db.pool.query('delete from found_copy where study_instance_uid = $1', [studyUid(study)]);
+}
 
 /** Has hospital B's archive read again from the beginning, to its end. */
 async function readAgain(): Promise<void> {
@@ -245,7 +250,7 @@ describe('a copy', () => {
     expect(await retrieve('')).toBe(403);
     expect(await retrieve(`/series/${own['0020000E']}/instances/${own['00080018']}`)).toBe(200);
 
-    await forgetDeliveries();
+    await forgetDeliveries(1);
     await readAgain();
     expect(await heldOf(1)).toEqual([
       [A.id, 12],
@@ -622,7 +627,7 @@ describe('an archive that speaks DIMSE alone', () => {
   });
 
   it('has copies that are known by their mark when no delivery is on record, also of a study that nobody else has yet', async () => {
-    await forgetDeliveries();
+    await forgetDeliveries(20);
     const mark = Buffer.concat([
       element('04000563', 'LO', Buffer.from('federation-hub')),
       element('04000564', 'LO', Buffer.from(A.id)),
@@ -632,5 +637,18 @@ describe('an archive that speaks DIMSE alone', () => {
       await fetch(`${at.receiving.orthancUrl}/instances`, { method: 'POST', body: body as never });
     await readAgain();
     expect([await heldOf(20), await heldOf(30), await heldOf(31)]).toEqual([[[A.id, 12]], [], [[B.id, 2]]]);
+  });
+
+  it('and keeps no deliveries is asked again for what it only listed, once the hospital that has the study does', async () => {
+    const settings = { host: '127.0.0.1', port: at.receiving.dicomPort, calledAeTitle: 'ORTHANC' };
+    await addSource(at.hub.db, { id: 'c.pacs', organizationId: C.id, kind: 'dimse', settings });
+    await at.hub.hub.sources.idle();
+    expect(await heldOf(30)).toEqual([[C.id, 4]]);
+    await at.archive(ctStudy(30, 'A-30', 4), studyUid(30));
+    await until(async () => (await heldOf(30)).length === 1);
+    expect(await heldOf(30)).toEqual([[A.id, 4]]);
+    expect((await heldOf(20)).length).toBe(1);
+    const { body } = await at.call(await at.hub.system(C.id), 'get', `/fhir/ImagingStudy?identifier=urn:oid:${studyUid(30)}`);
+    expect(body.entry ?? []).toEqual([]);
   });
 });
