@@ -1,4 +1,4 @@
-import { failure, type Outcome, success } from '../outcome.js';
+import { failure, type Failure, type Outcome, success } from '../outcome.js';
 import type { ImageHeader } from './read-image.js';
 
 /** A header, and where its file lies. */
@@ -20,6 +20,8 @@ export interface SeriesLimits {
 }
 
 const ctImageStorage = '1.2.840.10008.5.1.4.1.1.2';
+/** Enhanced CT Image Storage, Legacy Converted Enhanced CT Image Storage (PS3.4 table B.5-1): many slices in one object, their geometry in functional groups. */
+const enhancedCt = new Set(['1.2.840.10008.5.1.4.1.1.2.1', '1.2.840.10008.5.1.4.1.1.2.2']);
 /** Cosine of the largest tilt of the planes against the axial one: about 26 degrees. */
 const leastAxialCosine = 0.9;
 
@@ -38,9 +40,15 @@ export function chooseCtSeries(images: CtImage[], limits: SeriesLimits): Outcome
   const [best] = enough.sort(
     (a, b) => sharp(a) - sharp(b) || b.length - a.length || a[0]!.header.seriesNumber - b[0]!.header.seriesNumber,
   );
-  if (!best) return failure('not-applicable', 'The study holds no axial CT series with enough slices.');
+  if (!best) return without(images, 'The study holds no axial CT series with enough slices.');
   return inOrder(best, limits);
 }
+
+/** Why a study without axial CT is not scored: enhanced CT, where there is any, else as told. */
+export const without = (images: CtImage[], otherwise: string): Failure =>
+  images.some(({ header }) => enhancedCt.has(header.sopClassUid))
+    ? failure('not-applicable', 'The study holds enhanced (multi-frame) CT, which this model does not read.')
+    : failure('not-applicable', otherwise);
 
 /** A slice across the body as the scanner made it: no localizer, nothing derived, one frame, with its place and spacing. */
 export function isAxialCt({ header }: CtImage): boolean {

@@ -1,5 +1,5 @@
 import { failure, type Outcome, success } from '../outcome.js';
-import { type CtImage, isAxialCt } from './ct-series.js';
+import { type CtImage, isAxialCt, without } from './ct-series.js';
 import { type CtVolume, readHeaders, readPlane } from './ct-volume.js';
 
 /** An axial CT slice on its own, in Hounsfield units. */
@@ -35,7 +35,7 @@ export async function readCtSlices(paths: string[], limits: SliceLimits): Promis
   if (!images.ok) return images;
   const axial = new Map(images.value.filter(isAxialCt).map((image) => [image.header.sopInstanceUid, image]));
   const chosen = [...axial.values()].filter(({ header }) => limits.transferSyntaxes.includes(header.transferSyntaxUid));
-  if (chosen.length === 0) return failure('not-applicable', 'The study holds no axial CT slice that the model accepts.');
+  if (chosen.length === 0) return without(images.value, 'The study holds no axial CT slice that the model accepts.');
   const pixels = chosen.reduce((sum, { header }) => sum + header.rows * header.columns, 0);
   if (chosen.length > limits.mostSlices || pixels > limits.mostVoxels)
     return failure('not-applicable', 'The study holds many axial CT slices that make no volume.');

@@ -24,6 +24,8 @@ interface Written {
   slope: number;
   /** Stored in the corner of every plane, and named as Pixel Padding Value. */
   padding?: number;
+  /** CT Image Storage, unless stated. */
+  sopClassUid?: string;
   /** Added to the height of some plane, mm. */
   shifted?: { plane: number; mm: number };
 }
@@ -81,7 +83,7 @@ async function file(series: Written, plane: number): Promise<Buffer> {
   const pixelData = await encodeFrame({ pixels, columns, rows, bitsStored: 16 }, syntax);
   const elements: Element[] = [
     [0x00080008, 'CS', 'ORIGINAL\\PRIMARY\\AXIAL'],
-    [0x00080016, 'UI', '1.2.840.10008.5.1.4.1.1.2'],
+    [0x00080016, 'UI', series.sopClassUid ?? '1.2.840.10008.5.1.4.1.1.2'],
     [0x00080018, 'UI', `2.25.88.${number}.${plane + 1}`],
     [0x00080060, 'CS', 'CT'],
     [0x0020000d, 'UI', '2.25.88'],
@@ -170,12 +172,18 @@ describe('a CT series as a volume', () => {
   });
 
   it.each([
+    ['the CT is enhanced', { sopClassUid: '1.2.840.10008.5.1.4.1.1.2.1' }, 'not-applicable', /enhanced \(multi-frame\) CT/],
     ['one plane lies out of step', { shifted: { plane: 5, mm: 1 } }, 'malformed-input'],
     ['the planes lie too far apart', { step: [0, 0, 6] as Vector }, 'not-applicable'],
     ['the planes are not axial', { alongColumn: [0, 0, -1] as Vector, step: [0, 3, 0] as Vector }, 'not-applicable'],
-  ])('is not made where %s', async (_name, written, code) => {
+  ] as [string, Partial<Written>, string, RegExp?][])('is not made where %s', async (_name, written, code, ...[told = /./]) => {
     await withFolder(async (folder) => {
-      expect(await readCtVolume(await write(folder, { ...headFirst, ...written }), limits)).toMatchObject({ ok: false, code });
+      const message = expect.stringMatching(told);
+      expect(await readCtVolume(await write(folder, { ...headFirst, ...written }), limits)).toMatchObject({
+        ok: false,
+        code,
+        message,
+      });
     });
   });
 });

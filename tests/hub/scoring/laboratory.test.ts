@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { systems } from '../../../fhir-profiles/codes.js';
+import { extensions, systems } from '../../../fhir-profiles/codes.js';
 import type { Workers } from '../../../hub/jobs/workers.js';
 import { clinicalWriter } from '../../../hub/referral/clinical-writer.js';
 import { createAutomaticScoring } from '../../../hub/scoring/automatic.js';
@@ -163,7 +163,10 @@ describe('scoring the proteins of a sample', () => {
     await a.put({ ...interleukin, status: 'corrected', valueQuantity: { ...interleukin.valueQuantity, value: 12 } });
     const second = await resultOf(await scored(patient, report.id));
     expect(second.score.valueQuantity.value).toBeGreaterThan(first.score.valueQuantity.value);
-    expect((await a.read(`Observation/${first.score.id}`)).body).toEqual(first.score);
+    const { extension, note, meta, ...kept } = (await a.read(`Observation/${first.score.id}`)).body;
+    const { meta: _meta, ...before } = first.score;
+    expect([kept, meta.versionId, extension[0].url]).toEqual([before, '2', extensions.supersededBy]);
+    expect(note[0].text).toBe(`Superseded: the study was scored anew, see DiagnosticReport/${second.report.id}.`);
     const environment = { DATABASE_URL: region.url, HUB_SECRET: TEST_SECRET };
     expect(await command(['score', 'replay', `DiagnosticReport/${first.report.id}`], environment)).toEqual({
       status: 0,

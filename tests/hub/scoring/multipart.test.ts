@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { fetchStudy } from '../../../hub/scoring/fetch-study.js';
 import { TooLarge, writeParts } from '../../../hub/scoring/multipart.js';
+import type { Manifest } from '../../../models/manifest.js';
 
 const TYPE = 'multipart/related; type="application/dicom"; boundary="b0"';
 const LIMITS = { bytes: 100_000, parts: 10 };
@@ -67,5 +69,36 @@ describe('parts of a multipart stream', () => {
     await expect(writeParts(TYPE, inChunks(big, 5000), place, LIMITS)).rejects.toBeInstanceOf(TooLarge);
     const endless = Readable.from([Buffer.from('--b0\r\n'), Buffer.alloc(20_000, 'h')]);
     await expect(writeParts(TYPE, endless, place, LIMITS)).rejects.toMatchObject({ code: 'bad-response' });
+  });
+
+  it('are bounded over all series of a study', async () => {
+    const series = [1, 2, 3].map((n) => ({ uid: `1.2.${n}`, modality: { code: 'CT' } }));
+    const identifier = [{ system: 'urn:dicom:uid', value: 'urn:oid:1.2' }];
+    const study = {
+      ...{
+        type: 'ImagingStudy',
+        id: 's',
+        patient_id: 'p',
+        custodian_id: 'a',
+        version: 1,
+        last_updated: new Date(),
+        deleted: false,
+      },
+      ...{ modality: ['CT'], body_site: [], date_from: null, labels: [], parties: [], meta: null },
+      content: JSON.stringify({ series, identifier }),
+    };
+    const ct = { accepts: { modality: ['CT'] } } as unknown as Manifest;
+    const retrieve = async () => ({ contentType: TYPE, body: inChunks(message([Buffer.alloc(100), Buffer.alloc(100)]), 50) });
+    const fetched = async (bytes: number, parts: number) => {
+      const place = await mkdtemp(join(folder, 'study-'));
+      const limits = { ofSeries: { bytes: 1_000, parts: 10 }, ofStudy: { bytes, parts } };
+      return fetchStudy(study, ct, place, retrieve as never, new AbortController().signal, limits);
+    };
+    expect(await fetched(600, 6)).toMatchObject({ ok: true, value: { files: { length: 6 } } });
+    for (const [bytes, parts] of [
+      [599, 6],
+      [600, 5],
+    ] as const)
+      expect(await fetched(bytes, parts)).toMatchObject({ ok: false, code: 'not-applicable' });
   });
 });
