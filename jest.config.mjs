@@ -10,9 +10,9 @@ export default {
   testSequencer: '<rootDir>/tests/support/runner/longest-first.js',
   globalSetup: '<rootDir>/tests/support/global-setup.js',
   globalTeardown: '<rootDir>/tests/support/global-teardown.js',
-  testTimeout: 120_000,
-  // files wait for processes, archives and browsers for part of their time: three of them keep two processors at work
-  maxWorkers: 3,
+  testTimeout: 300_000,
+  // not more than processors: the processes that score give way to everything else, and would wait for minutes
+  maxWorkers: 2,
   // what a test that failed left running keeps nothing waiting
   forceExit: true,
 };

@@ -64,7 +64,7 @@ beforeAll(async () => {
     settings: { root: join(folder, 'a') },
   });
   await hub.hub.sources.idle();
-}, 120_000);
+});
 afterAll(async () => {
   await browser?.close();
   await Promise.all([pages?.stop(), hub?.stop()]);
@@ -170,7 +170,7 @@ describe('dicomweb-client', () => {
     expect(answers.some((answer) => answer.endsWith('/frames/1'))).toBe(true);
     if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, 'ohif-open.png') });
     await page.close();
-  }, 120_000);
+  });
 
   it('shows a refusal to somebody to whom it is not', async () => {
     const { page, answers } = await open('physician-b');
@@ -180,7 +180,7 @@ describe('dicomweb-client', () => {
     expect(answers.filter((answer) => answer.startsWith('200 '))).toEqual([]);
     if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, 'ohif-refused.png') });
     await page.close();
-  }, 120_000);
+  });
 });
 
 describe('pages of other origins', () => {

@@ -127,7 +127,7 @@ describe('a region in which some PACS are ill', () => {
     });
     for (const hospital of Object.keys(pacs)) await connect(hospital);
     await hub.hub.sources.idle();
-  }, 120_000);
+  });
   afterAll(async () => {
     await hub?.stop();
     await database?.close();
@@ -282,7 +282,7 @@ describe('a region in which some PACS are ill', () => {
     expect(await retrieve('1.2.3.1')).toMatchObject({ status: 200 });
     const held = await database.db.pool.query("select 1 from quarantine where state = 'held'");
     expect(held.rows).toEqual([]);
-  }, 120_000);
+  });
 });
 
 async function until(happened: () => Promise<boolean>): Promise<void> {

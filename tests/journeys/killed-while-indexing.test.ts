@@ -42,5 +42,5 @@ describeWithRealData('the hub is killed while it indexes', (data) => {
       expect(await hub.stop()).toBe(0);
       await database.close();
     }
-  }, 120_000);
+  });
 });

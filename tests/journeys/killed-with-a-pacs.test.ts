@@ -42,7 +42,7 @@ describe('hub processes that read a PACS', () => {
     }
     orthanc = await startOrthanc({ folder });
     line = await startFaultyLine(Number(new URL(orthanc.orthancUrl).port));
-  }, 120_000);
+  });
   afterAll(async () => {
     await line?.stop();
     await orthanc?.stop();
@@ -226,7 +226,7 @@ describe('hub processes that read a PACS', () => {
     await until(async () => (await counts()).studies === 2 * STUDIES + 2);
     expect((await search(other, token)).ids).toHaveLength(STUDIES + 1);
     expect(await stop(other)).toBe(0);
-  }, 120_000);
+  });
 });
 
 async function until(happened: () => Promise<boolean>): Promise<void> {

@@ -40,7 +40,7 @@ describe('a hub and a PACS that speak DIMSE', () => {
       });
     orthanc = await startOrthanc({ folder });
     toPacs = await startFaultyLine(orthanc.dicomPort);
-  }, 120_000);
+  });
   afterAll(async () => {
     await toPacs?.stop();
     await orthanc?.stop();
@@ -115,7 +115,7 @@ describe('a hub and a PACS that speak DIMSE', () => {
     await until(async () => (await dcmtk('echoscu', ['-aet', 'PACS', '-aec', 'HUB', '127.0.0.1', port])).status === 0);
     expect(acknowledged((await push()).output)).toBe(WHOLE.listed);
     expect(await counts()).toEqual(WHOLE);
-  }, 120_000);
+  });
 
   it('the PACS killed while it is listed is read to its end when it is back, and another hospital notices nothing', async () => {
     await database.db.pool.query(
@@ -132,7 +132,7 @@ describe('a hub and a PACS that speak DIMSE', () => {
     await restarting;
     await until(() => isWhole());
     expect(await counts()).toEqual(WHOLE);
-  }, 120_000);
+  });
 
   it('the hub killed while it lists reads the PACS to the same end', async () => {
     await pacs();
@@ -142,7 +142,7 @@ describe('a hub and a PACS that speak DIMSE', () => {
     hub = await start();
     await until(() => isWhole());
     expect(await counts()).toEqual(WHOLE);
-  }, 120_000);
+  });
 
   it('the PACS killed while it delivers breaks the answer off; the hub goes on', async () => {
     await pacs();
@@ -168,5 +168,5 @@ describe('a hub and a PACS that speak DIMSE', () => {
     expect((await fetch(`${hub.url}/readyz`)).status).toBe(200);
     expect(await counts()).toEqual(WHOLE);
     await orthanc.restart();
-  }, 120_000);
+  });
 });

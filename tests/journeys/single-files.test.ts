@@ -65,7 +65,7 @@ describeWithRealData('single files of every kind, each at a hospital of its own'
     }
     await joinIdentified();
     await hub.hub.sources.idle();
-  }, 120_000);
+  });
 
   /** A file that lacks the UIDs of study and series, once more with them. */
   const nameless = { file: 'transfer-syntax/HTJ2K-lossy_1.2.840.10008.1.2.4.203.dcm', hospital: 'identified' };

@@ -365,7 +365,7 @@ describe('whatever happens in a PACS', () => {
       }),
       { numRuns: 5 },
     );
-  }, 120_000);
+  });
 });
 
 const uids = (study: number, instance: number): Record<string, [string, string]> => ({

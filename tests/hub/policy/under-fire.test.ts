@@ -55,7 +55,7 @@ beforeAll(async () => {
   await db.query(AGREEMENT);
   states.push({ began: Number.NEGATIVE_INFINITY, committed: performance.now(), allows: true });
   fire = new Fire({ origins: hubs.map((hub) => hub.url), token: b.token, studyId });
-}, 120_000);
+});
 
 afterAll(async () => {
   await fire?.close();

@@ -75,7 +75,7 @@ beforeAll(async () => {
     const [row] = await hub.db.query<{ id: string }>(sql`select id from resource where type = 'DiagnosticReport'`);
     return row?.id;
   });
-}, 120_000);
+});
 afterAll(async () => {
   await Promise.all([hub?.stop(), pacs?.stop()]);
   await database?.close();

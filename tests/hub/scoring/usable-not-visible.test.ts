@@ -87,7 +87,7 @@ beforeAll(async () => {
   }
   task = made(await ask(d));
   ({ task, report } = await scored(task.id));
-}, 120_000);
+});
 afterAll(async () => {
   await world?.hub.stop();
   await rm(folder, { recursive: true, force: true });

@@ -46,7 +46,7 @@ beforeAll(async () => {
     uids: [...secrets.uids, ...[world.studyOfC, world.studyOfA, settled.studyOfA, settled.studyOfB].map(studyUidOf), '2.25.1'],
     numbers: [`${assigner('a')}|C1`, 'C1', 'C2', 'A1', 'A5', 'B5', 'B6', 'E1'],
   };
-}, 120_000);
+});
 afterAll(async () => {
   for (const hub of [plain, busy]) await hub?.stop();
   for (const database of databases) await database.close();
