@@ -115,7 +115,7 @@ const schema = z.strictObject({
   ),
   deliveryHours: count(24).describe('Hours for which a delivery is tried while one of the two archives does not answer.'),
   deliveryObjectBytes: count(512 * 1024 * 1024).describe(
-    'Largest DICOM object that is delivered; it is held in memory about three times while it is, and only one that is larger than 32 MiB at once.',
+    'Largest DICOM object that is delivered; it takes about four times its size in memory while it is; of those above 32 MiB one at a time is read.',
   ),
   copyCheckSeconds: count(60).describe('Seconds between two looks at delivered copies, whether what allowed them still stands.'),
   maxBodyBytes: count(16 * 1024 * 1024).describe('Largest request body; a larger one is refused with 413.'),
