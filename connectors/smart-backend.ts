@@ -10,7 +10,7 @@ export interface SmartCredentials {
   clientId: string;
   /** Private key (RFC 7517), EC P-384 or P-256, or RSA. */
   privateKey: JWK;
-  /** By default what the server publishes in `.well-known/smart-configuration`. */
+  /** By default what the server publishes in `.well-known/smart-configuration`, if that is at the server's own origin. */
   tokenUrl?: string;
   scope: string;
 }
@@ -96,18 +96,20 @@ function codeOf(json: unknown): string {
   return typeof error === 'string' && /^[a-z_]{1,40}$/.test(error) ? `, ${error}` : '';
 }
 
-/** @throws SourceError `bad-response` where the server names no endpoint, or one that is less safe than itself. */
+/** @throws SourceError `bad-response` where the server names no endpoint, or one elsewhere: a hospital's server does not choose where the hub posts. */
 async function tokenUrlOf({ outbound, baseUrl, credentials, tlsCa }: SmartSettings): Promise<URL> {
   if (credentials.tokenUrl) return new URL(credentials.tokenUrl);
-  const base = new URL(baseUrl);
   const url = new URL(`${baseUrl.replace(/\/+$/, '')}/.well-known/smart-configuration`);
   const reply = await asked(outbound, url, { headers: { accept: 'application/json' }, ca: tlsCa });
   const { token_endpoint: endpoint } = (reply.json ?? {}) as { token_endpoint?: unknown };
   if (reply.status !== 200 || typeof endpoint !== 'string' || !URL.canParse(endpoint))
     throw new SourceError('bad-response', 'The source names no token endpoint (.well-known/smart-configuration).');
   const found = new URL(endpoint);
-  if (found.protocol !== 'https:' && base.protocol === 'https:')
-    throw new SourceError('bad-response', 'The token endpoint that the source names is not https.');
+  if (found.origin !== new URL(baseUrl).origin)
+    throw new SourceError(
+      'bad-response',
+      'The token endpoint that the source names is not at its own origin: tokenUrl has to say it.',
+    );
   return found;
 }
 

@@ -9,6 +9,8 @@ export interface Known {
   history?: Record<string, string>;
   /** For one that does not: when all ids were listed last, ms. */
   listed?: number;
+  /** Types with a history of which the ids were not compared to the end: they are compared again when that is due. */
+  partial?: string[];
 }
 
 export interface DeletionSettings {
@@ -49,9 +51,12 @@ export function createDeletions(settings: DeletionSettings, gone: (id: string) =
       const others = settings.types.filter((type) => !kept.has(type));
       const isDue = began - (known.listed ?? 0) >= settings.fullListingMs;
       // what went before the history was looked at for the first time shows in the ids alone
-      const compared = [...ofHistory.filter((type) => known.history?.[type] === undefined), ...(isDue ? others : [])];
+      const isUncompared = (type: string) => known.history?.[type] === undefined || (isDue && known.partial?.includes(type));
+      const compared = [...ofHistory.filter(isUncompared), ...(isDue ? others : [])];
       if (index && compared.length > 0) {
-        yield* missing(client, compared, index, settings, gone);
+        const cut = yield* missing(client, compared, index, settings, gone);
+        const waiting = ofHistory.filter((type) => (compared.includes(type) ? cut : (known.partial ?? [])).includes(type));
+        known.partial = waiting.length > 0 ? waiting : undefined;
         if (isDue) known.listed = began;
         yield checkpoint();
       }
@@ -108,6 +113,7 @@ async function* deletedSince(
 /**
  * What the hub has and the server lists no longer. A server that lists nothing that was read from it, of any type, is not believed to be the one that was
  * read; a type of which there is too much to be compared is left out.
+ * @returns the types that have to be compared again: more than `MOST_MISSING` of one are absent, or nobody was believed.
  */
 async function* missing(
   client: Client,
@@ -115,8 +121,9 @@ async function* missing(
   index: IndexView,
   { pageSize }: DeletionSettings,
   gone: (id: string) => Change,
-): AsyncGenerator<Change> {
+): AsyncGenerator<Change, readonly string[]> {
   const absent: string[] = [];
+  const cut: string[] = [];
   let isItself = false;
   for (const type of types) {
     const listed = await idsOf(client, type, pageSize);
@@ -127,9 +134,14 @@ async function* missing(
         if (listed.has(id)) isItself = true;
         else if (more-- > 0) absent.push(`${type}/${id}`);
       }
+    if (more < 0) cut.push(type);
   }
-  if (absent.length > 0 && !isItself) return void (yield notItself);
+  if (absent.length > 0 && !isItself) {
+    yield notItself;
+    return types;
+  }
   for (const id of absent) if (await isDenied(client, id)) yield gone(id);
+  return cut;
 }
 
 /** Undefined for more than can be compared. */

@@ -304,13 +304,15 @@ function parseCursor(cursor: string | undefined): Cursor {
     const parsed = JSON.parse(cursor ?? '{}') as Record<string, unknown>;
     const isInstant = (value: unknown): value is string => typeof value === 'string' && !Number.isNaN(Date.parse(value));
     const known = FHIR_TYPES.filter((t) => isInstant(parsed[t]));
-    const { history, listed } = (parsed.gone ?? {}) as Known;
+    const { history, listed, partial } = (parsed.gone ?? {}) as Known;
+    const again = Array.isArray(partial) ? FHIR_TYPES.filter((t) => partial.includes(t)) : [];
     const instants = Object.entries(history ?? {}).filter(([, at]) => isInstant(at));
     return {
       ...Object.fromEntries(known.map((t) => [t, parsed[t] as string])),
       gone: {
         ...(instants.length > 0 ? { history: Object.fromEntries(instants) } : {}),
         ...(Number.isSafeInteger(listed) ? { listed } : {}),
+        ...(again.length > 0 ? { partial: again } : {}),
       },
     };
   } catch {

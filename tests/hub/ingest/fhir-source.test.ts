@@ -346,6 +346,36 @@ describe('a FHIR server that asks for SMART Backend Services', () => {
     );
     expect(`${error?.code}: ${error?.message}`).toMatch(reason);
   });
+
+  it('and names a token endpoint at another origin has nothing posted there', async () => {
+    const posted: string[] = [];
+    const serving = async (): Promise<[Server, string]> => {
+      const one = createServer((request, response) => {
+        if (request.method === 'POST') posted.push(request.url ?? '');
+        response.setHeader('content-type', 'application/json');
+        response.end(JSON.stringify({ token_endpoint: `${elsewhere}/tools/shutdown` }));
+      });
+      await new Promise<void>((resolve) => one.listen(0, '127.0.0.1', resolve));
+      return [one, `http://127.0.0.1:${(one.address() as AddressInfo).port}`];
+    };
+    let elsewhere = '';
+    const [other, otherUrl] = await serving();
+    const [server, url] = await serving();
+    elsewhere = otherUrl;
+    try {
+      const { privateKey } = await generateKeyPair('ES384', { extractable: true });
+      const auth = { kind: 'smart', clientId: 'hub', privateKey: await exportJWK(privateKey) };
+      const source = createConnector('fhir', { baseUrl: `${url}/fhir`, auth }, { outbound: outboundForTests });
+      const read = source.changes(undefined, AbortSignal.timeout(10_000))[Symbol.asyncIterator]();
+      await expect(read.next()).rejects.toMatchObject({ code: 'bad-response', message: expect.stringContaining('own origin') });
+      expect(posted).toEqual([]);
+    } finally {
+      for (const one of [other, server]) {
+        one.closeAllConnections();
+        one.close();
+      }
+    }
+  });
 });
 
 it('what was handed on and could not be taken is handed on again', async () => {
@@ -483,6 +513,56 @@ describe('a server that keeps a history, and whose tokens are revoked', () => {
     expect([status, body.state, await inactive()]).toEqual([200, 'resolved', 11]);
   });
 });
+
+it('what was deleted before its history was looked at is found, however much it is, and though it seemed to be another server', async () => {
+  const there = ['k'];
+  const server = createServer((request, response) => {
+    const path = (request.url ?? '').replace(/\?.*/, '');
+    const entry = path === '/fhir/Patient' ? there.map((id) => ({ resource: { resourceType: 'Patient', id } })) : [];
+    const interaction = [{ code: 'history-type' }];
+    const body = path.endsWith('/metadata')
+      ? { resourceType: 'CapabilityStatement', rest: [{ resource: [{ type: 'Patient', interaction }] }] }
+      : { resourceType: 'Bundle', type: 'searchset', entry };
+    response.writeHead(/^\/fhir\/Patient\/x/.test(path) ? 404 : 200, { 'content-type': 'application/fhir+json' });
+    response.end(JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const held = new Set(['k', ...Array.from({ length: 1_001 }, (_, i) => `x${i}`)]);
+  const index = { studies: noPages, instances: noPages, records: () => pagesOf([...held]) };
+  const settings = {
+    baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/fhir`,
+    types: ['Patient'],
+    fullListingHours: 1e-9,
+  };
+  const source = createConnector('fhir', settings, { outbound: outboundForTests });
+  let cursor: string | undefined;
+  const look = async (): Promise<[gone: number, unread: number]> => {
+    let [gone, unread] = [0, 0];
+    for await (const change of source.changes(cursor, AbortSignal.timeout(20_000), index)) {
+      if (change.kind === 'checkpoint') cursor = change.cursor;
+      if (change.kind === 'unreadable') unread += 1;
+      const step = change.kind === 'statement' && change.statement.steps[0];
+      if (step && step.kind === 'record-gone' && held.delete(step.id.replace('Patient/', ''))) gone += 1;
+    }
+    return [gone, unread];
+  };
+  there.pop();
+  const asAnother = await look();
+  there.push('k');
+  expect([asAnother, await look(), await look(), await look()]).toEqual([
+    [0, 1],
+    [1_000, 0],
+    [1, 0],
+    [0, 0],
+  ]);
+  server.closeAllConnections();
+  server.close();
+});
+
+async function* pagesOf<T>(...pages: T[]): AsyncGenerator<T> {
+  yield* pages;
+}
+const noPages = () => pagesOf<never>();
 
 describe('a FHIR server that answers wrongly', () => {
   let server: Server | undefined;
