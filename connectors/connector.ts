@@ -238,6 +238,13 @@ export interface StoreOutcome {
 /** Takes one pushed step. Resolves after the commit, with what went to the quarantine; throws when the step is to be sent again. */
 export type TakeChange = (change: Change) => Promise<readonly UnreadableItem[]>;
 
+/** Objects of one series; others of it may come with them. */
+export interface WantedHeaders {
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  sopInstanceUids: ReadonlySet<string>;
+}
+
 export interface Connector {
   /** Yields what is new since `cursor` (undefined: everything) and ends when there is no more. Never throws for one bad item. */
   changes(cursor: string | undefined, signal: AbortSignal, index?: IndexView): AsyncIterable<Change>;
@@ -255,8 +262,8 @@ export interface Connector {
   backlog?(cursor: string | undefined, signal: AbortSignal): Promise<number | undefined>;
   /** Reads one quarantined item again; `message` is what was kept of it, `sopClassUid` spares a PACS being asked for every class. */
   retry(item: { locator: string; message?: Uint8Array; sopClassUid?: string }, signal: AbortSignal): Promise<Change>;
-  /** Reads the headers of a whole series, for a source whose listing does not show them: a study or an unreadable item each. @throws SourceError. */
-  headers?(series: { studyInstanceUid: string; seriesInstanceUid: string }, signal: AbortSignal): Promise<readonly Change[]>;
+  /** Reads the headers of many objects of a series at once, for a source whose listing does not show them: a study or an unreadable item each. @throws SourceError. */
+  headers?(wanted: WantedHeaders, signal: AbortSignal): Promise<readonly Change[]>;
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<RetrieveReply>;
   /**
    * Has the archive keep objects: STOW-RS, C-STORE, a file. Yields an outcome for each, in the order given; one that is refused stops no other.

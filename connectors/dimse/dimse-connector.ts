@@ -12,7 +12,7 @@ import { createRecent } from './listing/gone.js';
 import { unknownHabits } from './listing/list-studies.js';
 import { lookAtStudy } from './listing/look.js';
 import { createMemory } from './listing/memory.js';
-import { readObjects } from './listing/read-objects.js';
+import { readListed, readObjects } from './listing/read-objects.js';
 import type { Reading } from './listing/read-study.js';
 import { readAgain } from './listing/retry.js';
 import { retrieveByGet } from './retrieve/retrieve.js';
@@ -100,7 +100,7 @@ export function createDimseConnector(settings: DimseSettings & { outbound: Outbo
     hasNews: (_cursor, signal) => withFinder(source, signal, (finder) => hasNews(listingWith(finder, signal))),
     retry: ({ locator, sopClassUid }, signal) =>
       withFinder(source, signal, async (finder) => asOne(await readAgain(readingWith(finder, signal), locator, sopClassUid))),
-    headers: (series, signal) => readObjects(source, series, signal),
+    headers: (wanted, signal) => readListed(source, wanted, signal),
     retrieve: (request, signal) => retrieveByGet(source, request, signal),
     store: (objects, signal) => storeObjects(source, objects, signal),
     storedLocator: locatorOf,

@@ -1,9 +1,13 @@
 import { systems } from '../../fhir-profiles/index.js';
-import type { Audit } from '../audit/vocabulary.js';
+import type { decidedBy } from '../access/write-request.js';
+import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import type { Queryable } from '../store/database.js';
 import { createResources, newId, type ResourceRow } from '../store/resources.js';
 import { agentOfSource, type Origin } from './quarantine.js';
 import type { StoredStudy } from './store-study.js';
+
+/** What the policy said to it, for the audit, where it was asked. */
+export type Decided = Pick<AuditEntry, 'role' | 'purpose'> & ReturnType<typeof decidedBy>;
 
 /** Provenance and audit of a submission that changed a study, in its transaction. `act` is the audit's word for what was done. */
 export async function recordSubmission(
@@ -11,7 +15,7 @@ export async function recordSubmission(
   audit: Audit,
   { custodianId, connectorId, requestId }: Origin,
   { row, created }: Pick<StoredStudy, 'row' | 'created'>,
-  { act = 'submit', detail }: { act?: string; detail: string },
+  { act = 'submit', detail, decided }: { act?: string; detail: string; decided?: Decided },
 ): Promise<void> {
   await createResources(tx, [
     {
@@ -33,6 +37,7 @@ export async function recordSubmission(
       entity: [`ImagingStudy/${row.id}`],
       detail,
       requestId,
+      ...decided,
     },
   ]);
 }

@@ -21,9 +21,9 @@ export interface Seen {
 type Source = Pick<Connector, 'retry' | 'health' | 'headers'>;
 
 const LONGEST_READ_MS = 60_000;
-/** A series comes as a whole in so long. */
+/** Many objects of a series, or all of it, come in so long. */
 const LONGEST_SERIES_MS = 600_000;
-/** More of a series than so many are read at once, as the whole series. */
+/** More of a series than so many are read at once. */
 const FEW = 4;
 
 /**
@@ -123,7 +123,8 @@ async function headersOf(connector: Source, uids: Uids, listed: readonly Instanc
   const wanted = new Map(listed.map((one) => [one.sopInstanceUid, one]));
   if (connector.headers && listed.length > FEW) {
     const read = connector.headers;
-    const changes = await tried(connector, () => read.call(connector, uids, AbortSignal.timeout(LONGEST_SERIES_MS)));
+    const asked = { ...uids, sopInstanceUids: new Set(wanted.keys()) };
+    const changes = await tried(connector, () => read.call(connector, asked, AbortSignal.timeout(LONGEST_SERIES_MS)));
     for (const change of changes ?? []) {
       const uid = change.kind === 'unreadable' ? change.item.sopInstanceUid : instancesOf(change)[0]?.sopInstanceUid;
       const one = wanted.get(uid ?? '');

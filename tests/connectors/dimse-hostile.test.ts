@@ -221,6 +221,33 @@ describe('a retrieval that goes wrong', () => {
     await expect(bytesOf({ contentType: '', body })).rejects.toMatchObject({ name: 'SourceError', code: 'unreachable' });
   });
 
+  it.each<[string, boolean, number]>([
+    ['is given by a list of UIDs: nothing else is sent', true, 1],
+    ['is refused for a list of UIDs: the series is asked for', false, 2],
+  ])('of headers %s', async (_what, takesLists, requests) => {
+    const sends: Behaviour = async (peer, message, query) => {
+      if (message.command.commandField !== commands.getRequest) return 'not mine';
+      const listed = (query['00080018'] as { Value?: string[] } | undefined)?.Value;
+      if (listed && !takesLists) return peer.answer(message, commands.getResponse, 0xa900);
+      const context = peer.association.context('1.2.840.10008.5.1.4.1.1.2', '1.2.840.10008.1.2.1')!;
+      for (const uid of listed ?? ['6', '7', '8'].map((n) => `1.2.3.4.5.${n}`)) {
+        const command = { commandField: commands.storeRequest, messageId: 7, sopClassUid: context.abstractSyntax };
+        const body = dataSet({ '00080018': ['UI', uid] });
+        await peer.association.send(context.id, { ...command, hasDataSet: true, sopInstanceUid: uid, priority: 0 }, body);
+        await peer.association.receive();
+      }
+      return peer.answer(message, commands.getResponse, 0);
+    };
+    const connector = await connect({ behaviours: [sends] });
+    const sopInstanceUids = new Set(['1.2.3.4.5.6', '1.2.3.4.5.8']);
+    const series = { studyInstanceUid: '1.2.3.4', seriesInstanceUid: '1.2.3.4.5' };
+    const found = (await connector.headers!({ ...series, sopInstanceUids }, never())).map((change) =>
+      change.kind === 'study' ? change.study.series[0]?.instances[0]?.sopInstanceUid : change,
+    );
+    expect(found).toEqual(['6', ...(takesLists ? [] : ['7']), '8'].map((n) => `1.2.3.4.5.${n}`));
+    expect(pacs.asked).toEqual(Array.from({ length: requests }, () => 'GET'));
+  });
+
   it('is not allowed: the reason is said', async () => {
     const connector = await connect({ isAccepted: (uid) => !uid.startsWith('1.2.840.10008.5.1.4.1.2') });
     await expect(connector.retrieve(request, never())).rejects.toMatchObject({ code: 'refused' });

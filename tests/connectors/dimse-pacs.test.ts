@@ -168,6 +168,19 @@ describeWithRealData('a PACS that is read by DIMSE', (data) => {
     });
   });
 
+  it('is asked for the headers of some objects of a series, and sends no other', async () => {
+    const inSeries = (uid: string) => files.filter((file) => file.seriesInstanceUid === uid);
+    const [first, second, ...others] = files
+      .map((file) => inSeries(file.seriesInstanceUid))
+      .sort((a, b) => b.length - a.length)[0]!;
+    expect(others).not.toEqual([]);
+    const { studyInstanceUid, seriesInstanceUid } = first!;
+    const sopInstanceUids = new Set([first!.sopInstanceUid, second!.sopInstanceUid]);
+    const headers = await pacs().headers!({ studyInstanceUid, seriesInstanceUid, sopInstanceUids }, never());
+    const found = headers.map((change) => change.kind === 'study' && change.study.series[0]?.instances[0]?.sopInstanceUid);
+    expect(new Set(found)).toEqual(sopInstanceUids);
+  });
+
   it('ends the stream with an error when an indexed instance does not come', async () => {
     const mine = filesOfStudy('1.3.6.1.4.1.14519.5.2.1.99.1071.14862055661191295354916571709495');
     const request = requestFor([...mine, { ...mine[0]!, sopInstanceUid: '1.2.3' }]);

@@ -10,6 +10,7 @@ import { storageProposals } from './storage-contexts.js';
 export interface Wanted {
   studyInstanceUid: string;
   seriesInstanceUid?: string;
+  /** Several are separated by a backslash. */
   sopInstanceUid?: string;
   /** SOP classes of the objects as far as they are known; none: any. */
   sopClasses: readonly string[];

@@ -2,7 +2,7 @@ import type { Queryable } from '../../store/database.js';
 import { deleteResource, findResource, toResource } from '../../store/resources.js';
 import { sql } from '../../store/sql.js';
 import type { Origin } from '../quarantine.js';
-import { recordSubmission } from '../record-submission.js';
+import { type Decided, recordSubmission } from '../record-submission.js';
 import { withoutImages } from '../store-study.js';
 import { NOTHING_SAID } from '../study-facts.js';
 import { type Claim, updateClaim } from '../study-rows.sql.js';
@@ -19,6 +19,7 @@ export async function removeStudy(
   of: Origin & { studyInstanceUid: string },
   claim: Claim,
   removed: number,
+  decided?: Decided,
 ): Promise<void> {
   await updateClaim(tx, of.custodianId, { ...claim, ...NOTHING_SAID });
   await tx.query(sql`
@@ -26,7 +27,13 @@ export async function removeStudy(
   const current = await findResource(tx, 'ImagingStudy', claim.study_id);
   if (!current || current.deleted) return;
   const row = await deleteResource(tx, current, withoutImages(toResource(current)));
-  await recordSubmission(tx, deps.audit, of, { row, created: false }, { act: 'study-removed', detail: `${removed} instances` });
+  await recordSubmission(
+    tx,
+    deps.audit,
+    of,
+    { row, created: false },
+    { act: 'study-removed', detail: `${removed} instances`, decided },
+  );
   await deps.withdrawJobs?.(tx, row, 'The archive no longer has the study.');
   await tellParties(tx, row, 'study-removed');
 }

@@ -1,10 +1,12 @@
 import type { GoneStep } from '../../../connectors/statement.js';
 import type { RowWithEvidence } from '../../access/decision.js';
+import { denied } from '../../access/denial.js';
+import { decidedBy } from '../../access/write-request.js';
 import { deleteResource, type ResourceRow, toResource } from '../../store/resources.js';
 import { sql } from '../../store/sql.js';
 import { heldInstances, removeInstances } from '../follow/removed-instances.sql.js';
 import { removeStudy } from '../follow/remove-study.js';
-import { recordSubmission } from '../record-submission.js';
+import { type Decided, recordSubmission } from '../record-submission.js';
 import { storeStudy } from '../store-study.js';
 import { lockClaim } from '../study-rows.sql.js';
 import { studyInstanceUidOf } from '../study-facts.js';
@@ -17,7 +19,7 @@ import { updateRecord } from './write-record.js';
  * The source has a record no longer: it is deleted here (410 to those who may know of it), and keeps its history and its audit. An order or appointment is
  * called off with that. A study that the hospital's archive holds stays what the archive says. A Patient is never deleted, since what protects him hangs on
  * him: he becomes inactive.
- * @throws RemovalUnconfirmed where so much goes that a person has to confirm it.
+ * @throws Denial where the policy refuses it; RemovalUnconfirmed where so much goes that a person has to confirm it.
  */
 export async function removeRecord(taking: Taking, { id: sourceId, isConfirmed }: GoneStep): Promise<void> {
   const id = await noteGone(taking, sourceId);
@@ -28,11 +30,14 @@ export async function removeRecord(taking: Taking, { id: sourceId, isConfirmed }
   if (!current || current.deleted || current.custodian_id !== taking.origin.custodianId) return;
   if (await isStatedElsewhere(taking, current)) return;
   if (type === 'Patient') return deactivate(taking, current);
-  if (type === 'ImagingStudy') return removeStated(taking, current);
+  const decision = taking.access.decide('write', current);
+  if (!decision.allowed) throw denied(current, decision);
+  const decided: Decided = { role: taking.caller.role, purpose: taking.caller.purposeOfUse, ...decidedBy(decision) };
+  if (type === 'ImagingStudy') return removeStated(taking, current, decided);
   const calledOff = CALLED_OFF.has(type)
     ? await updateRecord(taking, current, { ...toResource(current), status: 'entered-in-error' })
     : current;
-  await record(taking, await deleteResource(taking.tx, calledOff, toResource(calledOff)));
+  await record(taking, await deleteResource(taking.tx, calledOff, toResource(calledOff)), decided);
   await taking.tx.query(sql`delete from awaited_study where type = ${type} and id = ${id}`);
 }
 
@@ -50,7 +55,7 @@ async function deactivate(taking: Taking, current: RowWithEvidence): Promise<voi
 }
 
 /** Without what this source said of the study: what an archive holds stays, and where none does the study is deleted. */
-async function removeStated(taking: Taking, current: ResourceRow): Promise<void> {
+async function removeStated(taking: Taking, current: ResourceRow, decided: Decided): Promise<void> {
   const { tx, origin, audit } = taking;
   const studyInstanceUid = studyInstanceUidOf(toResource(current));
   const claim = studyInstanceUid && (await lockClaim(tx, origin.custodianId, studyInstanceUid));
@@ -62,14 +67,14 @@ async function removeStated(taking: Taking, current: ResourceRow): Promise<void>
   const goes = held.filter(({ connector_id }) => connector_id === of.connectorId || (!stays && connector_id === null));
   await removeInstances(tx, of, goes, 'gone');
   const deps = { audit, withdrawJobs: taking.withdrawJobs };
-  if (!stays) return removeStudy(tx, deps, of, claim, goes.length);
+  if (!stays) return removeStudy(tx, deps, of, claim, goes.length, decided);
   if (goes.length === 0) return;
   const stored = await storeStudy(tx, origin.custodianId, claim);
   if (stored.changed)
-    await recordSubmission(tx, audit, origin, stored, { act: 'study-removed', detail: `${goes.length} instances gone` });
+    await recordSubmission(tx, audit, origin, stored, { act: 'study-removed', detail: `${goes.length} instances gone`, decided });
 }
 
-async function record(taking: Taking, row: ResourceRow): Promise<void> {
+async function record(taking: Taking, row: ResourceRow, decided: Decided): Promise<void> {
   await taking.audit.append(taking.tx, [
     {
       ...sourceAgent(taking),
@@ -80,6 +85,7 @@ async function record(taking: Taking, row: ResourceRow): Promise<void> {
       patientId: row.patient_id,
       entity: [`${row.type}/${row.id}`],
       detail: taking.what,
+      ...decided,
     },
   ]);
 }

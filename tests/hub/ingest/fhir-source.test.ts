@@ -159,10 +159,13 @@ describe('a hospital’s FHIR server', () => {
     expect((await east.get(`/fhir/DiagnosticReport/${reportId}`)).status).toBe(410);
     expect(await all('DiagnosticReport')).toEqual([]);
     expect((await east.get(`/fhir/DiagnosticReport/${reportId}/_history`)).body.entry[0].request.method).toBe('DELETE');
-    const [entry] = await hub.db.query<{ action: string; outcome: number; detail: string }>(
-      sql`select action, outcome, detail from audit_event where type = 'ingest' and entity = ${[`DiagnosticReport/${reportId}`]}::text[] order by recorded desc, id desc limit 1`,
+    const [entry] = await hub.db.query(
+      sql`select action, outcome, detail, role, purpose, rule is not null as decided from audit_event where type = 'ingest' and entity = ${[`DiagnosticReport/${reportId}`]}::text[] order by recorded desc, id desc limit 1`,
     );
-    expect(entry).toEqual({ action: 'D', outcome: 0, detail: 'FHIR DiagnosticReport' });
+    expect(entry).toEqual({
+      ...{ action: 'D', outcome: 0, detail: 'FHIR DiagnosticReport' },
+      ...{ role: 'hospital-system', purpose: 'HOPERAT', decided: true },
+    });
     const gone = await findResource(his.db, 'DiagnosticReport', report.id);
     await updateResource(his.db, { resource: { ...toResource(gone!), conclusion: 'again' }, custodianId: 'east' }, gone!.version);
     await hub.hub.sources.idle();
