@@ -60,16 +60,17 @@ export async function takeShippedPolicy(
   return taken === undefined ? takeShippedPolicy(db, append, renew) : { epoch: taken, isNew: true, inForce: true, lacks: [] };
 }
 
-/** Of the epoch that was looked at last: an epoch never changes, nor does the program. */
-let lacking: { epoch: number; lines: number } | undefined;
+/** Of the epoch of a database that was looked at last: an epoch never changes, nor does the program. */
+const lacking = new WeakMap<Queryable, { epoch: number; lines: number }>();
 
 /** How many rules and groups of the program the policy in force lacks; undefined where none is in force. */
 export async function lackingInForce(db: Queryable): Promise<number | undefined> {
   const current = await epochInForce(db);
   if (current === undefined) return undefined;
-  if (lacking?.epoch !== current) {
-    const epoch = await readEpoch(db, current);
-    lacking = { epoch: current, lines: epoch ? lackingOf(epoch.texts).lines.length : 0 };
-  }
-  return lacking.lines;
+  const known = lacking.get(db);
+  if (known?.epoch === current) return known.lines;
+  const epoch = await readEpoch(db, current);
+  const lines = epoch ? lackingOf(epoch.texts).lines.length : 0;
+  lacking.set(db, { epoch: current, lines });
+  return lines;
 }
