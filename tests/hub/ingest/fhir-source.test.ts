@@ -181,6 +181,10 @@ describe('a hospital’s FHIR server', () => {
     await discard('Patient', someone.resource.id);
     await hub.hub.sources.idle();
     expect((await east.get(`/fhir/ImagingStudy/${studyId}`)).status).toBe(410);
+    const [entry] = await hub.db.query(
+      sql`select action, role, purpose, rule is not null as decided from audit_event where subtype = 'study-removed' and entity = ${[`ImagingStudy/${studyId}`]}::text[]`,
+    );
+    expect(entry).toEqual({ action: 'D', role: 'hospital-system', purpose: 'HOPERAT', decided: true });
     expect((await east.get(`/fhir/Patient/${await here('Patient', someone.resource.id)}`)).body.active).toBe(false);
   });
 
