@@ -23,7 +23,14 @@ export async function ownPartOf(
   const { studyInstanceUid } = study;
   const evidence = await evidenceOf(tx, custodianId, studyInstanceUid);
   const instances = study.series.flatMap((series) => series.instances);
-  const marked = instances.filter(({ copyOf }) => copyOf !== undefined);
+  const returned = await ofIndexed(
+    tx,
+    custodianId,
+    instances.filter(({ copyOf }) => copyOf === custodianId),
+  );
+  const isMarked = ({ copyOf, sopInstanceUid }: InstanceDescription): boolean =>
+    copyOf !== undefined && !returned.has(sopInstanceUid);
+  const marked = instances.filter(isMarked);
   if (evidence.size === 0 && marked.length === 0) return study;
   await noteFound(
     tx,
@@ -37,13 +44,30 @@ export async function ownPartOf(
     { ...origin, studyInstanceUid },
     marked.map(({ sopInstanceUid }) => sopInstanceUid),
   );
-  const isOwn = (one: InstanceDescription): boolean => one.copyOf === undefined && !isCopy(evidence.get(one.sopInstanceUid), one);
+  const isOwn = (one: InstanceDescription): boolean => !isMarked(one) && !isCopy(evidence.get(one.sopInstanceUid), one);
   const series = study.series
     .map((one) => ({ ...one, instances: one.instances.filter(isOwn) }))
     .filter((one) => one.instances.length > 0);
   // what the archive counts holds the copies
   const { claimedInstances: _counted, ...rest } = study;
   return series.length === 0 ? undefined : { ...rest, series };
+}
+
+/**
+ * Copies that came back to the hospital that they are of, and that its index has: it is compared with them, and keeps what it has. Those that it has not
+ * bear another hospital's number for the patient, and are passed over.
+ * @returns their SOP Instance UIDs.
+ */
+async function ofIndexed(
+  on: Queryable,
+  custodianId: string,
+  returned: readonly InstanceDescription[],
+): Promise<ReadonlySet<string>> {
+  if (returned.length === 0) return new Set();
+  const rows = await on.query<{ uid: string }>(sql`
+    select sop_instance_uid as uid from imaging_instance
+    where custodian_id = ${custodianId} and sop_instance_uid = any(${returned.map(({ sopInstanceUid }) => sopInstanceUid)}::text[])`);
+  return new Set(rows.map(({ uid }) => uid));
 }
 
 /** What the database knows of an object at a hospital: a delivery began to send it, or could not deliver it; or it was found there with a mark. */

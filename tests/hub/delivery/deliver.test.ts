@@ -286,6 +286,24 @@ describe('a copy', () => {
   });
 });
 
+it('a copy that comes back to its custodian is compared with the original, which stays', async () => {
+  const lookup = await fetch(`${at.receiving.orthancUrl}/tools/lookup`, { method: 'POST', body: objectUid(1, 1) });
+  const [{ Path }] = (await lookup.json()) as [{ Path: string }];
+  const copy = Buffer.from(await (await fetch(`${at.receiving.orthancUrl}${Path}/file`)).arrayBuffer());
+  expect((await fetch(`${at.giving.orthancUrl}/instances`, { method: 'POST', body: copy as never })).status).toBe(200);
+  await until(async () => {
+    const { rows } = await at.hub.db.pool.query('select 1 from quarantine where custodian_id = $1 and study_instance_uid = $2', [
+      A.id,
+      studyUid(1),
+    ]);
+    return rows.length > 0;
+  });
+  expect(await heldOf(1)).toEqual([
+    [A.id, 12],
+    [B.id, 1],
+  ]);
+});
+
 describe('a request is refused', () => {
   it('where policy lets the physician not retrieve the study, with the reason class; a stranger learns nothing', async () => {
     const { study, a, b } = await examined(2, 2);
@@ -652,5 +670,32 @@ describe('an archive that speaks DIMSE alone', () => {
     expect((await heldOf(20)).length).toBe(1);
     const { body } = await at.call(await at.hub.system(C.id), 'get', `/fhir/ImagingStudy?identifier=urn:oid:${studyUid(30)}`);
     expect(body.entry ?? []).toEqual([]);
+  });
+
+  it('has a study on a CD as its own, of which a delivery was planned and nothing left', async () => {
+    const { study, b } = await examined(40, 2);
+    await at.giving.kill();
+    const task = await place(study, b);
+    const waiting = await until(async () => {
+      const { rows } = await at.hub.db.pool.query(
+        "select 1 from delivery_instance join delivery_job j using (task_id) where task_id = $1 and j.state = 'queued'",
+        [task.id],
+      );
+      return rows.length === 2 && (await at.call(physician, 'get', `/fhir/Task/${task.id}`)).body;
+    });
+    expect((await at.call(physician, 'put', `/fhir/Task/${task.id}`, { ...waiting, status: 'cancelled' })).status).toBe(200);
+    for (const body of ctStudy(40, 'B-40', 2))
+      await fetch(`${at.receiving.orthancUrl}/instances`, { method: 'POST', body: body as never });
+    await readAgain();
+    expect((await heldOf(40)).filter(([id]) => id !== C.id)).toEqual([
+      [A.id, 2],
+      [B.id, 2],
+    ]);
+    const system = await at.hub.system(B.id);
+    const { body } = await at.call(system, 'get', `/fhir/ImagingStudy?identifier=urn:oid:${studyUid(40)}&patient=${b.id}`);
+    const own = body.entry
+      .map((e: FhirResource) => e.resource)
+      .find((e: FhirResource) => e.subject.reference === `Patient/${b.id}`);
+    expect((await at.call(system, 'put', `/fhir/ImagingStudy/${own.id}`, own)).status).toBe(200);
   });
 });
