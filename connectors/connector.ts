@@ -233,6 +233,8 @@ export interface StoreOutcome {
   status: number;
   /** One sentence for a person; never patient data. */
   detail?: string;
+  /** It was sent, and nothing tells whether it was kept. */
+  unanswered?: boolean;
 }
 
 /** Takes one pushed step. Resolves after the commit, with what went to the quarantine; throws when the step is to be sent again. */

@@ -104,8 +104,10 @@ function outcomeOf({ sopInstanceUid }: Part10Object, { stored, failed }: StoreIn
   const failure = failed.get(sopInstanceUid);
   if (failure !== undefined) return notStored(sopInstanceUid, failure, `The archive refuses it (${hex(failure)}).`);
   const kept = stored.get(sopInstanceUid);
-  if (kept === undefined)
-    return notStored(sopInstanceUid, status.processingFailure, `The archive does not say what became of it (${http}).`);
+  if (kept === undefined) {
+    const detail = `The archive does not say what became of it (${http}).`;
+    return { ...notStored(sopInstanceUid, status.processingFailure, detail), unanswered: true };
+  }
   return {
     sopInstanceUid,
     stored: true,
@@ -117,7 +119,9 @@ function outcomeOf({ sopInstanceUid }: Part10Object, { stored, failed }: StoreIn
 function refusedAlone({ sopInstanceUid }: Part10Object, http: number): StoreOutcome {
   const detail = `The archive refuses it (HTTP ${http}).`;
   if (http === 413) return notStored(sopInstanceUid, status.outOfResources, detail);
-  return notStored(sopInstanceUid, http < 500 ? status.cannotUnderstand : status.processingFailure, detail);
+  if (http < 500) return notStored(sopInstanceUid, status.cannotUnderstand, detail);
+  // an archive, or a gateway before it, may say so of what is kept
+  return { ...notStored(sopInstanceUid, status.processingFailure, detail), unanswered: true };
 }
 
 const notStored = (sopInstanceUid: string, reason: number, detail: string): StoreOutcome => ({

@@ -20,6 +20,7 @@ const statements: readonly { name: string; help: string; labels: readonly string
       select state, model, count(*)::int as value from scoring_job where state in ('queued', 'running') group by state, model
       union all select 'failed', model, count(*)::int from scoring_job where state = 'failed' group by model`,
   },
+  // `state in ('queued', 'running')` beside `state = 'queued'` is the condition of the partial indexes
   {
     name: 'hub_scoring_oldest_waiting_seconds',
     help: 'Seconds that the job which waits longest has waited, by model.',
@@ -47,7 +48,8 @@ const statements: readonly { name: string; help: string; labels: readonly string
     help: 'Deliveries to a hospital’s archive that wait, run or failed for good (`hub delivery failures`).',
     labels: ['hospital', 'state'],
     statement: sql`
-      select recipient_id as hospital, state, count(*)::int as value from delivery_job where state in ('queued', 'running', 'failed') group by recipient_id, state`,
+      select recipient_id as hospital, state, count(*)::int as value from delivery_job where state in ('queued', 'running') group by recipient_id, state
+      union all select recipient_id, 'failed', count(*)::int from delivery_job where state = 'failed' group by recipient_id`,
   },
   {
     name: 'hub_delivery_oldest_seconds',
@@ -69,7 +71,8 @@ const statements: readonly { name: string; help: string; labels: readonly string
     help: 'Documents of scores for a hospital’s archive that wait, are being filed or failed for good (`hub score unfiled`).',
     labels: ['hospital', 'state'],
     statement: sql`
-      select custodian_id as hospital, state, count(*)::int as value from result_store_job where state in ('queued', 'running', 'failed') group by custodian_id, state`,
+      select custodian_id as hospital, state, count(*)::int as value from result_store_job where state in ('queued', 'running') group by custodian_id, state
+      union all select custodian_id, 'failed', count(*)::int from result_store_job where state = 'failed' group by custodian_id`,
   },
   {
     name: 'hub_result_store_oldest_seconds',

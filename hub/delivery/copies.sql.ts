@@ -26,11 +26,11 @@ export async function noteCopy(
       ended_at = null, ended_because = null`);
 }
 
-/** There is no copy where every object was refused. */
+/** There is no copy where every object was refused, and each time that it was sent. */
 export async function forgetCopy(tx: Queryable, taskId: string): Promise<void> {
   await tx.query(sql`
     delete from delivered_copy where task_id = ${taskId}
-      and not exists (select from delivery_instance where task_id = ${taskId} and state in ('delivered', 'pending'))`);
+      and not exists (select from delivery_instance where task_id = ${taskId} and (state in ('delivered', 'pending') or unanswered))`);
 }
 
 /** Which copies are due: by the database's clock, as it is now. */

@@ -5,7 +5,7 @@ import { leaveWhileAllowed } from '../imaging/while-allowed.js';
 import type { Claim } from '../jobs/workers.js';
 import type { Database } from '../store/database.js';
 import { noteCopy } from './copies.sql.js';
-import { settleInstance } from './instances.sql.js';
+import { noteUnanswered, settleInstance } from './instances.sql.js';
 import { type NotDelivered, type ObjectsOf, objectsOf } from './objects.js';
 import { permissionNow, type PermissionDeps } from './permission.js';
 import type { DeliveryJob } from './queue.sql.js';
@@ -41,6 +41,8 @@ export async function deliverStudy(
   const claim = { taskId: job.task_id, owner };
   /** Series that the recipient may have something of from now on. */
   const begun = new Set<string>();
+  /** Left in this attempt, and not answered. */
+  const out = new Set<string>();
   let isLost = false;
   const settle = async (outcome: Parameters<typeof settleInstance>[2]): Promise<void> => {
     isLost = !(await settleInstance(db, claim, outcome)) || isLost;
@@ -64,17 +66,22 @@ export async function deliverStudy(
         assertHeld();
         if (leave.isDue(bytes)) await leave.ask(bytes);
       },
-      leaves: async (seriesInstanceUid) => {
-        if (begun.has(seriesInstanceUid)) return;
-        await db.transaction((tx) => noteCopy(tx, job, seriesInstanceUid, allowedUntil));
+      leaves: async ({ seriesInstanceUid, sopInstanceUid }) => {
+        if (!begun.has(seriesInstanceUid)) await db.transaction((tx) => noteCopy(tx, job, seriesInstanceUid, allowedUntil));
         begun.add(seriesInstanceUid);
+        out.add(sopInstanceUid);
       },
       notDelivered: (failure: NotDelivered) => settle({ ...failure, delivered: false }),
     },
     of,
   );
-  for await (const { sopInstanceUid, stored, status, detail } of target.store(objects, signal)) {
-    await settle({ sopInstanceUid, delivered: stored, retryable: isPassing(status), ...(detail ? { detail } : {}) });
+  try {
+    for await (const { sopInstanceUid, stored, status, detail, unanswered } of target.store(objects, signal)) {
+      if (!unanswered) out.delete(sopInstanceUid);
+      await settle({ sopInstanceUid, delivered: stored, retryable: isPassing(status), ...(detail ? { detail } : {}) });
+    }
+  } finally {
+    if (out.size > 0) await noteUnanswered(db, job.task_id, [...out]);
   }
   assertHeld();
 }

@@ -58,6 +58,13 @@ export function failedInstances(on: Queryable, taskId: string, most: number): Pr
     select sop_instance_uid as uid, detail from delivery_instance where task_id = ${taskId} and state = 'failed' order by sop_instance_uid limit ${most}`);
 }
 
+/** These left, and nothing tells what became of them: whatever is answered another time, the recipient may have them. */
+export async function noteUnanswered(on: Queryable, taskId: string, sopInstanceUids: readonly string[]): Promise<void> {
+  await on.query(
+    sql`update delivery_instance set unanswered = true where task_id = ${taskId} and sop_instance_uid = any(${[...sopInstanceUids]}::text[])`,
+  );
+}
+
 /**
  * Records what became of one object, if no other worker has the job by now.
  * @param outcome `retryable`: a failure may pass.

@@ -30,8 +30,8 @@ export interface ObjectsDeps {
   connectorFor: ConnectorFor;
   /** Asked before an object leaves, with its size. @throws when it may not. */
   assertAllowed(bytes: number): Promise<void>;
-  /** Told before the first object of a series leaves, and of each that follows. */
-  leaves(seriesInstanceUid: string): Promise<void>;
+  /** Told before each object leaves. */
+  leaves(uids: { seriesInstanceUid: string; sopInstanceUid: string }): Promise<void>;
   notDelivered(failure: NotDelivered): Promise<void>;
   /** A larger object is not delivered. */
   mostBytes: number;
@@ -41,6 +41,20 @@ export interface ObjectsDeps {
 /** Objects that are larger are held one at a time in a process, whatever the number of deliveries. */
 const LARGE_BYTES = 32 * 1024 * 1024;
 const large = createGate({ maxConcurrent: 1 });
+/** Whoever waits for another's large object has a place at his source meanwhile, which the other may need. */
+const LONGEST_WAIT_MS = 120_000;
+
+/** @throws SourceError `timeout`: the delivery is begun again later. */
+async function enterLarge(signal: AbortSignal): Promise<(didAnswer: boolean) => void> {
+  const limit = AbortSignal.timeout(LONGEST_WAIT_MS);
+  try {
+    return await large.enter(AbortSignal.any([signal, limit]));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (limit.aborted) throw new SourceError('timeout', 'Other large objects are delivered.', { cause: error });
+    throw error;
+  }
+}
 
 /**
  * The pending objects of a study as they come from the custodian's archive, each reconciled to the recipient's patient; nothing is kept, and one object
@@ -63,7 +77,7 @@ export async function* objectsOf(deps: ObjectsDeps, of: ObjectsOf): AsyncGenerat
         continue;
       }
       await deps.assertAllowed(result.object.bytes.length);
-      await deps.leaves(seriesInstanceUid);
+      await deps.leaves({ seriesInstanceUid, sopInstanceUid });
       yield { ...result.object, isReconciled: true };
     }
     for (const sopInstanceUid of missing)
@@ -156,7 +170,7 @@ async function holdObject(
       if (length > mostBytes) {
         return { head: Buffer.concat([...chunks.slice(0, 4), chunk]), [Symbol.asyncDispose]: dispose };
       }
-      if (length > LARGE_BYTES) leave ??= await large.enter(signal);
+      if (length > LARGE_BYTES) leave ??= await enterLarge(signal);
       chunks.push(chunk);
     }
     return { bytes: Buffer.concat(chunks, length), [Symbol.asyncDispose]: dispose };

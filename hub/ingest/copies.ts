@@ -87,7 +87,7 @@ export async function evidenceOf(
     select sop_instance_uid as uid, 'found' as evidence from found_copy
     where custodian_id = ${custodianId} and study_instance_uid = ${studyInstanceUid}
     union all
-    select i.sop_instance_uid, case when i.state = 'failed' and j.state not in ('queued', 'running') then 'refused' else 'sent' end
+    select i.sop_instance_uid, case when i.state = 'failed' and not i.unanswered and j.state not in ('queued', 'running') then 'refused' else 'sent' end
     from delivery_job j join delivery_instance i using (task_id)
     where j.recipient_id = ${custodianId} and j.study_instance_uid = ${studyInstanceUid} and ${mayBeCopied}`);
   const evidence = new Map<string, CopyEvidence>();

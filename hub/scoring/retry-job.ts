@@ -17,7 +17,7 @@ export interface AwaitedModel {
   oldest: Date;
 }
 
-/** What one hospital's studies, or all, wait for. */
+/** What one hospital's studies, or all, wait for. The first condition is that of the partial indexes. */
 export const awaitedModels = (on: Queryable, custodianId?: string): Promise<AwaitedModel[]> =>
   on.query<AwaitedModel & Record<string, unknown>>(sql`
     select j.model, count(*)::integer as jobs, min(j.created) as oldest from scoring_job j

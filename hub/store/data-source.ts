@@ -32,6 +32,7 @@ import { LabelsTakenOver1763856045000 } from './migrations/0045-labels-taken-ove
 import { ScoringFocusId1763856046000 } from './migrations/0046-scoring-focus-id.js';
 import { FoundCopies1763856047000 } from './migrations/0047-found-copies.js';
 import { CarriedModels1763856048000 } from './migrations/0048-carried-models.js';
+import { UnansweredDeliveries1763856050000 } from './migrations/0050-unanswered-deliveries.js';
 
 /** Every migration that this version of the program knows. TypeORM runs them by the time in their name. */
 const migrations = [
@@ -67,6 +68,7 @@ const migrations = [
   ScoringFocusId1763856046000,
   FoundCopies1763856047000,
   CarriedModels1763856048000,
+  UnansweredDeliveries1763856050000,
 ];
 
 /** Their names, as the database remembers those that it had. */

@@ -10,8 +10,8 @@ export interface ArchiveProxy {
   acknowledged: string[][];
   /** Asked before a request to store goes on; its number counts from 1. */
   beforeStore: (number: number) => Promise<void>;
-  /** Asked once the archive has stored a request: whether its answer is lost. */
-  losesAnswer: () => boolean;
+  /** Asked once the archive has stored a request: whether its answer is lost, or replaced by one of this status. */
+  losesAnswer: () => boolean | number;
   stop(): Promise<void>;
 }
 
@@ -35,7 +35,9 @@ export async function startArchiveProxy(target: string, known: () => readonly st
       await proxy.beforeStore(stores);
     }
     const passed = forward(`${target}${asked.url}`, { method: asked.method, headers: asked.headers }, (reply) => {
-      if (isStore && proxy.losesAnswer()) return void answer.destroy();
+      const loses = isStore && proxy.losesAnswer();
+      if (typeof loses === 'number') return void answer.writeHead(loses).end();
+      if (loses) return void answer.destroy();
       if (isStore && reply.statusCode === 200) proxy.acknowledged.push(known().filter((uid) => body.includes(uid)));
       answer.writeHead(reply.statusCode ?? 502, reply.headers);
       reply.pipe(answer);

@@ -12,6 +12,8 @@ import { compareWithHeld, createHeldObjects, type HeldObjects, headerOf, type Ob
 
 /** Requests that are sent before the first is answered, where the PACS agrees (PS3.7 D.3.3.3). */
 const window = 8;
+/** After an object of so many bytes all answers are waited for: what is not answered is kept. */
+const largeBytes = 32 * 1024 * 1024;
 
 interface Sent {
   object: Part10Object;
@@ -70,11 +72,13 @@ class Storing {
     this.held = createHeldObjects(source, signal);
   }
 
-  /** Sends an object, and waits until another one may be sent. */
+  /** Sends an object, and waits until another one may be sent; after a large one until none is kept. */
   async put(sent: Sent): Promise<void> {
     await this.orAgain(sent, async () => {
       await this.transmit(sent);
-      while (this.waiting.length >= (this.session?.association.agreement.window ?? 1)) await this.answer();
+      const isLarge = sent.object.bytes.length > largeBytes;
+      const most = isLarge ? 1 : (this.session?.association.agreement.window ?? 1);
+      while (this.waiting.length >= most) await this.answer();
     });
   }
 
@@ -124,7 +128,7 @@ class Storing {
       this.signal.throwIfAborted();
       const isOfItem = error instanceof SourceError && ['bad-response', 'refused'].includes(error.code);
       if (!isOfItem) throw error;
-      return isListed || error.code === 'bad-response' ? givenUp(object, error) : undefined;
+      return isListed || error.code === 'bad-response' ? givenUp(object, error, this.sent.has(header.sopInstanceUid)) : undefined;
     }
   }
 
@@ -157,7 +161,7 @@ class Storing {
           while (this.waiting.length > 0) await this.answer();
         } catch (again) {
           await this.leftOpenBy(again);
-          sent.outcome = givenUp(sent.object, again as SourceError);
+          sent.outcome = givenUp(sent.object, again as SourceError, this.sent.has(sent.object.sopInstanceUid));
         }
       }
     }
@@ -232,9 +236,10 @@ const unreadable = ({ sopInstanceUid }: Part10Object): StoreOutcome => ({
   detail: 'The object is no DICOM file.',
 });
 
-const givenUp = ({ sopInstanceUid }: Part10Object, error: SourceError): StoreOutcome => ({
+const givenUp = ({ sopInstanceUid }: Part10Object, error: SourceError, unanswered: boolean): StoreOutcome => ({
   sopInstanceUid,
   stored: false,
   status: statuses.processingFailure,
   detail: error.message,
+  ...(unanswered ? { unanswered } : {}),
 });

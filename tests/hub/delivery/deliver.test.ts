@@ -286,6 +286,20 @@ describe('a copy', () => {
   });
 });
 
+it('a copy that the archive kept while it answered three times that it failed, is to be removed when its basis ends', async () => {
+  const { study, a, b } = await examined(41, 1);
+  at.proxy.losesAnswer = () => 500;
+  const task = await place(study, b);
+  expect((await ended(task)).statusReason.text).toBe('1 of 1 objects could not be delivered.');
+  expect(await at.received(studyUid(41))).toEqual([objectUid(41, 0)]);
+  const given = await deny(a);
+  await until(async () => {
+    const { body } = await at.call(physician, 'get', `/fhir/Task/${task.id}`);
+    return outputOf(body, 'copy-to-be-removed');
+  });
+  await withdraw(given);
+});
+
 it('a copy that comes back to its custodian is compared with the original, which stays', async () => {
   const lookup = await fetch(`${at.receiving.orthancUrl}/tools/lookup`, { method: 'POST', body: objectUid(1, 1) });
   const [{ Path }] = (await lookup.json()) as [{ Path: string }];
