@@ -304,14 +304,18 @@ it('a copy that comes back to its custodian is compared with the original, which
   const lookup = await fetch(`${at.receiving.orthancUrl}/tools/lookup`, { method: 'POST', body: objectUid(1, 1) });
   const [{ Path }] = (await lookup.json()) as [{ Path: string }];
   const copy = Buffer.from(await (await fetch(`${at.receiving.orthancUrl}${Path}/file`)).arrayBuffer());
+  const original = await fetch(`${at.giving.orthancUrl}/tools/lookup`, { method: 'POST', body: objectUid(1, 1) });
+  const [place] = (await original.json()) as [{ Path: string }];
+  await fetch(`${at.giving.orthancUrl}${place.Path}`, { method: 'DELETE' });
   expect((await fetch(`${at.giving.orthancUrl}/instances`, { method: 'POST', body: copy as never })).status).toBe(200);
   await until(async () => {
-    const { rows } = await at.hub.db.pool.query('select 1 from quarantine where custodian_id = $1 and study_instance_uid = $2', [
-      A.id,
-      studyUid(1),
-    ]);
+    const { rows } = await at.hub.db.pool.query(
+      'select reason from quarantine where custodian_id = $1 and study_instance_uid = $2',
+      [A.id, studyUid(1)],
+    );
     return rows.length > 0;
   });
+  await at.hub.hub.sources.idle();
   expect(await heldOf(1)).toEqual([
     [A.id, 12],
     [B.id, 1],
