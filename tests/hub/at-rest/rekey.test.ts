@@ -180,6 +180,7 @@ describe('what an older version stored in clear', () => {
       select 'Patient', 'old-' || n, 'old-' || n, 'a', 1, now(), '{}', '{}', '{}', '{}', '{}',
         ('{"telecom":[{"system":"phone","value":"1395710' || lpad(n::text, 4, '0') || '"}]}')::json from generate_series(1, 1300) n`);
     const marks = [NATIONAL, INSURANCE, '13957104826', '13957100777'];
+    await db.query(sql`analyze`);
     expect(await dump(db, empty.url)).toContain(NATIONAL);
     await db.query(sql`delete from hub_secret where name = 'at-rest/seal'`);
     let steps = 0;
