@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { createServer, request as forward } from 'node:http';
+import { createServer, request as forward, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream';
 
 /** A line between the hub and an archive that looks at what is stored, and can hold it up. */
 export interface ArchiveProxy {
@@ -25,7 +26,8 @@ export async function startArchiveProxy(target: string, known: () => readonly st
     losesAnswer: () => false,
     stop: async () => undefined,
   };
-  const server = createServer(async (asked, answer) => {
+  const server = createServer((asked, answer) => void pass(asked, answer).catch(() => answer.destroy()));
+  const pass = async (asked: IncomingMessage, answer: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of asked) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
@@ -40,11 +42,11 @@ export async function startArchiveProxy(target: string, known: () => readonly st
       if (loses) return void answer.destroy();
       if (isStore && reply.statusCode === 200) proxy.acknowledged.push(known().filter((uid) => body.includes(uid)));
       answer.writeHead(reply.statusCode ?? 502, reply.headers);
-      reply.pipe(answer);
+      pipeline(reply, answer, () => undefined);
     });
     passed.on('error', () => answer.destroy());
     passed.end(body);
-  });
+  };
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   proxy.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/dicom-web`;
