@@ -2,15 +2,15 @@ import type { Audit, AuditEntry } from '../audit/vocabulary.js';
 import { lockPersons } from '../access/policy/lock-persons.js';
 import { conflict } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
-import { findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import { type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import { rewrite } from '../store/rewrite.js';
 import { sql } from '../store/sql.js';
-import { ensureNumber } from './custodian-patient.js';
 import { identityEntries, recordIdentityChange, type SaidBy } from './identity-record.js';
 import { joinLinks } from './join-links.js';
 import { lockLinks, type Pair, type ReevaluateGrants } from './links.js';
 import { recordRetired, retiredAmong, survivorOf } from './merges.sql.js';
 import { moveRecords, STAYS } from './move-records.js';
+import { holder, patient } from './number-holder.js';
 
 export interface MergeDeps {
   audit: Audit;
@@ -68,18 +68,6 @@ export async function mergeFound(
     }),
     ...ended.flatMap((pair) => linkEnded(agent, pair, what)),
   ]);
-}
-
-async function holder(tx: Queryable, custodianId: string, number: string): Promise<string> {
-  const found = await ensureNumber(tx, custodianId, number);
-  if ('conflict' in found) throw conflict(found.conflict, 'Patient.identifier');
-  return found.patientId;
-}
-
-async function patient(tx: Queryable, id: string): Promise<ResourceRow> {
-  const row = await findResource(tx, 'Patient', id);
-  if (!row) throw new Error('a number of no Patient');
-  return row;
 }
 
 type Link = { other: { reference: string }; type: string };

@@ -5,10 +5,10 @@ import type { AuditEntry } from '../audit/vocabulary.js';
 import { conflict } from '../outcomes.js';
 import type { Queryable } from '../store/database.js';
 import { identifierIs } from '../store/patient-identifier.js';
-import { findResource, type ResourceRow, toResource, updateResource } from '../store/resources.js';
+import { type ResourceRow, toResource, updateResource } from '../store/resources.js';
 import { rewrite } from '../store/rewrite.js';
 import { or, sql } from '../store/sql.js';
-import { ensureNumber, patientNumber } from './custodian-patient.js';
+import { patientNumber } from './custodian-patient.js';
 import { assignerSystem } from './identifiers.js';
 import { identityEntries, recordIdentityChange, type SaidBy } from './identity-record.js';
 import { linksOf } from './join-links.js';
@@ -16,6 +16,7 @@ import { lockLinks, pairOf, unlink } from './links.js';
 import { linkEnded, type MergeDeps } from './merge-patients.js';
 import { recordRetired, survivorOf } from './merges.sql.js';
 import { moveRecords, STAYS } from './move-records.js';
+import { holder, patient } from './number-holder.js';
 
 export interface MoveStated extends SaidBy {
   /** The hospital's own numbers that move, and a number of the patient to whom they do. */
@@ -68,18 +69,6 @@ async function moveFrom(tx: Queryable, deps: MergeDeps, stated: MoveStated, sour
     ...identityEntries({ agent, subtype: 'move', patientIds: [targetId, sourceId], records: [...rows, ...moved], detail: what }),
     ...ended,
   ]);
-}
-
-async function holder(tx: Queryable, custodianId: string, number: string): Promise<string> {
-  const found = await ensureNumber(tx, custodianId, number);
-  if ('conflict' in found) throw conflict(found.conflict, 'Patient.identifier');
-  return found.patientId;
-}
-
-async function patient(tx: Queryable, id: string): Promise<ResourceRow> {
-  const row = await findResource(tx, 'Patient', id);
-  if (!row) throw new Error('a number of no Patient');
-  return row;
 }
 
 async function assertOnly(tx: Queryable, { custodianId, numbers }: MoveStated, sourceId: string): Promise<void> {
